@@ -181,6 +181,11 @@ ENCODERS = {
 }
 
 
+def of(net: nn.Module, kind: Any) -> list[Any]:
+    """All modules of a kind."""
+    return [module for module in net.modules() if isinstance(module, kind)]
+
+
 def weights(network: SpikingNetwork) -> dict[str, torch.Tensor]:
     """Parameters and buffers by name, copied."""
     return {name: tensor.clone() for name, tensor in network.state_dict().items()}

@@ -235,8 +235,8 @@ def _judge_training(
     against = ""
     if adversary is not None:
         against = adversary.describe()
-        defence = adversary.defence.describe()
-        title += f", hardened by {defence}" if defence else ""
+        if adversary.defence != AT():
+            title += f", hardened by {adversary.defence!r}"
     _, precision = compute_dtype(recipe.train_dtype, classifier.device)
     title += f", trained in {precision}" if precision else ""
     return Training(

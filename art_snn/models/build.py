@@ -37,7 +37,8 @@ def build_model(settings: Mapping[str, Any], seed: int = 0, **options: Any) -> S
     :param options: other options of it, such as image_size.
     :raises KeyError: for an unknown model.
     :raises ValueError: for settings that it refuses, or weights that do not fit into memory."""
-    given = {"model": DEFAULTS["model"], "steps": DEFAULTS["steps"], **settings, **options}
+    usual = {"model": DEFAULTS["model"], "steps": DEFAULTS["steps"]}
+    given = {**usual, **settings, **options}
     name = given.pop("model")
     if isinstance(given.get("encoder"), str):
         given["encoder"] = parse_encoder(given["encoder"], given["steps"])

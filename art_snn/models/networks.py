@@ -201,7 +201,8 @@ def vgg(
     flatten = [nn.Flatten()]
     features = channels * sides[0] * sides[1]
     for outputs in map(settings.scale, hidden):
-        layers += [TimeDistributed(*flatten, nn.Linear(features, outputs)), settings.neuron()]
+        linear = nn.Linear(features, outputs)
+        layers += [TimeDistributed(*flatten, linear), settings.neuron()]
         flatten = []
         features = outputs
     layers.append(TimeDistributed(*flatten, nn.Linear(features, settings.classes)))
@@ -301,12 +302,7 @@ def resnet17(**options: Any) -> SpikingNetwork:
 
     :param options: fields of :class:`art_snn.models.Options`.
     :return: network from [N, in_channels, height, width] to [N, classes]."""
-    settings = Options(**options)
-
-    def block(first: nn.Module, second: nn.Module, shortcut: list[nn.Module]) -> list[nn.Module]:
-        return [Residual([first, settings.neuron(), second], shortcut), settings.neuron()]
-
-    return _resnet17(block, settings)
+    return _resnet17(Options(**options), adds_spikes=False)
 
 
 def sew_resnet17(**options: Any) -> SpikingNetwork:
@@ -316,17 +312,11 @@ def sew_resnet17(**options: Any) -> SpikingNetwork:
     twice, plus the spikes of the shortcut, where a convolution is followed by a neuron
     too. **Values between neurons are then counts**, from 0 to k + 1 in the k-th block of
     a stage."""
-    settings = Options(**options)
-
-    def block(first: nn.Module, second: nn.Module, shortcut: list[nn.Module]) -> list[nn.Module]:
-        body = [first, settings.neuron(), second, settings.neuron()]
-        return [Residual(body, [*shortcut, settings.neuron()] if shortcut else [])]
-
-    return _resnet17(block, settings)
+    return _resnet17(Options(**options), adds_spikes=True)
 
 
-def _resnet17(block: Callable[..., list[nn.Module]], settings: Options) -> SpikingNetwork:
-    """The network of blocks that take their two convolutions and the layers of the shortcut."""
+def _resnet17(settings: Options, adds_spikes: bool) -> SpikingNetwork:
+    """The network whose blocks add spikes, or currents, which are those of another neuron."""
     channels = settings.scale(64)
     sides = settings.sides
     stem = _convolution(settings.in_channels, channels, before=settings.normalisation())
@@ -335,11 +325,17 @@ def _resnet17(block: Callable[..., list[nn.Module]], settings: Options) -> Spiki
         outputs = settings.scale(unscaled)
         for stride in (2, *[1] * (blocks - 1)):
             first = _convolution(channels, outputs, stride=stride)
-            second = _convolution(outputs, outputs)
+            body = [first, settings.neuron(), _convolution(outputs, outputs)]
             shortcut = list[nn.Module]()
             if (channels, stride) != (outputs, 1):
                 shortcut = [_convolution(channels, outputs, kernel=1, stride=stride)]
-            layers += block(first, second, shortcut)
+            if adds_spikes:
+                body.append(settings.neuron())
+                if shortcut:
+                    shortcut.append(settings.neuron())
+            layers.append(Residual(body, shortcut))
+            if not adds_spikes:
+                layers.append(settings.neuron())
             channels = outputs
         sides = _halve(sides)
 

@@ -66,10 +66,15 @@ class AdversarialTraining:
                 f"defence: expected a defence such as AT(), got {shown(self.defence)}. "
                 "Give an instance, for example TRADES(beta=6)."
             )
-        defence = self.defence.with_budget(eps, limits)
-        rule = None if self.rule is None else parse_rule(self.rule, "rule")
-        set_fields(self, share=share, value_range=limits, norm=measure.norm, eps=eps)
-        set_fields(self, defence=defence, rule=rule)
+        set_fields(
+            self,
+            share=share,
+            value_range=limits,
+            norm=measure.norm,
+            eps=eps,
+            defence=self.defence.with_budget(eps, limits),
+            rule=None if self.rule is None else parse_rule(self.rule, "rule"),
+        )
         self.stage  # noqa: B018 (Complains about the attack, if anything does.)
         if self.defence.attacks:
             return
@@ -102,7 +107,8 @@ class AdversarialTraining:
             return self
         rule = network.gradient
         if samples and rule == choose_rule(network):
-            x, y = (torch.as_tensor(one[:_TRIED], device=device_of(network)) for one in samples)
+            device = device_of(network)
+            x, y = (torch.as_tensor(one[:_TRIED], device=device) for one in samples)
             rule = choose_rule(network, x.float(), y.long())
         return replace(self, rule=rule)
 

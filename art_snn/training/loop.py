@@ -15,18 +15,15 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from art_snn.checkpoint import check_weights
 from art_snn.checks import require
-from art_snn.classifier.inputs import as_array
 from art_snn.data.dataset import check_labelled_samples
-from art_snn.layers import device_of
 from art_snn.network import SpikingNetwork
 from art_snn.progress import Progress, duration
-from art_snn.running.context import keep_modes
 from art_snn.seeding import seeded
 from art_snn.team import ALONE, Team, moments
 from art_snn.training.adversarial import AdversarialTraining, Craft
 from art_snn.training.defences import AT, Defence, Learner
 from art_snn.training.recipe import Recipe
-from art_snn.training.state import Epoch, State, describe_stall
+from art_snn.training.state import Epoch, State, copy_tensor, describe_stall
 
 
 def train(
@@ -67,81 +64,66 @@ def train(
         other; later, when the loss or a weight is not finite any more. Earlier epochs are
         kept."""
     check_labelled_samples(("x, y", "x, y"), x, y)
-    adversary = adversary and adversary.fit_to(network)
-    defence = AT() if adversary is None else adversary.defence
-    recipe = defence.fit_recipe(recipe.fit_to(x.shape[1:]))
-    team.on_leader(partial(_check_team, team, network, recipe, len(x)))
-    classes = _count_classes(network, x, y, validation, recipe, defence)
-    state = State(network, recipe, x, y, validation, adversary, team, start)
-    state.resume(resume)
-    _train_epochs(state, x, y, resume, validation, adversary, classes)
+    if validation is not None:
+        check_labelled_samples(("validation", "validation"), *validation)
+    state = State(network, x, y, recipe, resume, validation, adversary, start, team)
+    team.on_leader(partial(_check_team, state))
+    state.resume()
+    _train_epochs(state)
     if state.best is not None:
         network.load_state_dict(state.best)
     network.eval()
     return state.history
 
 
-def _train_epochs(
-    state: State,
-    x: np.ndarray,
-    y: np.ndarray,
-    resume: str | Path | None,
-    validation: tuple[np.ndarray, np.ndarray] | None,
-    adversary: AdversarialTraining | None,
-    classes: int,
-) -> None:
+def _train_epochs(state: State) -> None:
     """Train the epochs that are left, and write the state after each."""
     craft = None
+    adversary = state.adversary
     if adversary is not None and adversary.defence.attacks:
-        craft = adversary.against(state.network, x.shape[1:], classes)
-    samples = _copy_tensor(x)
-    labels = _copy_tensor(y).long()
+        craft = adversary.against(state.network, state.x.shape[1:], state.classes)
+    samples = copy_tensor(state.x)
+    labels = copy_tensor(state.y).long()
 
-    team = state.team
-    recipe = state.recipe
+    epochs = state.recipe.epochs
     done = len(state.history)
-    batches = math.ceil(len(x) / recipe.batch_size)
     progress = Progress(
         "Training",
-        recipe.epochs * batches,
-        done=done * batches,
+        epochs * state.batches,
+        done=done * state.batches,
         unit="batches",
-        verbose=team.leads,
+        verbose=state.team.leads,
         summary=False,
     )
     with progress:
-        for epoch in range(done, recipe.epochs):
+        for number in range(done + 1, epochs + 1):
             began = time.monotonic()
-            with seeded(recipe.seed * 100_003 + epoch):
+            with seeded(state.recipe.seed * 100_003 + number - 1):
                 loss = _train_epoch(state, samples, labels, craft, progress)
-                score = _validate(state, validation, craft, batches)
-            state.finish(Epoch(epoch + 1, loss, score))
-            team.on_leader(partial(state.save, resume))
+                score = _validate(state, craft)
+            state.finish(Epoch(number, loss, score))
+            state.team.on_leader(state.save)
 
-            words = _describe_epoch(state.history[-1], recipe.epochs)
-            progress.write(f"Training: {words}, {duration(time.monotonic() - began)}")
-            stall = describe_stall(state.history, recipe.epochs, classes, adversary)
-            if stall and epoch + 1 == math.ceil(recipe.epochs / 3):
+            words = f"Training: epoch {number} of {epochs}, loss {loss:.3f}"
+            if score is not None:
+                words += f", validation {100 * score:.1f} %"
+            progress.write(f"{words}, {duration(time.monotonic() - began)}")
+            stall = describe_stall(state.history, epochs, state.classes, adversary)
+            if stall and number == math.ceil(epochs / 3):
                 progress.write(f"Training: so far it {stall}")
 
 
-def _describe_epoch(epoch: Epoch, epochs: int) -> str:
-    words = f"epoch {epoch.number} of {epochs}, loss {epoch.loss:.3f}"
-    if epoch.validation is None:
-        return words
-    return f"{words}, validation {100 * epoch.validation:.1f} %"
-
-
-def _validate(
-    state: State, held: tuple[np.ndarray, np.ndarray] | None, craft: Craft | None, place: int
-) -> float | None:
+def _validate(state: State, craft: Craft | None) -> float | None:
     """Accuracy in evaluation mode; None without samples, or where the defence does not rate yet."""
     network = state.network.eval()
     recipe = state.recipe
-    if held is None or not state.defence.rates(state.share()):
+    if state.validation is None or not state.defence.rates(state.share()):
         return None
-    with own_draws(state.team, recipe.seed, len(state.history), place):
-        return accuracy(network, *held, recipe.batch_size, craft, state.team, state.defence)
+    # Steps are numbered from 0: no step of the epoch has the number of its batches.
+    with own_draws(state.team, recipe.seed, len(state.history), state.batches):
+        return accuracy(
+            network, *state.validation, recipe.batch_size, craft, state.team, state.defence
+        )
 
 
 def _train_epoch(
@@ -176,7 +158,7 @@ def _train_epoch(
     return loss
 
 
-def _step(state: State, x: Tensor, adversarial: Tensor, y: Tensor, share: float = 1.0) -> float:
+def _step(state: State, x: Tensor, adversarial: Tensor, y: Tensor, share: float) -> float:
     """Update the weights; returns the mean loss over the batch, of which these are the share."""
     network = state.network
     learner = Learner(network, state.recipe.train_dtype, state.share(1), state.team)
@@ -193,7 +175,8 @@ def _step(state: State, x: Tensor, adversarial: Tensor, y: Tensor, share: float 
         for weight in chain(network.parameters(), network.buffers()):
             if weight.grad is not None:
                 weight.grad.copy_(state.team.all_reduce(weight.grad.contiguous()))
-        total = float(state.team.all_reduce(torch.tensor(total, dtype=torch.float64, device="cpu")))
+        share_of_loss = torch.tensor(total, dtype=torch.float64, device="cpu")
+        total = float(state.team.all_reduce(share_of_loss))
 
     state.optimizer.step()
     state.schedule.step()
@@ -220,12 +203,12 @@ def accuracy(
     :raises ValueError: without any sample, or for labels that are no class indices
         [N]."""
     check_labelled_samples(("x", "y"), x, y)
-    learner = Learner(network=network)
+    learner = Learner(network)
     correct: int | Tensor = 0
     for start in range(0, len(x), batch_size):
         rows = slice(start, start + batch_size)
-        batch = _own_share(team, _copy_tensor(x[rows]))
-        labels = _own_share(team, _copy_tensor(y[rows])).long()
+        batch = _own_share(team, copy_tensor(x[rows]))
+        labels = _own_share(team, copy_tensor(y[rows])).long()
         if not len(batch):
             continue
         if craft is not None:
@@ -239,22 +222,24 @@ def _own_share(team: Team, batch: Tensor) -> Tensor:
     return torch.tensor_split(batch, team.size)[team.rank]
 
 
-def _check_team(team: Team, network: SpikingNetwork, recipe: Recipe, samples: int) -> None:
+def _check_team(state: State) -> None:
     """Refuse what several processes cannot train together.
 
     A batch, the last one of an epoch included, needs a sample for every process.
     Statistics are shared by batch norms of torch alone."""
-    if team.size == 1:
+    processes = state.team.size
+    if processes == 1:
         return
-    last = samples % recipe.batch_size or recipe.batch_size
+    size = state.recipe.batch_size
+    last = len(state.x) % size or size
     require(
-        last >= team.size,
+        last >= processes,
         "batch_size",
-        f"batches with a sample for every one of {team.size} processes",
-        f"{recipe.batch_size}, so that the last batch of {samples} samples has {last}",
+        f"batches with a sample for every one of {processes} processes",
+        f"{size}, so that the last batch of {len(state.x)} samples has {last}",
         "Take another one, or fewer processes.",
     )
-    for name, norm in network.named_modules():
+    for name, norm in state.network.named_modules():
         if isinstance(norm, _BatchNorm):
             require(
                 type(norm).forward is _BatchNorm.forward,
@@ -263,49 +248,6 @@ def _check_team(team: Team, network: SpikingNetwork, recipe: Recipe, samples: in
                 f"{name}, a {type(norm).__name__}",
                 "Train it in one process.",
             )
-
-
-def _count_classes(
-    network: SpikingNetwork,
-    x: np.ndarray,
-    y: np.ndarray,
-    validation: tuple[np.ndarray, np.ndarray] | None,
-    recipe: Recipe,
-    defence: Defence,
-) -> int:
-    """Number of classes of the network, from a pass of one sample; refuses what does not fit it."""
-    recipe.check_samples(x.shape[1:])
-    defence.check(network)
-    with seeded(recipe.seed), torch.no_grad(), keep_modes(network):
-        logits = network.eval()(_copy_tensor(x[:1]).to(device_of(network)))
-    classes = int(logits.shape[1])
-
-    labels = {"x, y": y}
-    if validation is not None:
-        check_labelled_samples(("validation", "validation"), *validation)
-        held, labels["validation"] = validation
-        shape = list(x.shape[1:])
-        require(
-            list(held.shape[1:]) == shape,
-            "validation",
-            f"samples of shape {shape}, as the training samples",
-            list(held.shape[1:]),
-            "Bring all samples to one size.",
-        )
-    for argument, indices in labels.items():
-        require(
-            indices.max() < classes,
-            argument,
-            f"labels from 0 to {classes - 1}, since the network has {classes} classes",
-            indices.max(),
-            "Build the network with more classes.",
-        )
-    return classes
-
-
-def _copy_tensor(array: np.ndarray) -> Tensor:
-    """A copy as a tensor in torch's usual layout; torch itself takes no negative strides."""
-    return torch.tensor(as_array(array), device="cpu")
 
 
 def own_draws(team: Team, *place: int) -> AbstractContextManager[None]:
@@ -350,7 +292,8 @@ def _normalise(norm: _BatchNorm, x: Tensor) -> Tensor:
         if share is None:
             share = 1 / float(norm.num_batches_tracked)
         unbiased = variance.detach() * count / (count - 1)
-        for running, new in ((norm.running_mean, mean.detach()), (norm.running_var, unbiased)):
+        pairs = ((norm.running_mean, mean.detach()), (norm.running_var, unbiased))
+        for running, new in pairs:
             assert running is not None
             running.mul_(1 - share).add_(new.flatten().to(running.dtype), alpha=share)
 

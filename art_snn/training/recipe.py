@@ -94,14 +94,9 @@ class Recipe:
     def __post_init__(self) -> None:
         self._settle_optimizer()
         for name in ("epochs", "batch_size"):
-            set_fields(
-                self,
-                **{
-                    name: require_count(
-                        name, getattr(self, name), remedy="Use a whole number from 1."
-                    )
-                },
-            )
+            value = getattr(self, name)
+            value = require_count(name, value, remedy="Use a whole number from 1.")
+            set_fields(self, **{name: value})
         for name in ("crop_padding", "cutout"):
             value = getattr(self, name)
             if value is not None:
@@ -140,9 +135,10 @@ class Recipe:
             self.momentum,
             "Leave it out, or take sgd.",
         )
-        set_fields(self, left_open=frozenset(k for k in usual if getattr(self, k) is None))
+        left_open = frozenset(name for name in usual if getattr(self, name) is None)
+        set_fields(self, left_open=left_open)
         for name, value in usual.items():
-            number = value if name in self.left_open else getattr(self, name)
+            number = value if name in left_open else getattr(self, name)
             number = require_number(name, number, **_BOUNDS[name], remedy="See table S1.")
             set_fields(self, **{name: number})
 
@@ -151,15 +147,15 @@ class Recipe:
 
         :param mirrored: True if mirrored samples are still of their class."""
         is_image = len(shape) >= 3
-        side = 0.0
-        if is_image and min(shape[-2:]) >= _SMALLEST_SIDE:
-            side = min(shape[-2:]) / _PUBLISHED_SIDE
+        pixels = min(shape[-2:]) if is_image else 0
+        side = pixels / _PUBLISHED_SIDE if pixels >= _SMALLEST_SIDE else 0.0
         usual: dict[str, Any] = {
             "crop_padding": round(4 * side),
             "cutout": round(16 * side),
             "flip": is_image and mirrored,
         }
-        fitted = replace(self, **{k: v for k, v in usual.items() if getattr(self, k) is None})
+        left_open = {name: value for name, value in usual.items() if getattr(self, name) is None}
+        fitted = replace(self, **left_open)
         set_fields(fitted, left_open=self.left_open)
         return fitted
 
@@ -178,12 +174,14 @@ class Recipe:
             height, width = samples.shape[-2:]
             transforms = []
             if self.crop_padding:
-                transforms.append(v2.RandomCrop((height, width), padding=self.crop_padding))
+                crop = v2.RandomCrop((height, width), padding=self.crop_padding)
+                transforms.append(crop)
             if self.flip:
                 transforms.append(v2.RandomHorizontalFlip())
             if self.cutout:
                 share = self.cutout**2 / (height * width)
-                transforms.append(v2.RandomErasing(p=1.0, scale=(share, share), ratio=(1.0, 1.0)))
+                hole = v2.RandomErasing(p=1.0, scale=(share, share), ratio=(1.0, 1.0))
+                transforms.append(hole)
             transform = v2.Compose(transforms)
             return torch.stack([transform(sample) for sample in samples])
 

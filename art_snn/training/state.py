@@ -1,10 +1,10 @@
 """A training run: what it trains on, its epochs, and the file from which it resumes."""
 
+import copy
 import io
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,14 @@ import torch
 from torch import Tensor
 
 from art_snn.checkpoint import CheckpointError, misfits
-from art_snn.checks import first_line
+from art_snn.checks import first_line, require
+from art_snn.classifier.inputs import as_array
 from art_snn.files import atomic_write, corruption, digest
+from art_snn.layers import device_of
 from art_snn.network import SpikingNetwork
-from art_snn.team import ALONE, Team
+from art_snn.running.context import keep_modes
+from art_snn.seeding import seeded
+from art_snn.team import Team
 from art_snn.training.adversarial import AdversarialTraining
 from art_snn.training.defences import AT
 from art_snn.training.recipe import Recipe
@@ -40,7 +44,7 @@ class Epoch:
 def best_epoch(history: Sequence[Epoch]) -> Epoch | None:
     """The first epoch of the highest validation accuracy; None without validation samples."""
     rated = [epoch for epoch in history if epoch.validation is not None]
-    return max(rated, key=lambda epoch: (epoch.validation or 0.0, -epoch.number), default=None)
+    return max(rated, key=lambda epoch: epoch.validation or 0.0, default=None)
 
 
 def describe_stall(
@@ -62,46 +66,87 @@ def describe_stall(
     return f"did not learn: {got}, and guessing gives ln {classes} = {chance:.3f}."
 
 
+def copy_tensor(array: np.ndarray) -> Tensor:
+    """A copy as a tensor in torch's usual layout; torch itself takes no negative strides."""
+    return torch.tensor(as_array(array), device="cpu")
+
+
+@dataclass
 class State:
-    """Network, optimizer, schedule, history and best weights of a run, its defence and its team.
+    """A run by the arguments of :func:`art_snn.training.train`, and how far it has come.
 
     Random states are not kept, since every epoch sets its own."""
 
-    def __init__(
-        self,
-        network: SpikingNetwork,
-        recipe: Recipe,
-        x: np.ndarray,
-        y: np.ndarray,
-        validation: tuple[np.ndarray, np.ndarray] | None,
-        adversary: AdversarialTraining | None,
-        team: Team = ALONE,
-        start: str = "",
-    ) -> None:
-        self.network = network
-        self.recipe = recipe
-        self.team = team
-        self.defence = AT() if adversary is None else adversary.defence
-        self.optimizer = recipe.build_optimizer(network.parameters())
-        steps = recipe.epochs * math.ceil(len(x) / recipe.batch_size)
-        self.schedule = torch.optim.lr_scheduler.CosineAnnealingLR(self.optimizer, steps)
+    network: SpikingNetwork
+    x: np.ndarray
+    y: np.ndarray
+    recipe: Recipe
+    file: str | Path | None
+    validation: tuple[np.ndarray, np.ndarray] | None
+    adversary: AdversarialTraining | None
+    start: str
+    team: Team
+
+    def __post_init__(self) -> None:
+        self.adversary = self.adversary and self.adversary.fit_to(self.network)
+        self.defence = AT() if self.adversary is None else self.adversary.defence
+        self.recipe = self.defence.fit_recipe(self.recipe.fit_to(self.x.shape[1:]))
+        # A pass gives lazy layers their shapes, before the optimizer takes their weights.
+        self.classes = self._count_classes()
+
+        self.optimizer = self.recipe.build_optimizer(self.network.parameters())
+        self.batches = math.ceil(len(self.x) / self.recipe.batch_size)
+        """Steps of an epoch."""
+        self.schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
+            self.optimizer, self.recipe.epochs * self.batches
+        )
         self.history: list[Epoch] = []
         self.best: dict[str, Tensor] | None = None
 
-        self.run = repr(recipe)
+        self.run = repr(self.recipe)
         """The run in words, which differ from those of any other run."""
-        if adversary is not None:
-            self.run += f" against {adversary!r}"
-        if start:
-            self.run += f" from the weights {start}"
-        if validation is not None:
+        if self.adversary is not None:
+            self.run += f" against {self.adversary!r}"
+        if self.start:
+            self.run += f" from the weights {self.start}"
+        if self.validation is not None:
             self.run += ", best by validation samples"
-        if team.size > 1:
-            self.run += f", by {team.size} processes"
-        held = validation or ()
-        self.samples = digest([a.shape for a in (x, y, *held)], x, y, *held)
+        if self.team.size > 1:
+            self.run += f", by {self.team.size} processes"
+        arrays = (self.x, self.y, *(self.validation or ()))
+        self.samples = digest([array.shape for array in arrays], *arrays)
         # Weights do not show decay, threshold, reset, encoding and code.
-        self.form = digest((*network.body.digest_parts(), network.training_gradient))
+        parts = self.network.body.digest_parts()
+        self.form = digest((*parts, self.network.training_gradient))
+
+    def _count_classes(self) -> int:
+        """Classes of the network, from a pass of one sample; refuses what does not fit it."""
+        shape = self.x.shape[1:]
+        self.recipe.check_samples(shape)
+        self.defence.check(self.network)
+        with seeded(self.recipe.seed), torch.no_grad(), keep_modes(self.network, False):
+            logits = self.network(copy_tensor(self.x[:1]).to(device_of(self.network)))
+        classes = int(logits.shape[1])
+
+        labels = {"x, y": self.y}
+        if self.validation is not None:
+            held, labels["validation"] = self.validation
+            require(
+                held.shape[1:] == shape,
+                "validation",
+                f"samples of shape {list(shape)}, as the training samples",
+                list(held.shape[1:]),
+                "Bring all samples to one size.",
+            )
+        for argument, indices in labels.items():
+            require(
+                indices.max() < classes,
+                argument,
+                f"labels from 0 to {classes - 1}, since the network has {classes} classes",
+                indices.max(),
+                "Build the network with more classes.",
+            )
+        return classes
 
     def share(self, more: int = 0) -> float:
         """Share of the steps of the training that are done after `more` further steps."""
@@ -111,8 +156,7 @@ class State:
         """Add an epoch, and keep its weights when none was better."""
         self.history.append(epoch)
         if best_epoch(self.history) is epoch:
-            weights = self.network.state_dict()
-            self.best = {name: tensor.detach().clone() for name, tensor in weights.items()}
+            self.best = copy.deepcopy(self.network.state_dict())
 
     def progress(self) -> dict[str, Any]:
         """Everything that another process needs to continue the run."""
@@ -128,34 +172,36 @@ class State:
             "schedule": self.schedule.state_dict(),
         }
 
-    def save(self, file: str | Path | None) -> None:
+    def save(self) -> None:
         """Write the state into its file, whole or not at all."""
-        if file is not None:
+        if self.file is not None:
             content = io.BytesIO()
             torch.save(self.progress(), content)
-            with atomic_write(file) as place:
+            with atomic_write(self.file) as place:
                 place.write_bytes(content.getvalue())
 
-    def resume(self, file: str | Path | None) -> None:
+    def resume(self) -> None:
         """Continue from the file, if it exists; the leading process reads it for all."""
-        progress = self.team.on_leader(partial(self._load, file))
+        progress = self.team.on_leader(self._load)
         if not self.team.leads:
             self._go_on(progress)
 
-    def _load(self, file: str | Path | None) -> dict[str, Any]:
+    def _load(self) -> dict[str, Any]:
+        file = self.file
         if file is None or not Path(file).exists():
             # Other processes have other devices.
-            weights = {name: tensor.cpu() for name, tensor in self.network.state_dict().items()}
-            return self.progress() | {"network": weights}
+            weights = self.network.state_dict()
+            on_cpu = {name: tensor.cpu() for name, tensor in weights.items()}
+            return self.progress() | {"network": on_cpu}
         try:
             spoilt = corruption(Path(file), packed=False)
             if spoilt:
-                raise _other("the state of this training run", f"{file}, which {spoilt}", file)
+                raise self._refuse("the state of this training run", f"{file}, which {spoilt}")
             progress: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
             if progress["run"] != self.run:
-                raise _other(f"a run of {self.run}", f"one of {progress['run']}", file)
+                raise self._refuse(f"a run of {self.run}", f"one of {progress['run']}")
             if progress["samples"] != self.samples:
-                raise _other("a run on these samples", f"{file}, a run on other samples", file)
+                raise self._refuse("a run on these samples", f"{file}, a run on other samples")
             if len(progress["history"]) != progress["epochs_done"]:
                 raise ValueError("its history has another number of epochs")
 
@@ -167,16 +213,15 @@ class State:
                 problems += ["encoder, layers, neurons, code or training gradient"]
             if problems:
                 got = f"{file}, which differs in {'; '.join(problems[:5])}"
-                raise _other("a run of this network", got, file)
+                raise self._refuse("a run of this network", got)
             self._go_on(progress)
             return progress
         except CheckpointError:
             raise
         except Exception as error:
-            raise _other(
+            raise self._refuse(
                 "the state of this training run",
                 f"{file}, which cannot be resumed ({type(error).__name__}: {first_line(error)})",
-                file,
             ) from error
 
     def _go_on(self, progress: dict[str, Any]) -> None:
@@ -187,6 +232,6 @@ class State:
         self.history = history
         self.best = progress["best"]
 
-
-def _other(expected: str, got: str, file: str | Path) -> CheckpointError:
-    return CheckpointError.of("resume", expected, got, f"Delete {file} to train from the start.")
+    def _refuse(self, expected: str, got: str) -> CheckpointError:
+        remedy = f"Delete {self.file} to train from the start."
+        return CheckpointError.of("resume", expected, got, remedy)

@@ -56,15 +56,10 @@ class Cards:
         self.current = before
 
 
-def on_card(network: Any, card: str) -> Any:
-    """The network with parameters that say that they are on a card."""
-    network.parameters = lambda: iter([SimpleNamespace(device=torch.device(card))])
-    return network
-
-
 @pytest.mark.parametrize(("home", "current"), [("cuda:0", 0), ("cuda:1", 0), ("cpu", 1)])
 def test_a_network_stays_on_its_card_or_goes_to_the_current_one(home, current, monkeypatch):
-    network = on_card(build(layers()).model, home)
+    network = build(layers()).model
+    network.parameters = lambda: iter([SimpleNamespace(device=torch.device(home))])
     cards, card = Cards(monkeypatch), torch.device(home if home != "cpu" else f"cuda:{current}")
     cards.current = current
     classifier = PyTorchSpikingClassifier(network, nn.CrossEntropyLoss(), (1, 8, 8), DIGITS)
@@ -114,7 +109,7 @@ def test_a_network_on_the_second_card_is_attacked_and_trained_there(card, work):
     if work == "training":
         adversary = AdversarialTraining(attack="pgd(max_iter=1)", eps=0.1)
         recipe = Recipe.short(epochs=1, batch_size=2)
-        train(network, X, Y, recipe, adversary=adversary, verbose=False)
+        train(network, X, Y, recipe, adversary=adversary)
     else:
         loss, shape = nn.CrossEntropyLoss(), (1, 8, 8)
         classifier = PyTorchSpikingClassifier(network, loss, shape, DIGITS, clip_values=(0, 1))

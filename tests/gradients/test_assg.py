@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from art_snn import STBP, PyTorchSpikingClassifier
+from art_snn import STBP, SpikingNetwork
 from art_snn.dynamics import Dynamics
 from art_snn.gradients import (
     ASSG,
@@ -20,6 +20,7 @@ from art_snn.gradients import (
     sharpness_of,
 )
 from tests.architectures import CLASSES, SHAPE, Switch, batch, chain, network, repeated
+from tests.attacks.classifiers import around
 from tests.gradients.adaptive import Naive, ascend
 from tests.oracles import relative
 from tests.seeds import varied
@@ -205,21 +206,16 @@ def test_the_span_of_the_input_scales_the_distance():
     assert_equal(ascend(wide(3), there), ascend(wide(0), there))
 
 
-def classifier(net, **options):
-    options = {"clip_values": (0.0, 1.0), "device_type": "cpu"} | options
-    return PyTorchSpikingClassifier(net, nn.CrossEntropyLoss(), SHAPE, CLASSES, **options)
-
-
 def test_a_classifier_tells_its_network_the_span_of_its_clip_values():
     net = build()
     assert net.body.input_span == 1
-    wrapped = classifier(net, clip_values=(0, 255))
+    wrapped = around(net, SHAPE, CLASSES, clip_values=(0, 255))
     assert net.body.input_span == 255
     wrapped.set_params(clip_values=(-1.0, 1.0))
     assert net.body.input_span == 2
     wrapped.set_params(clip_values=(np.array([0.0, -1.0]), np.array([1.0, 3.0])))
     assert net.body.input_span == 4
-    classifier(net, clip_values=None)
+    around(net, SHAPE, CLASSES, clip_values=None)
     assert net.body.input_span == 4
 
 
@@ -229,15 +225,6 @@ def test_another_batch_size_starts_afresh():
     assert_equal(ascend(net, x[:3]), ascend(build(), x[:3]))
     assert_equal(ascend(net, x), ascend(build(), x))
     assert_different(ascend(net, x), ascend(build(), x))
-
-
-def change_weights(net):
-    with torch.no_grad():
-        net.layers[0].module[1].weight.mul_(1.01)
-
-
-def load_weights(net):
-    net.load_state_dict({key: 1.01 * value for key, value in net.state_dict().items()})
 
 
 def set_equal_rule(net):
@@ -266,20 +253,15 @@ def switched(neuron):
     return nn.Sequential(*layers[:2], Switch(), *layers[2:])
 
 
-CHANGES = [change_weights, load_weights]
-FORGETTING = [lambda net: net.forget(), set_equal_rule, set_other_rule_between, interrupt]
-
-
-@pytest.mark.parametrize("action", [*CHANGES, *FORGETTING])
-def test_other_weights_a_rule_that_is_set_and_an_interrupted_pass_start_afresh(action):
+@pytest.mark.parametrize(
+    "action", [SpikingNetwork.forget, set_equal_rule, set_other_rule_between, interrupt]
+)
+def test_a_rule_that_is_set_and_an_interrupted_pass_start_afresh(action):
     x = batch()
-    net, fresh = warm(x, architecture=switched), build(switched)
+    net = warm(x, architecture=switched)
     assert len(net.body.memory) == 1
     action(net)
-    if action in CHANGES:
-        action(fresh)
-    else:
-        assert net.body.memory == {}
+    assert net.body.memory == {}
     got = ascend(net, x)
-    assert_equal(got, ascend(fresh, x))
+    assert_equal(got, ascend(build(switched), x))
     assert_different(ascend(net, x), got)

@@ -1,14 +1,18 @@
 """Neurons of further state equations, under every rule, against naive loops."""
 
+import copy
+from itertools import product
+
 import pytest
 import torch
+from torch import nn
 
-from art_snn import GRADIENTS, RGA, STBP
+from art_snn import GRADIENTS, HART, RGA, STBP, Extended
 from art_snn.dynamics import Dynamics
 from art_snn.gradients import Conversion, NeuronRef, RateGradient
+from art_snn.neurons import Neuron
 from tests.architectures import batch, chain, max_pooled, network, residual
-from tests.gradients.test_naive import RULES as NAIVE
-from tests.gradients.test_steps_and_heights import changed, gradient
+from tests.gradients.test_naive import RULES
 from tests.gradients.ways import by_collapse, by_steps
 from tests.oracles import assert_close, naive, result
 from tests.test_dynamics import FURTHER
@@ -19,22 +23,50 @@ NEURONS = {
     "floor": {"floor": -0.25},
     "both": {"max_spikes": None, "threshold": 0.5, "floor": -0.25, "gain": 0.75, "constant": 0.05},
 }
-RULES = {name: neuron for name, (_, neuron) in NAIVE.items() if "pdsg" not in name}
+DECAYS = (0.9, 0.4, 1.2, -0.3)
+"""One for every step."""
 UNIFORM = {k: further for k, further in FURTHER.items() if Dynamics(0.5, **further).uniform}
 RESETS = ({"reset": "hard"}, {"reset": "soft"})
 ROWS = {f"{name} {r['reset']}": NEURONS[name] | r for name in NEURONS for r in RESETS} | UNIFORM
+DECAYED = {f"decays {r['reset']}": {"decay": DECAYS} | r for r in RESETS}
+CURVES = ("rga", "static", "cba", "relu")
+"""Rules that need one decay."""
+PAIRS = [pair for pair in product(RULES, ROWS) if "pdsg" not in pair[0]]
+PAIRS += [pair for pair in product(RULES, DECAYED) if pair[0] not in CURVES]
+NAMES = (*GRADIENTS, "pdsg-per-sample", "assg-through-reset", "mean(stbp, hart)", "eot(stbp)")
+LONGER = ("extended(stbp)", "extended(hart, steps=7)")
+
+
+def changed(net, **settings):
+    """A network of the same weights whose neurons have other dynamics."""
+    twin = copy.deepcopy(net)
+    for module in twin.modules():
+        if isinstance(module, Neuron):
+            before = {"reset": module.dynamics.reset, "decay": module.dynamics.decay}
+            module.dynamics = Dynamics(**before | settings)
+    return twin
+
+
+def gradient(net, rule, x):
+    """Logits and the gradient at the input, in the second of two passes."""
+    with net.using(rule):
+        for _ in range(2):
+            x = x.clone().requires_grad_()
+            logits = net(x)
+            grad = torch.autograd.grad(logits.square().sum(), x)[0]
+    return logits.detach(), grad
 
 
 @pytest.mark.parametrize("layers", [chain, residual, max_pooled])
-@pytest.mark.parametrize("name", ROWS)
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize(("rule", "name"), PAIRS)
 def test_a_rule_equals_a_naive_loop(rule, name, layers):
     decay = 1.0 if rule == "cba" or (rule == "static" and name not in UNIFORM) else 0.75
-    further = {"reset": "hard"} | ROWS[name]
+    further = {"reset": "hard"} | (ROWS | DECAYED)[name]
     net = changed(network(layers, decay=decay, reset=further["reset"]), **further)
-    net.gradient, x = rule, batch(16)
+    net.gradient, neuron = RULES[rule]
+    x = batch(4 if "pdsg" in rule else 16)
     averaged = isinstance(net.gradient, Conversion)
-    expected = naive(net, x, RULES[rule], averaged=averaged)
+    expected = naive(net, x, neuron, averaged=averaged)
     assert_close(result(net, x), expected, 1e-12)
     if isinstance(net.gradient, RateGradient) and layers is not max_pooled:
         for way in (by_collapse, by_steps):
@@ -122,3 +154,37 @@ def test_rules_that_know_one_threshold_or_no_jump_refuse_the_others(dynamics, wo
 def test_neurons_may_forget_at_every_step(rule):
     net = changed(network(chain), decay=0.0)
     assert all(grad.isfinite().all() and grad.any() for grad in gradient(net, rule, batch())[1:])
+
+
+@pytest.mark.parametrize("layers", [chain, residual, max_pooled])
+@pytest.mark.parametrize("rule", [*NAMES, *LONGER])
+def test_a_height_is_a_factor_of_the_weights_behind_it(rule, layers):
+    plain, x = network(layers, decay=1.0, reset="soft"), batch()
+    high = changed(plain, amplitude=0.5)
+    for layer in [m for m in high.modules() if isinstance(m, nn.Linear | nn.Conv2d)][1:]:
+        layer.weight.data.mul_(2)
+    for ours, wanted in zip(gradient(high, rule, x), gradient(plain, rule, x), strict=True):
+        assert wanted.any()
+        assert torch.equal(ours, wanted)
+
+
+@pytest.mark.parametrize("further", [{}, {"gain": 2.0, "v_reset": -0.25, "constant": 0.1}])
+@pytest.mark.parametrize("rule", NAMES)
+def test_the_same_decay_at_every_step_is_that_decay(rule, further):
+    plain, x = changed(network(chain, decay=0.5), **further), batch()
+    several = changed(plain, decay=[0.5] * 4, **further)
+    if rule in CURVES:
+        with pytest.raises(ValueError, match=r"'layers\.1'.*every step"):
+            several.gradient = rule
+        return
+    several.gradient = "stbp"
+    for ours, wanted in zip(gradient(several, rule, x), gradient(plain, rule, x), strict=True):
+        assert wanted.any()
+        assert torch.equal(ours, wanted)
+
+
+def test_longer_runs_have_no_decay():
+    net = changed(network(chain, gradient="stbp"), decay=DECAYS)
+    with pytest.raises(ValueError, match=r"decays for 4 steps, not 32\."):
+        net.gradient = Extended(STBP())
+    assert gradient(net, Extended(HART(), steps=4), batch())[1].any()

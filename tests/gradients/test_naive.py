@@ -4,12 +4,10 @@ import math
 from functools import partial
 
 import pytest
-import torch
 
 from art_snn import BPTR, CBA, HART, PDSG, RGA, STBP, Direct, Frames, RectifiedANN, StaticCurve
 from art_snn.gradients import Conversion, Exponential, RateGradient, StraightThrough, Triangle
-from art_snn.models import vgg5
-from tests.architectures import AFFINE, ENCODERS, batch, max_pooled, network, repeated, settled
+from tests.architectures import AFFINE, ENCODERS, batch, max_pooled, network, repeated
 from tests.gradients.ways import assert_both_ways_equal, assert_equals_naive
 from tests.oracles import (
     ann_neuron,
@@ -103,12 +101,3 @@ def test_so_does_one_with_other_settings(form, decay, threshold, reset, steps):
 @pytest.mark.parametrize("name", RULES)
 def test_it_does_behind_a_max_pool_and_where_a_neuron_is_called_twice(name, architecture, coder):
     compare(*RULES[name], architecture, coder, decay=0.9, threshold=0.75)
-
-
-@pytest.mark.parametrize("name", ["rga", "stbp"])
-def test_it_does_in_a_real_vgg5(name):
-    rule, neuron = RULES[name]
-    net = vgg5(in_channels=1, image_size=8, steps=4, gradient=rule)
-    settled(net)
-    kind = "collapsed" if name == "rga" else "through time"
-    assert_equals_naive(net, torch.rand(1, 1, 8, 8, dtype=torch.float64), neuron, kind)

@@ -6,7 +6,6 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from art_snn import (
     BPTR,
@@ -22,7 +21,6 @@ from art_snn import (
     Extended,
     Frames,
     Mean,
-    PyTorchSpikingClassifier,
     RectifiedANN,
     SpikingNetwork,
     StaticCurve,
@@ -31,6 +29,7 @@ from art_snn.dynamics import Dynamics
 from art_snn.gradients import NeuronRef, applicable, objection, parse_rule
 from art_snn.neurons import Neuron
 from tests.architectures import SHAPE, batch, chain
+from tests.attacks.classifiers import around
 from tests.oracles import result
 
 
@@ -125,11 +124,6 @@ def refusal(rule, words, argument="gradient"):
     )
 
 
-def classifier(net):
-    loss, options = nn.CrossEntropyLoss(), {"device_type": "cpu", "clip_values": (0, 1)}
-    return PyTorchSpikingClassifier(net, loss, SHAPE, 3, **options)
-
-
 def use(net, rule):
     with net.using(rule):
         raise AssertionError("the block was entered")
@@ -137,7 +131,7 @@ def use(net, rule):
 
 def ask_for_a_loss_gradient(net, rule):
     x = np.zeros((2, *SHAPE), dtype=np.float32)
-    classifier(net).loss_gradient(x, np.zeros(2, dtype=int), gradient=rule)
+    around(net, SHAPE, 3).loss_gradient(x, np.zeros(2, dtype=int), gradient=rule)
 
 
 ASKS = {
@@ -147,7 +141,7 @@ ASKS = {
     "training setter": lambda net, rule: setattr(net, "training_gradient", rule),
     "using": use,
     "with_gradient": lambda net, rule: net.with_gradient(rule),
-    "set_params": lambda net, rule: classifier(net).set_params(gradient=rule),
+    "set_params": lambda net, rule: around(net, SHAPE, 3).set_params(gradient=rule),
     "loss_gradient": ask_for_a_loss_gradient,
 }
 

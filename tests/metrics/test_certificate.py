@@ -9,7 +9,6 @@ from hypothesis import given, settings, strategies as st
 
 from art_snn import SQE, Ablation, Poisson
 from art_snn.metrics import Certificate
-from art_snn.metrics.certificate import _least_lead
 from art_snn.regions import EventChanges, L1Ball
 from tests.metrics.spiking import answers, linear, probabilities
 
@@ -238,14 +237,3 @@ def test_radii_by_hand():
     for levels, radii in ((1, [0.493, 0.288, 0.156, 0.081]), (2, [0.247, 0.144, 0.078, 0.041])):
         found = [float(SQE(steps, levels).certified(probability).radius) for steps in (1, 2, 4, 8)]
         assert np.round(found, 3).tolist() == radii
-
-
-def test_a_lead_counts_the_second_class_and_is_wrong_as_seldom_as_it_says():
-    assert _least_lead(np.array([0, 500, 500]), 1, 1000, 0.001) < 0.5
-    sure = _least_lead(np.array([0, 1000]), 1, 1000, 0.001)
-    assert sure == pytest.approx(0.0005 ** (1 / 1000))
-    # Of many classes none is as likely as all others together.
-    assert _least_lead(np.array([500] + [50] * 10), 0, 1000, 0.001) > 0.68
-    every = np.random.default_rng(0).multinomial(100, [0.5, 0.3, 0.2], size=1000)
-    wrong = [_least_lead(counts, 0, 100, 0.1) > (1 + 0.5 - 0.3) / 2 for counts in every]
-    assert np.mean(wrong) <= 0.1

@@ -13,7 +13,7 @@ from torch import nn
 from art_snn import LIF, Ablation, Direct, Poisson, SpikingNetwork, TimeDistributed as Timed
 from art_snn.classifier import wrap
 from art_snn.interop import adapt
-from art_snn.metrics import certify
+from art_snn.metrics import Certificate, certify
 from art_snn.metrics.certificate import ABSTAINED
 from tests.elsewhere import TENSORS
 from tests.interop.neurons import Steps
@@ -202,6 +202,27 @@ def test_a_class_is_certified_by_the_draws_that_answer_alone(monkeypatch):
     none = certify(sure, *of, **FEW)
     assert none.predicted.tolist() == [ABSTAINED] * 4
     assert not none.region.radius.any()
+
+
+def certify_votes(votes: np.ndarray, answer: int, alpha: float) -> Certificate:
+    """The certificate of a class, for samples whose draws have so many votes [N, K]."""
+    draws, classes = int(votes[0].sum()), votes.shape[1]
+    classifier = linear(np.zeros((classes, 1)), np.zeros(classes), 1)
+    drawn = iter([row for count in votes for row in ([answer], np.repeat(range(classes), count))])
+    classifier.predict = lambda x, **_: np.eye(classes)[next(drawn)]
+    x, y = np.zeros((len(votes), 1), np.float32), np.full(len(votes), answer)
+    return certify(classifier, x, y, selection=1, draws=draws, batch_size=draws, alpha=alpha)
+
+
+def test_a_lead_counts_the_second_class_and_is_wrong_as_seldom_as_it_says():
+    assert certify_votes(np.array([[0, 500, 500]]), 1, 0.001).predicted == [ABSTAINED]
+    # Of many classes none is as likely as all others together.
+    many = certify_votes(np.array([[500] + [50] * 10]), 0, 0.001)
+    assert many.region.radius > Poisson(1).certified(0.68).radius
+    every = np.random.default_rng(0).multinomial(100, [0.5, 0.3, 0.2], size=1000)
+    radii = certify_votes(every, 0, 0.1).region.radius
+    assert np.mean(radii > Poisson(1).certified((1 + 0.5 - 0.3) / 2).radius) <= 0.1
+    assert radii.max() > 0
 
 
 def counting(keep: float, least: int) -> PyTorchClassifier:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from art_snn import LIF, Frames, SpikingNetwork
 from art_snn.models import Residual, resnet17, sew_resnet17
-from tests.architectures import settled
+from tests.architectures import of, settled
 from tests.oracles import assert_close, assert_same_spikes, naive, result, rga_neuron
 from tests.seeds import varied
 
@@ -17,10 +17,6 @@ TINY = {"in_channels": 2, "classes": 3, "image_size": 8, "steps": 4, "width": 1 
 STEPS = 4
 
 both = pytest.mark.parametrize("build", BOTH.values(), ids=BOTH)
-
-
-def of(net: nn.Module, kind: Any) -> list[Any]:
-    return [module for module in net.modules() if isinstance(module, kind)]
 
 
 def lively(build: Any, **options: Any) -> SpikingNetwork:
@@ -116,20 +112,15 @@ def recorded(net: SpikingNetwork, kind: type[nn.Module]) -> list[tuple[Tensor, T
     return seen
 
 
-def silence(block: Residual) -> None:
-    """Make the last batch norm of the body give zeros."""
-    norm = of(block.body, nn.BatchNorm2d)[-1]
-    nn.init.zeros_(norm.weight)
-    nn.init.zeros_(norm.bias)
-
-
 @both
 @pytest.mark.parametrize("index", [0, 1, 3, 6])
 def test_with_a_silent_body_a_block_is_its_shortcut(build, index):
     net = lively(build)
     before = recorded(net, Residual)[index][1]
     block = of(net, Residual)[index]
-    silence(block)
+    norm = of(block.body, nn.BatchNorm2d)[-1]
+    nn.init.zeros_(norm.weight)
+    nn.init.zeros_(norm.bias)
     given, out = recorded(net, Residual)[index]
     assert not torch.equal(out, before)
     with torch.no_grad():

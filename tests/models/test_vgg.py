@@ -10,9 +10,8 @@ from torch import nn
 from art_snn import LIF, STBP, Direct, Frames
 from art_snn.dynamics import Dynamics
 from art_snn.models import MODELS, cnn4, resnet17, sew_resnet17, vgg, vgg5, vgg11, vgg16, vgg_dvs
-from tests.architectures import settled
+from tests.architectures import of, settled
 
-DVS = {"image_size": 8, "width": 1 / 32, "threshold": 0.1}
 TINY = (((3,), (4, 5)), (6, 7))
 
 WIDTHS = {
@@ -21,10 +20,6 @@ WIDTHS = {
     "vgg16": ([64, 64, 128, 128] + [256] * 3 + [512] * 6, [4096, 4096], 5),
     "vgg-dvs": ([64, 128, 256, 256, 512, 512, 512, 512], [], 4),
 }
-
-
-def of(net, kind):
-    return [module for module in net.modules() if isinstance(module, kind)]
 
 
 def test_the_models_are_known_by_name():
@@ -59,12 +54,6 @@ def test_the_small_network_has_as_many_parameters_as_counted_by_hand(width, side
     assert sum(p.numel() for p in net.parameters()) == convolutions + linears
     assert (len(of(net, LIF)), of(net, nn.BatchNorm2d)) == (3, [])
     assert net.eval()(torch.rand(2, 2, *sides)).shape == (2, 7)
-
-
-def test_a_plan_without_its_last_pool_keeps_the_size():
-    net = vgg(((3,), (4,)), (), last_pool=False, image_size=8, classes=2)
-    assert [n.in_features for n in of(net, nn.Linear)] == [4 * 4 * 4]
-    assert len(of(net, nn.AvgPool2d)) == 1
 
 
 def test_the_defaults_are_those_of_the_papers():
@@ -131,19 +120,14 @@ def test_the_network_for_events_takes_ten_frames_of_two_polarities():
 
 
 @pytest.mark.parametrize(
-    ("options", "encoder", "shape"),
+    ("options", "encoder"),
     [
-        ({"steps": 3}, Frames(3), (3, 2, 8, 8)),
-        ({"steps": 3, "encoder": None}, Frames(3), (3, 2, 8, 8)),
-        ({"encoder": Frames()}, Frames(), (4, 2, 8, 8)),
-        ({"encoder": Direct(4), "in_channels": 1}, Direct(4), (1, 8, 8)),
+        ({"steps": 3}, Frames(3)),
+        ({"steps": 3, "encoder": None}, Frames(3)),
+        ({"encoder": Frames()}, Frames()),
+        ({"encoder": Direct(4)}, Direct(4)),
     ],
 )
-def test_the_network_for_events_takes_other_numbers_of_frames_and_images(options, encoder, shape):
-    net = vgg_dvs(**DVS | options, gradient="rga").eval()
-    assert net.encoder == encoder
-    x = torch.rand(2, *shape, requires_grad=True)
-    logits = net(x)
-    assert logits.shape == (2, 10)
-    assert torch.autograd.grad(logits.square().sum(), x)[0].shape == x.shape
-    assert net.execution.kind == "collapsed"
+def test_the_network_for_events_takes_other_numbers_of_frames_and_images(options, encoder):
+    with torch.device("meta"):
+        assert vgg_dvs(**options).encoder == encoder

@@ -33,23 +33,34 @@ from tests.training.runs import (
 )
 
 
-def test_every_sample_is_seen_once_an_epoch_in_another_order_each_time():
+class Doubled(Recipe):
+    def augment(self, batch: Tensor) -> Tensor:
+        return 2 * batch
+
+
+@pytest.mark.parametrize(("recipe", "factor"), [(Recipe, 1), (Doubled, 2)])
+def test_every_sample_is_seen_augmented_once_an_epoch_in_another_order_each_time(recipe, factor):
     net = build()
     net.encoder = Direct(1)
     seen = []
     watch(net, lambda x: seen.append(x[0]))
     x, y = samples()
-    train(net, x, y, SETTINGS)
+    train(net, x, y, recipe.short(3, batch_size=8))
     assert [len(batch) for batch in seen] == [8, 8, 4] * 3
     epochs = torch.cat(seen).view(3, 20, 6)
     for epoch in epochs:
-        assert torch.equal(epoch.sort(0).values, torch.as_tensor(x).sort(0).values)
+        assert torch.equal(epoch.sort(0).values, factor * torch.as_tensor(x).sort(0).values)
     assert not torch.equal(epochs[0], epochs[1])
     assert not torch.equal(epochs[1], epochs[2])
 
 
-def test_the_outcome_depends_on_the_seed_of_the_settings_and_not_on_the_random_states():
-    first = trained()
+@pytest.fixture(scope="module")
+def first() -> SpikingNetwork:
+    """The network of an undisturbed training."""
+    return trained()
+
+
+def test_the_outcome_depends_on_the_seed_of_the_settings_and_not_on_the_random_states(first):
     net = build()
     torch.manual_seed(99)
     state, array = torch.get_rng_state(), np.random.get_state()[1]  # noqa: NPY002
@@ -61,9 +72,8 @@ def test_the_outcome_depends_on_the_seed_of_the_settings_and_not_on_the_random_s
     assert not torch.equal(other.layers[1].module[0].weight, first.layers[1].module[0].weight)
 
 
-def test_read_only_and_reversed_arrays_and_small_integers_are_trained_on():
+def test_read_only_and_reversed_arrays_and_small_integers_are_trained_on(first):
     x, y = samples()
-    first = trained()
     turned, labels = x[::-1].copy()[::-1], y.astype(np.uint8)
     for array in (turned, labels):
         array.setflags(write=False)
@@ -73,19 +83,6 @@ def test_read_only_and_reversed_arrays_and_small_integers_are_trained_on():
     net = build()
     train(net, turned, labels, SETTINGS)
     assert_same_state(net, first)
-
-
-def test_the_network_is_trained_on_what_the_settings_make_of_the_samples():
-    class Doubled(Recipe):
-        def augment(self, batch: Tensor) -> Tensor:
-            return 2 * batch
-
-    net, seen = build(), []
-    net.encoder = Direct(1)
-    watch(net, lambda x: seen.append(x[0]))
-    x, y = samples()
-    train(net, x, y, Doubled.short(1, batch_size=8))
-    assert torch.equal(torch.cat(seen).sort(0).values, 2 * torch.as_tensor(x).sort(0).values)
 
 
 def test_what_the_settings_leave_open_is_fitted_to_samples_that_are_no_images():
@@ -111,8 +108,8 @@ def test_training_gives_bit_for_bit_the_weights_of_a_loop_by_hand():
                 schedule.step()
     ours = trained(settings=Recipe.short(2, seed=4, batch_size=8))
     assert_same_state(ours, net)
-    first, untrained = (one.state_dict() for one in (ours, build()))
-    assert not any(torch.equal(first[name], untrained[name]) for name, _ in net.named_parameters())
+    after, before = (one.state_dict() for one in (ours, build()))
+    assert not any(torch.equal(after[name], before[name]) for name, _ in net.named_parameters())
 
 
 X, Y = samples()
@@ -186,19 +183,19 @@ def test_the_network_has_the_weights_of_the_best_epoch_afterwards(monkeypatch):
     assert not same(weights(net), seen[2])
 
 
-def test_without_validation_samples_the_last_weights_stay_and_the_history_has_no_accuracy():
+def test_without_validation_samples_the_last_weights_stay_and_the_history_has_no_accuracy(first):
     net = build()
     history = train(net, *samples(), SETTINGS)
     assert [epoch.number for epoch in history] == [1, 2, 3]
     assert [epoch.validation for epoch in history] == [None] * 3
     assert best_epoch(history) is None
-    assert_same_state(net, trained())
+    assert_same_state(net, first)
 
 
-def test_validation_does_not_change_the_training(tmp_path):
+def test_validation_does_not_change_the_training(first, tmp_path):
     path = tmp_path / "state.pt"
     train(build(), *samples(), SETTINGS, path, validation=HELD)
-    assert same(torch.load(path, weights_only=True)["network"], weights(trained()))
+    assert same(torch.load(path, weights_only=True)["network"], weights(first))
 
 
 def test_the_loss_of_an_epoch_is_the_mean_over_its_samples_not_over_its_steps(monkeypatch):

@@ -107,9 +107,23 @@ def test_a_run_killed_while_writing_goes_on_from_the_state_before(tmp_path, monk
     assert [file.name for file in tmp_path.iterdir()] == ["state.pt"]
 
 
-def test_a_finished_run_is_loaded_and_not_trained_on(tmp_path):
-    path = tmp_path / "state.pt"
-    first, again = trained(path), build(seed=1).train()
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[SpikingNetwork, bytes]:
+    """The network of a run, and the state that the run left."""
+    path = tmp_path_factory.mktemp("run") / "state.pt"
+    return trained(path), path.read_bytes()
+
+
+@pytest.fixture
+def path(finished: tuple[SpikingNetwork, bytes], tmp_path: Path) -> Path:
+    """The file of that run."""
+    file = tmp_path / "state.pt"
+    file.write_bytes(finished[1])
+    return file
+
+
+def test_a_finished_run_is_loaded_and_not_trained_on(finished, path):
+    first, again = finished[0], build(seed=1).train()
     kill_at(again, 1)
     train(again, *samples(), SETTINGS, path)
     assert_same_state(again, first)
@@ -195,9 +209,7 @@ def refused(path: Path, message: str, **change: Any) -> None:
 
 
 @pytest.mark.parametrize("other", OTHERS)
-def test_the_state_of_another_run_is_refused(other, tmp_path):
-    path = tmp_path / "state.pt"
-    trained(path)
+def test_the_state_of_another_run_is_refused(other, path):
     change, message = OTHERS[other]
     refused(path, message, **change)
 
@@ -212,20 +224,18 @@ def test_a_run_with_another_defence_or_other_validation_samples_is_another(name,
     refused(path, OTHER_SAMPLES, validation=other, adversary=adversary)
 
 
-DAMAGE: dict[str, Callable[[bytes], bytes]] = {
-    "empty": lambda content: b"",
-    "text": lambda content: b"no state at all",
-    "truncated": lambda content: content[: len(content) // 2],
-    "without its end": lambda content: content[:-10],
-    "pickle": lambda content: pickle.dumps({"settings": {}}),
-}
+DAMAGE: list[Callable[[bytes], bytes]] = [
+    lambda content: b"",
+    lambda content: b"no state at all",
+    lambda content: content[: len(content) // 2],
+    lambda content: content[:-10],
+    lambda content: pickle.dumps({"settings": {}}),
+]
 
 
-def test_a_damaged_state_and_a_file_that_is_none_are_refused(tmp_path):
-    path = tmp_path / "state.pt"
-    trained(path)
+def test_a_damaged_state_and_a_file_that_is_none_are_refused(path):
     whole = path.read_bytes()
-    for damage in DAMAGE.values():
+    for damage in DAMAGE:
         path.write_bytes(damage(whole))
         refused(path, r"the state of this training run, got .*state\.pt")
     for content in ({}, {"settings": None}, [1, 2], torch.zeros(3), 5):

@@ -5,14 +5,16 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from art_snn.checks import require_number, set_fields
+from art_snn.checks import invalid, require_number, set_fields
 from art_snn.engine.body import readout_dtype
+from art_snn.gradients.temporal import TemporalGradient
 from art_snn.layers import device_of
 from art_snn.network import SpikingNetwork
 from art_snn.team import ALONE, Team
 from art_snn.training.recipe import Recipe, autocast
 
 
+@dataclass(frozen=True)
 class Learner:
     """Forward passes of a network with its training gradient, in the precision of a recipe.
 
@@ -20,15 +22,15 @@ class Learner:
         1].
     :param team: processes with a share of every batch each."""
 
-    def __init__(
-        self,
-        network: SpikingNetwork,
-        train_dtype: str | None = None,
-        progress: float = 1.0,
-        team: Team = ALONE,
-    ) -> None:
-        self.network, self.train_dtype, self.progress = network, train_dtype, progress
-        self.device, self.team = device_of(network), team
+    network: SpikingNetwork
+    train_dtype: str | None = None
+    progress: float = 1.0
+    team: Team = ALONE
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the network."""
+        return device_of(self.network)
 
     def __call__(self, x: Tensor) -> Tensor:
         """Samples [N, ...] on any device -> logits [N, K], of single precision at least."""
@@ -98,27 +100,27 @@ class Defence(ABC):
         :raises ValueError: when the weights cannot be changed so."""
         return
 
-    def describe(self) -> str:
-        """Name and strength, or "" for adversarial training alone."""
-        return ""
-
 
 class Weighted(Defence):
-    """A defence whose numbers are above 0, and whose settings describe it."""
+    """A defence whose numbers are above 0.
+
+    Metadata of a field are its other limits, by the keywords of
+    :func:`~art_snn.checks.require_number`."""
 
     def __post_init__(self) -> None:
         settings: Any = self
-        for name in (one.name for one in fields(settings) if isinstance(one.default, float)):
-            value, remedy = getattr(self, name), "Adversarial training alone is AT."
-            number = require_number(name, value, above=0, within=(1e-6, 1e6), remedy=remedy)
-            set_fields(self, **{name: number})
-
-    def describe(self) -> str:
-        """Name and settings."""
-        settings: Any = self
-        values = ((one.name, getattr(self, one.name)) for one in fields(settings))
-        words = (f"{k} {v:g}" if isinstance(v, float) else f"{k} {v}" for k, v in values)
-        return ", ".join((type(self).__name__, *words))
+        for one in fields(settings):
+            if not isinstance(one.default, float):
+                continue
+            limits: Any = one.metadata or {"within": (1e-6, 1e6)}
+            number = require_number(
+                one.name,
+                getattr(self, one.name),
+                above=0,
+                **limits,
+                remedy=f"{one.default:g} is usual; adversarial training alone is AT.",
+            )
+            set_fields(self, **{one.name: number})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,3 +130,16 @@ class AT(Defence):
     def loss(self, learner: Learner, x: Tensor, adversarial: Tensor, y: Tensor) -> Tensor:
         """Mean cross entropy of the adversarial samples."""
         return nn.functional.cross_entropy(learner(adversarial), y)
+
+
+def require_temporal(network: SpikingNetwork) -> TemporalGradient:
+    """The training gradient of a network; ValueError where it is no temporal rule."""
+    rule = network.training_gradient
+    if not isinstance(rule, TemporalGradient):
+        raise invalid(
+            "training_gradient",
+            "a temporal rule for a defence that differentiates potentials or bounds",
+            repr(rule),
+            "Set network.training_gradient to STBP().",
+        )
+    return rule

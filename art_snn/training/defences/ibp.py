@@ -5,17 +5,16 @@ from torch import Tensor, nn
 
 from art_snn.bounds import METHODS, Bounding, check_bounded
 from art_snn.bounds.firing import BoundingMethod
-from art_snn.checks import ArgumentError, require, require_choice, require_number, set_fields
+from art_snn.checks import ArgumentError, invalid, require_choice, set_fields
 from art_snn.data.dataset import check_values
-from art_snn.gradients.temporal import TemporalGradient
 from art_snn.layers import dtype_of
 from art_snn.network import SpikingNetwork
 from art_snn.running.context import keep_modes
-from art_snn.training.defences.base import Defence, Learner
+from art_snn.training.defences.base import Learner, Weighted, require_temporal
 
 
 @dataclass(frozen=True, kw_only=True)
-class IBP(Defence):
+class IBP(Weighted):
     """Certified training (Gowal et al., ICCV 2019; of spikes Liang et al., NeurIPS 2022).
 
     (1 - k w) CE(f(x), y) + k w CE(worst logits, y). The worst logits are minus the lower
@@ -34,8 +33,8 @@ class IBP(Defence):
     :param bound_weight: weight w of the worst logits after that, in (0, 1]."""
 
     method: Literal["counts", "s-ibp"] = "counts"
-    ramp: float = 0.6
-    bound_weight: float = 0.5
+    ramp: float = field(default=0.6, metadata={"up_to": 1})
+    bound_weight: float = field(default=0.5, metadata={"up_to": 1})
     eps: float | None = field(default=None, init=False, repr=False)
     value_range: tuple[float, float] | None = field(default=None, init=False, repr=False)
     attacks: ClassVar[bool] = False
@@ -43,11 +42,7 @@ class IBP(Defence):
 
     def __post_init__(self) -> None:
         require_choice("method", self.method, METHODS, remedy="counts is never looser.")
-        ramp = require_number("ramp", self.ramp, above=0, up_to=1, remedy="0.6 is usual.")
-        weight = require_number(
-            "bound_weight", self.bound_weight, above=0, up_to=1, remedy="0.5 is usual."
-        )
-        set_fields(self, ramp=ramp, bound_weight=weight)
+        super().__post_init__()
 
     def with_budget(self, eps: float, value_range: tuple[float, float]) -> "IBP":
         """This defence, for that budget and samples of that range."""
@@ -57,14 +52,7 @@ class IBP(Defence):
 
     def check(self, network: SpikingNetwork) -> None:
         """Refuse a network without bounds, or whose training gradient has none for them."""
-        rule = network.training_gradient
-        require(
-            isinstance(rule, TemporalGradient),
-            "training_gradient",
-            "a temporal rule for IBP, which also differentiates bounds",
-            repr(rule),
-            "Set network.training_gradient to STBP().",
-        )
+        require_temporal(network)
         try:
             check_bounded(network)
         except ArgumentError as error:
@@ -75,12 +63,12 @@ class IBP(Defence):
         network = learner.network
         entropy = nn.functional.cross_entropy(learner(x), y)
 
-        rule = network.training_gradient
-        assert isinstance(rule, TemporalGradient)
+        rule = require_temporal(network)
         k = min(1.0, learner.progress / self.ramp)
         bounding = self._bounding(network, METHODS[self.method](rule.firing()), k)
+        samples = self._check_samples(learner, x)
         with keep_modes(network, False):
-            margins = bounding.margins(self._check_samples(learner, x), y, differentiable=True)
+            margins = bounding.margins(samples, y, differentiable=True)
 
         # The worst logits are minus the lower bounds of the margins.
         worst = nn.functional.cross_entropy(-margins, y)
@@ -96,21 +84,16 @@ class IBP(Defence):
         """True once the budget is whole."""
         return progress >= self.ramp
 
-    def describe(self) -> str:
-        """Name, bounds and schedule."""
-        weight = f"weight {self.bound_weight:g}"
-        return f"IBP, {self.method}, {weight} after {self.ramp:.0%} of the steps"
-
     def _bounding(self, network: SpikingNetwork, method: BoundingMethod, share: float) -> Bounding:
         """Bounds within that share of the budget."""
-        require(
-            self.eps is not None,
-            "defence",
-            "IBP with a budget",
-            "one without",
-            "AdversarialTraining(eps=0.05, defence=IBP()) gives it one.",
-        )
-        return Bounding(network, method, share * (self.eps or 0), limits=self.value_range)
+        if self.eps is None:
+            raise invalid(
+                "defence",
+                "IBP with a budget",
+                "one without",
+                "AdversarialTraining(eps=0.05, defence=IBP()) gives it one.",
+            )
+        return Bounding(network, method, share * self.eps, limits=self.value_range)
 
     def _check_samples(self, learner: Learner, x: Tensor) -> Tensor:
         """Samples on the device and in the precision of the network; refused out of the range."""

@@ -33,9 +33,12 @@ class MPDSGR(Watching):
         logits, layers = run_watched(learner, adversarial)
         shares = []
         for gap in gaps(layers):
-            mean, variance, _ = moments(gap, (1, *range(3, gap.ndim)), learner.team.size > 1)
+            axes = (1, *range(3, gap.ndim))
+            mean, variance, _ = moments(gap, axes, learner.team.size > 1)
             shares.append(share_within(mean, (variance + 1e-5).sqrt(), self.width).mean())
-        return nn.functional.cross_entropy(logits, y) + self.weight * torch.stack(shares).mean()
+
+        entropy = nn.functional.cross_entropy(logits, y)
+        return entropy + self.weight * torch.stack(shares).mean()
 
 
 def share_within(mean: Tensor, deviation: Tensor, width: float) -> Tensor:

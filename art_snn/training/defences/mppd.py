@@ -1,10 +1,10 @@
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from torch import Tensor, nn
 
-from art_snn.checks import require_choice, require_number
+from art_snn.checks import require_choice
 from art_snn.dynamics import Dynamics
 from art_snn.gradients import STBP, NeuronRef
 from art_snn.modulation import Gains, Noise
@@ -34,18 +34,17 @@ class MPPD(Watching):
 
     kind: Literal["l1", "l2"] = "l1"
     weight: float = 1.0
-    clean: float = 0.5
+    clean: float = field(default=0.5, metadata={"up_to": 1})
 
     def __post_init__(self) -> None:
         require_choice("kind", self.kind, ("l1", "l2"), remedy="l1 is of 2026, l2 of 2024.")
-        require_number("clean", self.clean, above=0, up_to=1, remedy="The authors' code has 0.5.")
         super().__post_init__()
 
     def loss(self, learner: Learner, x: Tensor, adversarial: Tensor, y: Tensor) -> Tensor:
         """Cross entropies of clean and adversarial samples, and the weighted distance."""
         currents = []
         modules = [*learner.network.layers.modules()]
-        neurons = [place for place, module in enumerate(modules) if isinstance(module, Neuron)]
+        neurons = [i for i, module in enumerate(modules) if isinstance(module, Neuron)]
         # A module that changes currents stands right before the last neurons.
         before = modules[max(neurons, default=0) - 1]
         watch: AbstractContextManager[None] = nullcontext()

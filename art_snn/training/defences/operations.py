@@ -33,4 +33,5 @@ class Operations(Watching):
             used.append(count_accumulates(spikes.sum(0), leaving))
             most.append(leaving.sum())
         share = torch.stack(used).sum(0).mean() / (len(spikes) * torch.stack(most).sum())
-        return nn.functional.cross_entropy(logits, y) + self.weight * share.to(logits.dtype)
+        entropy = nn.functional.cross_entropy(logits, y)
+        return entropy + self.weight * share.to(logits.dtype)

@@ -8,9 +8,8 @@ from art_snn.checks import require
 from art_snn.dynamics import operand
 from art_snn.engine.body import readout_dtype
 from art_snn.gradients.base import Firing, NeuronRef
-from art_snn.gradients.temporal import TemporalGradient
 from art_snn.network import SpikingNetwork
-from art_snn.training.defences.base import Learner, Weighted
+from art_snn.training.defences.base import Learner, Weighted, require_temporal
 
 Layer = tuple[NeuronRef, Tensor, Tensor, Tensor]
 """Neurons in a pass: dynamics; current, spikes, before their height, and potentials,
@@ -24,20 +23,12 @@ class Watching(Weighted):
 
     def check(self, network: SpikingNetwork) -> None:
         """Refuse a network whose neurons do not fire for all steps at once by a temporal rule."""
-        name = type(self).__name__
-        rule = network.training_gradient
-        require(
-            isinstance(rule, TemporalGradient),
-            "training_gradient",
-            f"a temporal rule for {name}, which differentiates potentials",
-            repr(rule),
-            "Set network.training_gradient to STBP().",
-        )
+        require_temporal(network)
         objection = network.body.bounds_objection()
         require(
             objection is None,
             "network",
-            f"neurons that get all time steps in one call for {name}",
+            f"neurons that get all time steps in one call for {type(self).__name__}",
             objection,
             "Take another defence.",
         )
@@ -50,8 +41,7 @@ def run_watched(learner: Learner, x: Tensor) -> tuple[Tensor, list[Layer]]:
     twin = learner.network.with_gradient(learner.network.gradient)
     layers = list[Layer]()
     run = twin.body.run
-    rule = twin.training_gradient
-    assert isinstance(rule, TemporalGradient)
+    rule = require_temporal(twin)
 
     def run_through(encoded: Tensor, _: Firing) -> Tensor:
         layers.clear()  # Those of a pass that has verified an adapted network.

@@ -1,19 +1,19 @@
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
 
-from art_snn.checks import invalid, require, require_number, set_fields
+from art_snn.checks import invalid, require
 from art_snn.network import SpikingNetwork
-from art_snn.training.defences.base import AT
+from art_snn.training.defences.base import AT, Weighted
 from art_snn.training.recipe import Recipe
 
 _LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
 @dataclass(frozen=True, kw_only=True)
-class RAT(AT):
+class RAT(Weighted, AT):
     """Regularised adversarial training (Ding et al., NeurIPS 2022): near-orthogonal weights.
 
     The loss of adversarial training. After every step of the optimizer W <- (1 + b) W - b
@@ -25,18 +25,7 @@ class RAT(AT):
     :param orthogonality: b, the share of the way to orthogonal weights per step, in (0,
         1)."""
 
-    orthogonality: float = 4e-3
-
-    def __post_init__(self) -> None:
-        orthogonality = require_number(
-            "orthogonality",
-            self.orthogonality,
-            above=0,
-            below=1,
-            within=(1e-12, 1.0),
-            remedy="The paper takes 4e-3; adversarial training alone is AT.",
-        )
-        set_fields(self, orthogonality=orthogonality)
+    orthogonality: float = field(default=4e-3, metadata={"below": 1, "within": (1e-12, 1)})
 
     @property
     def limit(self) -> float:
@@ -98,10 +87,6 @@ class RAT(AT):
             )
         return grams
 
-    def describe(self) -> str:
-        """Name and strength."""
-        return f"RAT, orthogonality {self.orthogonality:g}"
-
 
 def _list_weights(network: SpikingNetwork) -> dict[str, nn.Parameter]:
     """Weights of linear layers and convolutions in training, each once, by name."""
@@ -117,6 +102,7 @@ def _list_weights(network: SpikingNetwork) -> dict[str, nn.Parameter]:
                 f"{name}.weight, which is computed from others",
                 "Take the parametrization off, or another defence.",
             )
-        if weight.requires_grad and all(weight is not other for other in weights.values()):
+        is_new = all(weight is not other for other in weights.values())
+        if weight.requires_grad and is_new:
             weights[f"{name}.weight"] = weight
     return weights

@@ -1,16 +1,16 @@
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from art_snn.checks import require, require_number, set_fields
+from art_snn.checks import require
 from art_snn.modulation import gates_of
 from art_snn.network import SpikingNetwork
-from art_snn.training.defences.base import AT, Learner
+from art_snn.training.defences.base import AT, Learner, Weighted
 
 
 @dataclass(frozen=True, kw_only=True)
-class StoG(AT):
+class StoG(Weighted, AT):
     """Stochastic gating (Ding et al., AAAI 2024): adversarial training that also learns gates.
 
     Each of the n / 2 first steps also changes rho of :class:`~art_snn.modulation.Gates`::
@@ -25,13 +25,8 @@ class StoG(AT):
     :param rate: above 0; 0.8 is the mean of their SGD of 0.1 with momentum 0.9 along a
         cosine."""
 
-    opening: float = 0.7
+    opening: float = field(default=0.7, metadata={"below": 1})
     rate: float = 0.8
-
-    def __post_init__(self) -> None:
-        opening = require_number("opening", self.opening, above=0, below=1, remedy="Take 0.7.")
-        rate = require_number("rate", self.rate, above=0, within=(1e-6, 1e6), remedy="Take 0.8.")
-        set_fields(self, opening=opening, rate=rate)
 
     def check(self, network: SpikingNetwork) -> None:
         """Refuse a network without gates."""
@@ -57,7 +52,3 @@ class StoG(AT):
             rho.requires_grad_(False).grad = None
             if gradient is not None:
                 rho.mul_(self.opening ** (2 * share)).sub_(gradient, alpha=self.rate)
-
-    def describe(self) -> str:
-        """Name and strength."""
-        return f"StoG, opening {self.opening:g}"

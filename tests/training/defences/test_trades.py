@@ -8,7 +8,6 @@ import pytest
 import torch
 from art.attacks.evasion import FastGradientMethod
 from art.defences.trainer import AdversarialTrainerTRADESPyTorch
-from torch import nn
 
 from art_snn.training import AT, TRADES, AdversarialTraining, Recipe, train
 from tests.classifiers import around, classifier, samples
@@ -40,12 +39,6 @@ def test_it_is_differentiated_through_both_outputs_and_finite_where_they_are_cer
     assert weight.grad.isfinite().all()
 
 
-def art_s(network: nn.Module, beta: float) -> AdversarialTrainerTRADESPyTorch:
-    wrapped = around(network, lr=0.01)
-    attack = FastGradientMethod(wrapped, eps=0.1)
-    return AdversarialTrainerTRADESPyTorch(wrapped, attack, beta=beta)
-
-
 def test_one_epoch_gives_the_weights_of_art_s_trainer():
     given = classifier()
     x, y = samples(given, 8)
@@ -53,7 +46,9 @@ def test_one_epoch_gives_the_weights_of_art_s_trainer():
     settings = Recipe.short(epochs=1, batch_size=8, learning_rate=0.01)
     adversary = AdversarialTraining(attack="fgsm", eps=0.1, defence=TRADES(beta=3))
     train(ours, x, y, settings, adversary=adversary)
-    art_s(theirs, 3.0)._batch_process(x, y)
+    wrapped = around(theirs, lr=0.01)
+    attack = FastGradientMethod(wrapped, eps=0.1)
+    AdversarialTrainerTRADESPyTorch(wrapped, attack, beta=3.0)._batch_process(x, y)
     plain = classifier().model
     train(plain, x, y, settings, adversary=replace(adversary, defence=AT()))
     for name, tensor in ours.state_dict().items():
