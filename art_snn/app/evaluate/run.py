@@ -34,7 +34,7 @@ def run(settings: Evaluate) -> EvaluationResult | None:
 
         store = Store(settings.output / "blocks", key)
         title = target.subject.describe(target.data, target.classifier.model)
-        evaluation = team.on_leader(partial(load_finished, target, key))
+        evaluation = team.on_leader(partial(load_finished, target))
         if evaluation is None:
             team.on_leader(target.check)
             units = list_units(target, store)

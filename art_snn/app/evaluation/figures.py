@@ -84,10 +84,9 @@ def _data_uri(kind: str, content: bytes) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
-def _axes(names: Sequence[str], width: float = _WIDTH) -> tuple[Figure, Axes]:
-    """One pair of axes, with room for the names of the legend below."""
-    lines = sum(1 + name.count("\n") for name in names)
-    figure = Figure(figsize=(width, 2.5 + 0.19 * lines), layout="constrained")
+def _make_axes(height: float, lines: int, width: float = _WIDTH) -> tuple[Figure, Axes]:
+    """One pair of axes of a height in inches, with room for so many lines of words."""
+    figure = Figure(figsize=(width, height + 0.19 * lines), layout="constrained")
     return figure, figure.subplots()
 
 
@@ -147,7 +146,8 @@ def _plot_accuracy(
     """One line per name over the budgets, that of the union as a band below the others, and that
     of what is certified dashed, in the colour of the line before it."""
     folded = {name: _fold(name, width) for name in curves}
-    figure, ax = _axes([*folded.values()], width)
+    lines = sum(1 + name.count("\n") for name in folded.values())
+    figure, ax = _make_axes(2.5, lines, width)
     norm = results[0].norm
     scale = 1
     axis = f"eps in {NORMS[norm]}" if norm in SIZES else NORMS[norm]
@@ -230,7 +230,7 @@ def draw_operations(evaluation: Evaluation) -> _Drawing | None:
     """Operations of every layer next to a dense network's; None where they are not known."""
     if not evaluation.operations:
         return None
-    figure, ax = _axes(())
+    figure, ax = _make_axes(2.5, 0)
     _, synapses, _, operations = np.transpose([*evaluation.operations.values()])
     _draw_pairs(ax, {"spiking": operations, "dense network": synapses})
     layers = range(len(operations))
@@ -255,8 +255,7 @@ def draw_side_by_side(items: Sequence[ReportItem]) -> _Drawing | None:
     title = "Accuracy under all attacks of each result"
     if any(item.evaluation.certifies for item in items):
         title += ", and what is certified"
-    title += ", with 95 % intervals"
-    return _chart(_plot_accuracy(curves, results, _WIDTH), title)
+    return _chart(_plot_accuracy(curves, results, _WIDTH), f"{title}, with 95 % intervals")
 
 
 @_styled
@@ -265,8 +264,7 @@ def draw_board(points: Sequence[tuple[str, Share, Share]]) -> _Drawing:
     records, before, after = zip(*points, strict=True)
     names = [name.replace(", eps", ",") for name in records]
     places = range(len(points))
-    figure = Figure(figsize=(_WIDTH, 1 + 0.19 * len(points)), layout="constrained")
-    ax = figure.subplots()
+    figure, ax = _make_axes(1, len(points))
 
     clean, _ = to_percent(before)
     robust, bars = to_percent(after)
@@ -293,7 +291,7 @@ def draw_classes(evaluation: Evaluation) -> _Drawing:
     members = np.equal.outer(classes, evaluation.labels)
     counts = members @ np.transpose([*columns.values()]).astype(int)
 
-    figure, ax = _axes([*columns])
+    figure, ax = _make_axes(2.5, len(columns))
     for name, column in zip(columns, counts.T, strict=True):
         ax.bar(classes, 100 * column / totals, label=name)
     figure.legend(loc="outside lower left")
@@ -374,7 +372,7 @@ def _draw_example(
 
 def _draw_sample(values: np.ndarray, low: float, high: float) -> str:
     """A sample (T, C, H, W) from low to high as a data URI; its first frames are side by side."""
-    shares = np.clip((values[:_MOST_FRAMES] - low) / ((high - low) or 1), 0, 1)
+    shares = (values[:_MOST_FRAMES] - low) / ((high - low) or 1)
 
     def coloured(frame: np.ndarray) -> np.ndarray:
         if len(frame) != 2:  # Grey is the same in all three.

@@ -22,6 +22,7 @@ from art_snn.app.evaluation.verdict import (
     format_eps,
     join_words,
     make_cards,
+    tell_apart,
     verdicts,
 )
 from art_snn.app.tables import Command, Notes, Part, Table
@@ -305,9 +306,7 @@ def compare_parts(items: Sequence[ReportItem]) -> list[Part]:
 
 def labels(items: Sequence[ReportItem]) -> list[str]:
     """The names of the evaluations, with their numbers where several have the same."""
-    names = [item.evaluation.name for item in items]
-    numbered = enumerate(names, 1)
-    return [name if names.count(name) == 1 else f"{name} ({number})" for number, name in numbered]
+    return tell_apart([item.evaluation.name for item in items], range(1, len(items) + 1))
 
 
 def _side_table(items: Sequence[ReportItem], show: Callable[[Share], str]) -> Table:
