@@ -8,7 +8,6 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from art_snn import zoo
 from art_snn.app.evaluate.blocks import Store
@@ -220,8 +219,25 @@ def judge_target(target: Target, trials: Sequence[Trial]) -> Iterator[Finding]:
         here = np.logical_and.reduce([stage == Outcome.STANDING for stage in stages])
         there = [booleans(record[:count]) for record in records]
         broken = here & ~np.logical_and.reduce([here, *there])
-        if broken.any():
-            yield _broken_by_record(target, entry.name, eps, here, broken)
+        if not broken.any():
+            continue
+        left = int(here.sum())
+        more = int(broken.sum())
+        remedy = "art-snn report --board counts what either broke."
+        if target.settings.deciding_plan != "standard":
+            remedy = f"Run --plan standard; {remedy}"
+        yield Finding(
+            "record-broke-more",
+            "a record broke more",
+            {"left": left, "broken by the record": more, "of": count},
+            "if a sample stands that the record of the zoo has broken within the budget (ours)",
+            (Remedy(remedy),),
+            about=f"zoo:{entry.name}",
+            sentence=f"Of the first {count} samples this evaluation left {left} "
+            f"{describe_budgets(norm, eps)}, and the record of zoo:{entry.name} broke {more} of "
+            f"these. {list_samples(broken)}",
+            eps=eps,
+        )
 
 
 def _find_record(target: Target) -> ZooEntry | None:
@@ -234,29 +250,6 @@ def _find_record(target: Target) -> ZooEntry | None:
         x = zoo.samples(entry.data)[0][: len(target.x)]
         return entry if np.array_equal(x, target.x[: len(x)]) else None
     return None
-
-
-def _broken_by_record(
-    target: Target, name: str, eps: float, here: NDArray[np.bool_], broken: NDArray[np.bool_]
-) -> Finding:
-    """The record of a network broke some samples, bool (N,), of those that stand here."""
-    left = int(here.sum())
-    more = int(broken.sum())
-    remedy = "art-snn report --board counts what either broke."
-    if target.settings.deciding_plan != "standard":
-        remedy = f"Run --plan standard; {remedy}"
-    return Finding(
-        "record-broke-more",
-        "a record broke more",
-        {"left": left, "broken by the record": more, "of": len(here)},
-        "if a sample stands that the record of the zoo has broken within the budget (ours)",
-        (Remedy(remedy),),
-        about=f"zoo:{name}",
-        sentence=f"Of the first {len(here)} samples this evaluation left {left} "
-        f"{describe_budgets(str(target.settings.norm), eps)}, and the record of zoo:{name} broke "
-        f"{more} of these. {list_samples(broken)}",
-        eps=eps,
-    )
 
 
 def _judge_decisions(norm: str, trials: Sequence[Trial]) -> Iterator[Finding]:

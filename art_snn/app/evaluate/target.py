@@ -228,9 +228,7 @@ class Target:
         )
 
         flat = self.x.reshape(len(self.x), -1)
-        lowest = flat.min(1).argmin()
-        highest = flat.max(1).argmax()
-        rows = np.unique([0, lowest, highest])
+        rows = np.unique([0, flat.min(1).argmin(), flat.max(1).argmax()])
         try:
             if self.smoothed:
                 certify(self.classifier, self.x, self.y, selection=1, draws=1)

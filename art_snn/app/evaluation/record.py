@@ -1,6 +1,6 @@
 """What an evaluation measured, sample by sample, and the files that hold it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from math import inf
@@ -207,15 +207,16 @@ class Evaluation:
 
     def __post_init__(self) -> None:
         expect(self.name == name_from(self.name), NAME, self.name)
-        sizes = {len(trial.outcome.stage) for trial in self.trials}
-        sizes |= {len(self.samples), len(self.labels), len(self.clean)}
+        columns: list[Sized] = [self.samples, self.labels, self.clean]
+        columns += [trial.outcome.stage for trial in self.trials]
+        columns += [bounds.margin for bounds in self.bounds]
         if self.certificate is not None:
             region = self.certificate.region.size
-            sizes |= {len(region), len(self.certificate.predicted), len(self.certificate.correct)}
+            columns += [region, self.certificate.predicted, self.certificate.correct]
             expected = f"regions of a size from 0 to {LARGEST_BUDGET:g}"
             _expect_within(region, 0, LARGEST_BUDGET, expected)
-        sizes |= {len(bounds.margin) for bounds in self.bounds}
-        expect(len(sizes) == 1, "columns of as many samples each", sorted(sizes))
+        sizes = sorted({*map(len, columns)})
+        expect(len(sizes) == 1, "columns of as many samples each", sizes)
         expect(self.samples, "one sample or more", [])
         expect(self.trials, "one trial or more", [])
         expect(self.norm in NORMS, f"a norm among {', '.join(NORMS)}", self.norm)
@@ -242,8 +243,9 @@ class Evaluation:
         odd = [v for v in self.operations.values() if len(v) != 4 or min(v) < 0 or not v[0]]
         expect(not odd, "four numbers of a layer, none below 0", odd[:1])
         for trial in self.trials:
-            stage, passes = trial.outcome.stage, trial.outcome.forwards
-            free = (stage == Outcome.STANDING) & ~self.certified(trial.eps) & (passes == 0)
+            outcome = trial.outcome
+            unasked = (outcome.stage == Outcome.STANDING) & (outcome.forwards == 0)
+            free = unasked & ~self.certified(trial.eps)
             rows = np.flatnonzero(free)[:1].tolist()
             expect(not rows, "passes of attacks that samples stand, unless certified", rows)
 

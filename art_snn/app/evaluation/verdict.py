@@ -319,9 +319,9 @@ def _make_card(norm: str, group: Sequence[Finding]) -> Card:
     """A card of the same finding about the same thing at several budgets, the gravest first."""
 
     def where(some: Sequence[Finding]) -> str:
-        budgets = sorted({one.eps for one in some if one.eps is not None})
-        overall = any(one.eps is None for one in some)
-        return "at every budget" if overall else describe_budgets(norm, *budgets)
+        budgets = [one.eps for one in some if one.eps is not None]
+        overall = len(budgets) < len(some)
+        return "at every budget" if overall else describe_budgets(norm, *sorted({*budgets}))
 
     def measured(one: Finding) -> str:
         return ", ".join(f"{name}\u00a0{value:.4g}" for name, value in one.evidence.items())
