@@ -33,14 +33,14 @@ _CONTENT = "content"
 """The array that holds the content of a block as JSON, with its name and key."""
 
 
+@dataclass(frozen=True)
 class Store:
     """A folder of blocks that are done, each in one file.
 
     :param key: fingerprint of what they are about."""
 
-    def __init__(self, folder: Path, key: str) -> None:
-        self.folder = folder
-        self.key = key
+    folder: Path
+    key: str
 
     def file(self, name: str) -> Path:
         """The file of a block."""

@@ -56,6 +56,7 @@ def _find_undecided(block: Block, eps: float) -> NDArray[np.bool_]:
     for at, bounds in block.read_bounds().items():
         if at >= eps:
             undecided &= ~bounds.certified
+
     for at, plan in block.target.plans:
         if at <= eps:
             undecided &= block.read_outcome(at, plan.name).stage == Outcome.STANDING
@@ -88,7 +89,8 @@ def join_decisions(blocks: Sequence[Block]) -> Decisions:
     decisions: dict[float, Arrays] = {}
     for eps in blocks[0].target.searched:
         parts = [block.store.arrays(block.name(f"decisions-{eps}")) for block in blocks]
-        decisions[eps] = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        columns = parts[0]
+        decisions[eps] = {name: np.concatenate([part[name] for part in parts]) for name in columns}
 
     for eps, one in decisions.items():
         smaller = [other["broken"] for at, other in decisions.items() if at <= eps]
@@ -110,9 +112,11 @@ def add_decision(trial: Trial, decisions: Decisions, target: Target) -> Trial:
     decision = decisions.get(trial.eps)
     if decision is None or trial.name != target.settings.deciding_plan:
         return trial
+
     outcome = trial.outcome
     text = f"decide_bounds(seconds={target.settings.decide:g})"
     record = StageRecord(text, "exact search", text, status="decided")
+
     broken = decision["broken"]
     changes = np.abs(decision["adversarial"] - target.x)
     distance = changes.reshape(len(changes), -1).max(1)
@@ -123,6 +127,7 @@ def add_decision(trial: Trial, decisions: Decisions, target: Target) -> Trial:
     if failed.any():
         reason = f"{raised[failed][0]}. {list_samples(failed)}"
         skipped += (replace(record, label=_FAILED, status="skipped", reason=reason),)
+
     searched = replace(
         outcome,
         stages=(*outcome.stages, record),
@@ -151,6 +156,7 @@ def join_adversarials(blocks: Sequence[Block], trial: Trial, decisions: Decision
     names = [block.name_attack(trial.eps, trial.name) for block in blocks]
     store = blocks[0].store
     points = np.concatenate([store.arrays(name)["adversarials"] for name in names])
+
     broken = np.flatnonzero(trial.decided[: len(points)])
     if len(broken):
         points[broken] = decisions[trial.eps]["adversarial"][broken]
@@ -165,6 +171,7 @@ def write_decided(target: Target, decisions: Decisions) -> None:
         found = one["broken"]
         points[found] = one["adversarial"][found]
         broken |= found
+
     rows = np.flatnonzero(broken)
     if len(rows):
         write_arrays(

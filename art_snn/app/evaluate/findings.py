@@ -52,7 +52,8 @@ def collect_findings(
 
 def list_examinations(target: Target) -> Mapping[str, Callable[[], list[Finding]]]:
     """Examinations before the attacks, by what they are about, in the order of reading."""
-    if not target.settings.examined:
+    settings = target.settings
+    if not settings.examined:
         return {}
     # What is broken at the smallest budget is broken at every budget.
     eps = min(target.budgets)
@@ -68,12 +69,12 @@ def list_examinations(target: Target) -> Mapping[str, Callable[[], list[Finding]
         looked = [*rules][:1]
 
     arguments: dict[str, Any] = {
-        "x": target.x[: target.settings.examined],
-        "y": target.y[: target.settings.examined],
+        "x": target.x[: settings.examined],
+        "y": target.y[: settings.examined],
         "norm": target.measure,
         "eps": eps,
-        "batch_size": target.settings.batch_size,
-        "seed": target.settings.seed,
+        "batch_size": settings.batch_size,
+        "seed": settings.seed,
     }
 
     several = [*rules.values()] or [target.classifier.model.rule]

@@ -33,7 +33,7 @@ def describe_provenance(target: Target, seconds: float) -> Provenance:
     classifier = target.classifier
     network = classifier.model
     return Provenance(
-        command=_typed_command(),
+        command=_quote_command(),
         versions=_list_versions(classifier, *target.sources),
         commit=_find_commit(),
         seed=settings.seed,
@@ -56,7 +56,7 @@ def describe_provenance(target: Target, seconds: float) -> Provenance:
     )
 
 
-def _typed_command() -> str:
+def _quote_command() -> str:
     """The command as it was typed: art-snn, or the script that called this package."""
     program, *arguments = sys.argv
     path = Path(program)

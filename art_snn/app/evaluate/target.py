@@ -218,9 +218,8 @@ class Target:
     def _check_proofs(self, eps: float) -> None:
         """Complain about what has no bounds, or no exact search where one is asked for."""
         argument = "bounds"
-        decides = self.settings.decide is not None
         require(
-            not self.smoothed or not decides,
+            not self.smoothed or not self.searched,
             "decide",
             "an encoder that draws nothing",
             str(self.classifier.model.encoder),
@@ -234,7 +233,7 @@ class Target:
                 certify(self.classifier, self.x, self.y, selection=1, draws=1)
             else:
                 self.bound(self.x[rows], self.y[rows], eps)
-            if decides:  # Without a sample it says whether it takes the network.
+            if self.searched:  # Without a sample it says whether it takes the network.
                 argument = "decide"
                 decide_bounds(self.classifier, self.x[:0], self.y[:0], eps)
         except ArgumentError as error:

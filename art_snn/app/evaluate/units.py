@@ -53,17 +53,19 @@ def list_units(target: Target, store: Store) -> list[Unit]:
 
     blocks = [Block(target, store, rows) for rows in target.slices]
     for place, (about, examine) in enumerate(list_examinations(target).items()):
-        compute = partial(_examine, about, examine)
+        compute: Callable[[_Note], _Computed] = partial(_examine, about, examine)
         units.append(Unit(f"findings-{place}", "findings", compute, inf))
 
     for eps, block in product(target.bounded, blocks):
         name = block.name(f"bounds-{eps}")
-        units.append(Unit(name, f"bounds, eps {eps:.4g}", partial(_bound, block, eps), turn=0))
+        step = f"bounds, eps {eps:.4g}"
+        units.append(Unit(name, step, partial(_bound, block, eps), turn=0))
 
     for (eps, plan), block in product(target.plans, blocks):
         name = block.name_attack(eps, plan.name)
         step = f"{plan.name}, eps {eps:.4g}"
-        units.append(Unit(name, step, partial(_attack, block, eps, plan), len(plan.stages)))
+        compute = partial(_attack, block, eps, plan)
+        units.append(Unit(name, step, compute, len(plan.stages)))
 
     for eps, block in product(target.searched, blocks):
         name = block.name(f"decisions-{eps}")
@@ -98,6 +100,7 @@ def _require_sound(bounds: Bounds, block: Block, wrong: NDArray[np.bool_], how: 
     got += f"{bounds.margin[place]:.3g}, and {how}"
     remedy = "This is a bug in the bounds: please report it with this command. Without --bounds, "
     remedy += "and in another folder, all samples are attacked."
+
     require(not refuted.any(), "bounds", "certificates that hold", got, remedy)
 
 
@@ -111,6 +114,7 @@ def _attack(block: Block, eps: float, plan: Plan, note: _Note) -> _Computed:
     submitted: list[Candidates] = []
     if plan is target.deciding:
         submitted = [one.within(eps).select(block.rows) for one in target.submissions]
+
     part = Part(block.store, block.name_attack(eps, plan.name))
 
     def keep(_: StageRecord, __: int, standing: int) -> None:
@@ -136,6 +140,7 @@ def _attack(block: Block, eps: float, plan: Plan, note: _Note) -> _Computed:
     with nullcontext() if plan is target.deciding else attack_errors(plan.stages[0]):
         attack.generate(block.x[attacked], block.y[attacked])
     assert attack.outcome is not None
+
     outcome = attack.outcome.expand(attacked, block.x)
 
     _check_bounds(block, eps, plan, outcome, submitted)
@@ -152,6 +157,7 @@ def _check_bounds(
     larger = [bounds for bounds in block.read_bounds().values() if bounds.eps >= eps]
     if not larger:
         return
+
     target = block.target
     broken = {plan.name: outcome.stage != Outcome.STANDING}
     for one in submitted:

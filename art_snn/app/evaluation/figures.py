@@ -374,14 +374,14 @@ def _draw_sample(values: np.ndarray, low: float, high: float) -> str:
     """A sample (T, C, H, W) from low to high as a data URI; its first frames are side by side."""
     shares = (values[:_MOST_FRAMES] - low) / ((high - low) or 1)
 
-    def coloured(frame: np.ndarray) -> np.ndarray:
+    def colour(frame: np.ndarray) -> np.ndarray:
         if len(frame) != 2:  # Grey is the same in all three.
             return np.broadcast_to(frame.transpose(1, 2, 0), (*frame.shape[1:], 3))
         both = frame.min(0)[..., None]
         one = np.clip(np.tensordot(frame, _EVENTS, (0, 0)), 0, 1)
         return np.asarray(one * (1 - both) + both)
 
-    return _strip([coloured(frame) for frame in shares])
+    return _strip([colour(frame) for frame in shares])
 
 
 def _strip(frames: list[np.ndarray]) -> str:

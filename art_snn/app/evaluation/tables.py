@@ -97,8 +97,14 @@ def _attack_table(evaluation: Evaluation) -> Table:
     The last column says whether the attack breaks more than the first one, by McNemar's test."""
     first, *others = evaluation.names
     several = len(evaluation.trials) > 1
-    titles = ["attack", "eps", "clean accuracy", "attack success", "robust accuracy"]
-    titles.append("queries per sample")
+    titles = [
+        "attack",
+        "eps",
+        "clean accuracy",
+        "attack success",
+        "robust accuracy",
+        "queries per sample",
+    ]
     if others:
         titles.append(f"against {first}")
 

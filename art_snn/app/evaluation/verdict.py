@@ -155,7 +155,7 @@ class Verdict:
         findings = (one for one in self.evaluation.findings if one.about == trial.name)
         about = any(one.eps in (None, trial.eps) for one in findings) and not self.exact
         share = trial.robustness.robust_accuracy
-        less = self.outcome.robust_accuracy.count < share.count
+        less = self.left < share.count
         return describe_bound(share, (self.open or about or less) and share.count > 0)
 
     def breakers(self) -> list[Trial | None]:
