@@ -89,8 +89,7 @@ def join_decisions(blocks: Sequence[Block]) -> Decisions:
     decisions: dict[float, Arrays] = {}
     for eps in blocks[0].target.searched:
         parts = [block.store.arrays(block.name(f"decisions-{eps}")) for block in blocks]
-        columns = parts[0]
-        decisions[eps] = {name: np.concatenate([part[name] for part in parts]) for name in columns}
+        decisions[eps] = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     for eps, one in decisions.items():
         smaller = [other["broken"] for at, other in decisions.items() if at <= eps]

@@ -47,7 +47,7 @@ def collect_findings(
     stages = [stage for _, plan in target.plans for stage in plan.stages]
     yield from judge_trials(attacked, {stage.id for stage in stages if stage.searches})
     yield from judge_target(target, trials)
-    yield from _judge_decisions(str(target.settings.norm), trials)
+    yield from _judge_decisions(target.measure.id, trials)
 
 
 def list_examinations(target: Target) -> Mapping[str, Callable[[], list[Finding]]]:
@@ -140,7 +140,7 @@ def judge_trials(trials: Sequence[Trial], searches: Collection[str]) -> Iterator
     :param searches: ids of the stages that ask for no gradient."""
     for trial in trials:
         stage = trial.outcome.stage
-        unanswered = int((stage == Outcome.UNANSWERED).sum())
+        unanswered = np.count_nonzero(stage == Outcome.UNANSWERED)
         if unanswered:
             finding = without_answer(unanswered, len(stage))
             yield replace(finding, about=trial.name, eps=trial.eps)
@@ -160,7 +160,7 @@ def _judge_searches(trial: Trial, searches: Collection[str]) -> Iterator[Finding
     others = [one.label for one in stages if one.id not in searches]
     places = [place for place, one in enumerate(stages) if one.id in searches]
     broken = np.isin(stage, places)
-    count = int(broken.sum())
+    count = np.count_nonzero(broken)
     samples = len(stage)
     if others and exceeds(count, samples):
         yield Finding(
@@ -182,8 +182,8 @@ def _compare_budgets(trials: Sequence[Trial]) -> Iterator[Finding]:
     for small, large in pairwise(trials):
         fewer = large.robustness.flipped
         more = small.robustness.flipped
-        few = int(fewer.sum())
-        many = int(more.sum())
+        few = np.count_nonzero(fewer)
+        many = np.count_nonzero(more)
         if exceeds(many - few, len(more)):
             broke = f"{few} at eps {large.eps:.4g}, but {many} at eps {small.eps:.4g}"
             yield Finding(
@@ -211,7 +211,7 @@ def judge_target(target: Target, trials: Sequence[Trial]) -> Iterator[Finding]:
     entry = _find_record(target)
     if entry is None:
         return
-    norm = str(target.settings.norm)
+    norm = target.measure.id
     for eps in target.budgets:
         records = [one.standing for one in entry.standard if one.norm == norm and one.eps <= eps]
         count = min(map(len, (*records, target.x)))
@@ -222,8 +222,8 @@ def judge_target(target: Target, trials: Sequence[Trial]) -> Iterator[Finding]:
         broken = here & ~np.logical_and.reduce([here, *there])
         if not broken.any():
             continue
-        left = int(here.sum())
-        more = int(broken.sum())
+        left = np.count_nonzero(here)
+        more = np.count_nonzero(broken)
         remedy = "art-snn report --board counts what either broke."
         if target.settings.deciding_plan != "standard":
             remedy = f"Run --plan standard; {remedy}"
@@ -257,10 +257,10 @@ def _judge_decisions(norm: str, trials: Sequence[Trial]) -> Iterator[Finding]:
     """The search broke samples that the plan had left."""
     for trial in trials:
         broken = trial.decided
-        count = int(broken.sum())
+        count = np.count_nonzero(broken)
         if not count:
             continue
-        left = count + int((trial.outcome.stage == Outcome.STANDING).sum())
+        left = count + np.count_nonzero(trial.outcome.stage == Outcome.STANDING)
         yield Finding(
             "exact-search-broke-more",
             "the exact search broke more",

@@ -131,7 +131,7 @@ def assemble(target: Target, title: str, store: Store, seconds: float) -> Evalua
         name=_choose_name(target),
         title=title,
         key=target.key,
-        norm=str(settings.norm),
+        norm=target.measure.id,
         plan=settings.deciding_plan,
         samples=tuple(digest("", sample)[:16] for sample in target.x),
         labels=tuple(target.y.tolist()),

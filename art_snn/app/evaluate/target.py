@@ -108,7 +108,7 @@ class Target:
             raise CheckpointError("sources", error.complaint) from error
 
         target = cls(settings, subject, data, classifier, sources)
-        against = (classifier, target.x, str(settings.norm), max(target.budgets))
+        against = (classifier, target.x, target.measure.id, max(target.budgets))
         target.submissions = team.on_leader(
             lambda: [Submission.read(file, *against) for file in settings.adversarials]
         )
@@ -222,7 +222,7 @@ class Target:
             not self.smoothed or not self.searched,
             "decide",
             "an encoder that draws nothing",
-            str(self.classifier.model.encoder),
+            self.classifier.model.encoder,
             "Leave it out: --bounds certifies samples by draws where the encoder draws.",
         )
 

@@ -95,7 +95,7 @@ def _bound(block: Block, eps: float, _: _Note) -> _Computed:
 def _require_sound(bounds: Bounds, block: Block, wrong: NDArray[np.bool_], how: str) -> None:
     """Complain where a sample of a block [n] is certified and wrong: a bug in the bounds."""
     refuted = bounds.certified & wrong
-    place = int(refuted.argmax())
+    place = refuted.argmax()
     got = f"sample {block.rows.start + place}, certified at eps {bounds.eps:g} with a margin of "
     got += f"{bounds.margin[place]:.3g}, and {how}"
     remedy = "This is a bug in the bounds: please report it with this command. Without --bounds, "
@@ -140,7 +140,6 @@ def _attack(block: Block, eps: float, plan: Plan, note: _Note) -> _Computed:
     with nullcontext() if plan is target.deciding else attack_errors(plan.stages[0]):
         attack.generate(block.x[attacked], block.y[attacked])
     assert attack.outcome is not None
-
     outcome = attack.outcome.expand(attacked, block.x)
 
     _check_bounds(block, eps, plan, outcome, submitted)

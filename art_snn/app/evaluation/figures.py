@@ -218,7 +218,7 @@ def _draw_raster(ax: Axes, examples: Examples, place: int) -> None:
 
     edges = np.flatnonzero(np.diff(owners)) + 1
     ax.hlines(edges, 0, len(both), color=GREY, lw=1.2)
-    middles = [float(np.mean(np.flatnonzero(owners == layer) + 0.5)) for layer in layers]
+    middles = [np.mean(np.flatnonzero(owners == layer) + 0.5) for layer in layers]
     ax.set_yticks(middles, layers + 1)
     ax.set_ylim(len(owners), 0)
     ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
@@ -349,9 +349,9 @@ def _draw_example(
     changed = examples.adversarial[place].astype(float).reshape(frames)
     change = changed - original
 
-    row = int(examples.rows[place])
+    row = examples.rows[place]
     label = evaluation.labels[row]
-    guess = int(examples.predicted[place])
+    guess = examples.predicted[place]
     largest = f"{np.abs(change).max():.3g}"
     taken = f"{'still ' if guess == label else ''}taken for {guess}"
     start = f"Sample {row}, of class {label}"
@@ -360,7 +360,7 @@ def _draw_example(
 
     # Blue where less, red where more, on its own scale.
     means = change[:_MOST_FRAMES].mean(1)
-    scale = float(np.abs(means).max()) or 1.0
+    scale = np.abs(means).max() or 1.0
     signed = [colormaps["RdBu_r"](0.5 + one / (2 * scale))[..., :3] for one in means]
     pictures = [
         (_draw_sample(original, low, high), f"{start}, original"),

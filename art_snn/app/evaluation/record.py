@@ -262,11 +262,11 @@ class Evaluation:
 
     def certified(self, eps: float) -> NDArray[np.bool_]:
         """Samples that are certified at that budget or a larger one, bool (N,)."""
-        masks = [bounds.certified for bounds in self.bounds if bounds.eps >= eps]
+        masks = [np.zeros(len(self.samples), dtype=bool)]
+        masks += [bounds.certified for bounds in self.bounds if bounds.eps >= eps]
         if self._flips is not None:
             masks.append(self._flips.certified(flips=int(eps)))
-        none = np.zeros(len(self.samples), dtype=bool)
-        return np.asarray(np.logical_or.reduce([none, *masks]))
+        return np.asarray(np.logical_or.reduce(masks))
 
     @property
     def examined(self) -> Robustness:
@@ -425,7 +425,7 @@ def find_evaluations(places: Iterable[Path]) -> Iterator[Path]:
         below = path_kind("files", path) == FOLDER
         files = sorted(path.rglob(RESULT)) if below else [path]
         remedy = "Name a folder into which art-snn evaluate wrote, or one above."
-        require(files, "files", f"a folder with {RESULT} in it or below", str(place), remedy)
+        require(files, "files", f"a folder with {RESULT} in it or below", place, remedy)
         yield from files
 
 

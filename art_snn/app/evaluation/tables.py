@@ -114,13 +114,14 @@ def _attack_table(evaluation: Evaluation) -> Table:
         clean = str(verdict.outcome.clean_accuracy)
         trials = evaluation.at(verdict.eps)
         for trial in trials.values():
+            result = trial.robustness
             difference = ""
             if first in trials and trial.name != first:
-                difference = describe_difference(trial.robustness, trials[first].robustness)
-            attacked = str(trial.robustness.attack_success)
+                difference = describe_difference(result, trials[first].robustness)
+            right = str(result.clean_accuracy)
+            attacked = str(result.attack_success)
             robust = verdict.describe_trial(trial)
             queries = f"{trial.outcome.queries:.0f}"
-            right = str(trial.robustness.clean_accuracy)
             rows.append([trial.name, eps, right, attacked, robust, queries, difference])
         if several:
             success = str(verdict.outcome.attack_success)
@@ -145,7 +146,7 @@ def _certificate_table(certificate: Certificate) -> Table:
     """Certified accuracy at l1 radii from 0, below the largest, or at numbers of events."""
     accuracy = certificate.certified_accuracy
     if "radius" in certificate.region.changes:
-        largest = float(certificate.region.size.max())
+        largest = certificate.region.size.max()
         radii = dict.fromkeys(largest * part / _RADII for part in range(_RADII))
         rows = [(f"{radius:.3g}", str(accuracy(radius))) for radius in radii]
         return Table(("l1 radius", "certified accuracy"), rows)
