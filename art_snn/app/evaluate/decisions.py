@@ -4,11 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from art_snn.app.evaluate.blocks import TOOK, Arrays, Block, Content, Part
 from art_snn.app.evaluate.target import Target
-from art_snn.app.evaluation.record import DECIDED, Bounds, Trial, derive_seed
+from art_snn.app.evaluation.record import DECIDED, Bounds, Mask, Trial, derive_seed
 from art_snn.attacks import Outcome, StageRecord
 from art_snn.bounds import decide_bounds
 from art_snn.checks import first_line, require
@@ -50,9 +49,9 @@ def _start_arrays(x: np.ndarray) -> Arrays:
     return {**flags, "adversarial": x.copy(), "raised": np.zeros(count, "U200")}
 
 
-def _find_undecided(block: Block, eps: float) -> NDArray[np.bool_]:
+def _find_undecided(block: Block, eps: float) -> Mask:
     """Samples that are not certified, and that nothing within the budget broke."""
-    undecided: NDArray[np.bool_] = np.ones(len(block.y), dtype=bool)
+    undecided: Mask = np.ones(len(block.y), dtype=bool)
     for at, bounds in block.read_bounds().items():
         if at >= eps:
             undecided &= ~bounds.certified

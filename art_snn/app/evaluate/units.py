@@ -11,13 +11,12 @@ from math import inf
 from time import monotonic
 
 import numpy as np
-from numpy.typing import NDArray
 
 from art_snn.app.evaluate.blocks import TOOK, Arrays, Block, Content, Part, Store
 from art_snn.app.evaluate.decisions import decide_block
 from art_snn.app.evaluate.findings import list_examinations
 from art_snn.app.evaluate.target import Target
-from art_snn.app.evaluation.record import Bounds, derive_seed
+from art_snn.app.evaluation.record import Bounds, Mask, derive_seed
 from art_snn.app.results import as_json
 from art_snn.attacks import Candidates, Outcome, Plan, SpikingAutoAttack, StageRecord, attack_errors
 from art_snn.checks import require
@@ -92,7 +91,7 @@ def _bound(block: Block, eps: float, _: _Note) -> _Computed:
     return {"bounds": as_json(bounds)}, {}
 
 
-def _require_sound(bounds: Bounds, block: Block, wrong: NDArray[np.bool_], how: str) -> None:
+def _require_sound(bounds: Bounds, block: Block, wrong: Mask, how: str) -> None:
     """Complain where a sample of a block [n] is certified and wrong: a bug in the bounds."""
     refuted = bounds.certified & wrong
     place = refuted.argmax()

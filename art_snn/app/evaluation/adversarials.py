@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from art_snn.app.evaluation.record import NAME, name_from
+from art_snn.app.evaluation.record import NAME, Mask, name_from
 from art_snn.app.evaluation.verdict import describe_budget
 from art_snn.attacks import Candidates, Norm, require_measure
 from art_snn.attacks.balls import ROUNDING, rounding_of
@@ -128,7 +128,7 @@ def _check_index(path: Path, rows: np.ndarray, count: int, samples: int) -> None
     require(fits, _OPTION, expected, got, remedy)
 
 
-def in_range(points: np.ndarray, classifier: PyTorchSpikingClassifier) -> NDArray[np.bool_]:
+def in_range(points: np.ndarray, classifier: PyTorchSpikingClassifier) -> Mask:
     """Points with values that samples may have, but for rounding, bool (n,)."""
     fits = np.isfinite(points)
     if classifier.clip_values is not None:

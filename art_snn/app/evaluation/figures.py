@@ -61,7 +61,8 @@ _EVENTS = np.array([(86, 180, 233), (240, 160, 0)]) / 255
 """Colours of darker and brighter events; white where a pixel has both."""
 _MOST_FRAMES = 20
 
-
+_Curves = dict[str, dict[float, Share]]
+"""Accuracies over the budgets from 0, by the names of their lines."""
 _Drawing = dict[str, Any]
 """A figure as a template shows it: its title, the words below it, and its pictures, which are data
 URIs, each with words for those who do not see it: its numbers, or that a table of the page has
@@ -115,7 +116,7 @@ def _accuracy_label(results: Sequence[Verdict]) -> str:
 def accuracy_figure(evaluation: Evaluation, width: float = _WIDTH) -> Figure:
     """Accuracy against the budget under each attack and their union, and what is certified, with
     95 % intervals."""
-    curves: dict[str, dict[float, Share]] = {}
+    curves: _Curves = {}
     for name in evaluation.names:
         trials = evaluation.of(name)
         curves[name] = {0.0: trials[0].robustness.clean_accuracy}
@@ -127,9 +128,7 @@ def accuracy_figure(evaluation: Evaluation, width: float = _WIDTH) -> Figure:
     return _plot_accuracy(curves, results, width)
 
 
-def _verdict_curves(
-    results: Sequence[Verdict], name: str, certified: str
-) -> dict[str, dict[float, Share]]:
+def _verdict_curves(results: Sequence[Verdict], name: str, certified: str) -> _Curves:
     """Robust and, with bounds, certified accuracy over the budgets from 0, by these names."""
     clean = {0.0: results[0].outcome.clean_accuracy}
     curves = {name: clean | {one.eps: one.outcome.robust_accuracy for one in results}}
@@ -140,9 +139,7 @@ def _verdict_curves(
 
 
 @_styled
-def _plot_accuracy(
-    curves: Mapping[str, Mapping[float, Share]], results: Sequence[Verdict], width: float
-) -> Figure:
+def _plot_accuracy(curves: _Curves, results: Sequence[Verdict], width: float) -> Figure:
     """One line per name over the budgets, that of the union as a band below the others, and that
     of what is certified dashed, in the colour of the line before it."""
     folded = {name: _fold(name, width) for name in curves}
@@ -244,7 +241,7 @@ def draw_side_by_side(items: Sequence[ReportItem]) -> _Drawing | None:
     """The verdicts of several evaluations in one chart; None where their norms differ."""
     if len({item.evaluation.norm for item in items}) > 1:
         return None
-    curves: dict[str, dict[float, Share]] = {}
+    curves: _Curves = {}
     results = []
     for number, item in enumerate(items, 1):
         mine = verdicts(item.evaluation)

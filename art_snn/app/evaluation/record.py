@@ -30,6 +30,8 @@ from art_snn.findings import Finding
 from art_snn.metrics import Certificate, Robustness
 from art_snn.seeding import seeded
 
+Mask = NDArray[np.bool_]
+"""Some of the samples, bool (N,)."""
 NORMS = {one.id: one.title for one in MEASURES}
 """Every norm, and what its budgets are in or count."""
 SIZES = tuple(one.id for one in MEASURES if not one.counted)
@@ -94,7 +96,7 @@ class Trial:
         return self.outcome.robustness
 
     @property
-    def decided(self) -> NDArray[np.bool_]:
+    def decided(self) -> Mask:
         """Samples that the exact search broke, bool (N,)."""
         stages = [place for place, one in enumerate(self.outcome.stages) if one.status == "decided"]
         return np.isin(self.outcome.stage, stages)
@@ -114,12 +116,12 @@ class Bounds:
     margin: NDArray[np.float64]
 
     @property
-    def certified(self) -> NDArray[np.bool_]:
+    def certified(self) -> Mask:
         """Samples that are classified correctly everywhere within the budget, bool (N,)."""
         return (self.margin > 0) | self.decided
 
     @property
-    def decided(self) -> NDArray[np.bool_]:
+    def decided(self) -> Mask:
         """Those that the exact search proved, bool (N,)."""
         return np.isnan(self.margin)
 
@@ -260,7 +262,7 @@ class Evaluation:
         one = self.certificate if self.norm == "0" else None
         return one if one is not None and "flips" in one.region.changes else None
 
-    def certified(self, eps: float) -> NDArray[np.bool_]:
+    def certified(self, eps: float) -> Mask:
         """Samples that are certified at that budget or a larger one, bool (N,)."""
         masks = [np.zeros(len(self.samples), dtype=bool)]
         masks += [bounds.certified for bounds in self.bounds if bounds.eps >= eps]

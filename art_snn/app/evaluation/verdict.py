@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from art_snn.app.evaluation.record import NORMS, SIZES, Evaluation, Trial
+from art_snn.app.evaluation.record import NORMS, SIZES, Evaluation, Mask, Trial
 from art_snn.attacks import require_measure
 from art_snn.findings import Finding
 from art_snn.findings.examination import RANDOM
@@ -98,7 +97,7 @@ class Verdict:
         return self.evaluation.norm
 
     @property
-    def standing(self) -> NDArray[np.bool_]:
+    def standing(self) -> Mask:
         """Samples that are right before and after all attacks, bool (N,)."""
         return np.asarray(self.outcome.correct & self.outcome.robust)
 

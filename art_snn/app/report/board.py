@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
 from art_snn.app.evaluation.figures import draw_board
 from art_snn.app.evaluation.page import render_template
-from art_snn.app.evaluation.record import NORMS, RESULT, Evaluation, ReportItem, Trial
+from art_snn.app.evaluation.record import NORMS, RESULT, Evaluation, Mask, ReportItem, Trial
 from art_snn.app.evaluation.verdict import (
     Verdict,
     count_words,
@@ -69,7 +68,7 @@ class _Record:
         return self.verdict.evaluation
 
     @cached_property
-    def standing(self) -> NDArray[np.bool_]:
+    def standing(self) -> Mask:
         """Samples that no attack of any evaluation broke, bool (N,)."""
         masks = [verdict.standing for verdict in self.verdicts.values()]
         return np.asarray(np.logical_and.reduce(masks))
