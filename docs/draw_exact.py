@@ -20,7 +20,7 @@ def main() -> None:
     for trial in read_evaluation(RECORDS / NETWORK / RESULT).evaluation.trials:
         if trial.name == "standard":
             left = trial.outcome.stage == Outcome.STANDING
-            left |= False if trial.decided is None else trial.decided
+            left |= trial.decided
             attacked[trial.eps] = 100 * left.mean()
 
     def shares(name: str) -> list[float]:

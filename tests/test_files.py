@@ -14,7 +14,7 @@ import torch
 from art_snn import checkpoint
 from art_snn.app.evaluation import record
 from art_snn.app.evaluation.adversarials import Submission
-from art_snn.app.evaluation.excerpt import read_excerpt
+from art_snn.app.evaluation.record import read_excerpt
 from art_snn.checks import ArgumentError
 from art_snn.files import (
     WriteFailed,

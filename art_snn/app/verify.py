@@ -11,14 +11,18 @@ import numpy as np
 
 from art_snn import zoo
 from art_snn.app.evaluation.adversarials import Submission, in_range, min_budgets
-from art_snn.app.evaluation.excerpt import (
+from art_snn.app.evaluation.record import (
+    DECIDED,
     EXCERPT,
     EXCERPT_COUNT,
+    RESULT,
+    Bounds,
+    Evaluation,
     derive_seed,
     predict_classes,
+    read_evaluation,
     read_excerpt,
 )
-from art_snn.app.evaluation.record import DECIDED, RESULT, Bounds, Evaluation, read_evaluation
 from art_snn.app.evaluation.verdict import describe_budgets, join_words, verdicts
 from art_snn.app.network import resolve_network
 from art_snn.app.results import Printed, as_json, weights_digest
@@ -355,8 +359,7 @@ class _Verification:
         """All that the exact search broke, and with another seed some of what it proved."""
         claimed = np.full(len(self.x), np.inf)
         for trial in self.evaluation.trials:
-            if trial.decided is not None:
-                claimed[trial.decided] = np.minimum(claimed, trial.eps)[trial.decided]
+            claimed[trial.decided] = np.minimum(claimed, trial.eps)[trial.decided]
         if np.isfinite(claimed).any():
             yield self._check_broken(claimed)
         for bounds in self.evaluation.bounds:

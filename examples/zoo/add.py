@@ -23,8 +23,13 @@ from scipy.stats import mode
 from art_snn import checkpoint
 from art_snn.app.architecture import Architecture
 from art_snn.app.evaluate.examples import EXAMPLE_COUNT, record_spikes
-from art_snn.app.evaluation.excerpt import read_excerpt
-from art_snn.app.evaluation.record import RESULT, Evaluation, Examples, read_evaluation
+from art_snn.app.evaluation.record import (
+    RESULT,
+    Evaluation,
+    Examples,
+    read_evaluation,
+    read_excerpt,
+)
 from art_snn.app.evaluation.verdict import verdicts
 from art_snn.app.results import as_json, read_result, weights_digest
 from art_snn.checks import require

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from art_snn.app.evaluation.excerpt import read_excerpt
+from art_snn.app.evaluation.record import read_excerpt
 from art_snn.files import read_json, write_arrays, write_json
 from tests.command import call
 from tests.records import NETWORK, evaluate, train_into

@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 
 from art_snn.app.evaluate.target import Target
-from art_snn.app.evaluation.excerpt import derive_seed, predict_classes
-from art_snn.app.evaluation.record import Bounds
+from art_snn.app.evaluation.record import Bounds, derive_seed, predict_classes
 from art_snn.app.results import from_json
 from art_snn.attacks import Outcome
 from art_snn.checks import require
@@ -34,14 +33,14 @@ _CONTENT = "content"
 """The array that holds the content of a block as JSON, with its name and key."""
 
 
+@dataclass(frozen=True)
 class Store:
     """A folder of blocks that are done, each in one file.
 
     :param key: fingerprint of what they are about."""
 
-    def __init__(self, folder: Path, key: str) -> None:
-        self.folder = folder
-        self.key = key
+    folder: Path
+    key: str
 
     def file(self, name: str) -> Path:
         """The file of a block."""
@@ -49,8 +48,9 @@ class Store:
 
     def done(self, names: Collection[str]) -> set[str]:
         """Names of those that are whole; those of something else are refused, parts too."""
-        files = (*names, *(name + PART for name in names))
-        return {*names} & {name for name in files if self.whole(name)}
+        for name in names:
+            self.whole(name + PART)
+        return {name for name in names if self.whole(name)}
 
     def whole(self, name: str) -> bool:
         """True where a block is there and undamaged; one of something else is refused."""
@@ -75,7 +75,7 @@ class Store:
     def put(self, name: str, content: Content, arrays: Arrays) -> None:
         """Write a block, in the place of an earlier one of that name."""
         text = json.dumps({"key": self.key, "name": name} | content)
-        write_arrays(self.file(name), **arrays, **{_CONTENT: np.array(text)})
+        write_arrays(self.file(name), **arrays | {_CONTENT: np.array(text)})
 
     def arrays(self, name: str) -> Arrays:
         """All arrays of a block."""
@@ -153,11 +153,10 @@ class Block:
 
     def read_bounds(self) -> dict[float, Bounds]:
         """Bounds at each budget; nothing where bounds were not asked for."""
-        proven = {}
-        for eps in self.target.bounded:
-            content = self.store.read(self.name(f"bounds-{eps}"))
-            proven[eps] = from_json(content["bounds"], Bounds)
-        return proven
+        names = {eps: self.name(f"bounds-{eps}") for eps in self.target.bounded}
+        return {
+            eps: from_json(self.store.read(name)["bounds"], Bounds) for eps, name in names.items()
+        }
 
     def read_attack(self, eps: float, plan: str) -> Content:
         """What is stored of a plan at a budget."""
@@ -171,9 +170,7 @@ class Block:
 
 def join_certificates(target: Target, store: Store) -> Certificate | None:
     """The certificate of all blocks; None without one."""
-    parts = []
-    for rows in target.certificate_slices:
-        block = Block(target, store, rows)
-        content = store.read(block.name("certificates"))
-        parts.append(from_json(content["certificate"], Certificate))
+    blocks = [Block(target, store, rows) for rows in target.certificate_slices]
+    contents = [store.read(block.name("certificates")) for block in blocks]
+    parts = [from_json(content["certificate"], Certificate) for content in contents]
     return Certificate.concatenate(parts) if parts else None

@@ -1,36 +1,24 @@
 """The exact search, which decides the samples that are neither certified nor broken."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from art_snn.app.evaluate.blocks import TOOK, Arrays, Block, Content, Part
 from art_snn.app.evaluate.target import Target
-from art_snn.app.evaluation.excerpt import derive_seed
-from art_snn.app.evaluation.record import DECIDED, Bounds, Trial
+from art_snn.app.evaluation.record import DECIDED, Bounds, Mask, Trial, derive_seed
 from art_snn.attacks import Outcome, StageRecord
-from art_snn.bounds import Decision, decide_bounds
+from art_snn.bounds import decide_bounds
 from art_snn.checks import first_line, require
 from art_snn.files import write_arrays
 from art_snn.findings.finding import list_samples
 
+Decisions = Mapping[float, Arrays]
+"""By budget, nothing where none were asked for: which samples were searched ("asked"), are "safe"
+or "broken", bool (N,), the "adversarial" of each ``(N, ...)``, and the error in which its search
+ended, in words ("raised")."""
 
-@dataclass(frozen=True)
-class Searched(Decision):
-    """Decisions, and the errors in which searches ended.
-
-    :param raised: in words, "" where there was none (N,)."""
-
-    raised: NDArray[np.str_]
-
-
-Decisions = Mapping[float, Searched]
-"""Those of all samples by budget; nothing where none were asked for."""
-
-_COLUMNS = tuple(one.name for one in fields(Decision) if one.name != "eps")
 _FAILED = "the exact search of some samples"
 
 
@@ -56,25 +44,18 @@ def decide_block(block: Block, eps: float, note: Callable[[str], None]) -> tuple
 
 def _start_arrays(x: np.ndarray) -> Arrays:
     """The arrays of a block of samples x ``(n, ...)``, none of which was searched yet."""
-    kinds: dict[str, Any] = {
-        "asked": bool,
-        "safe": bool,
-        "broken": bool,
-        "nodes": int,
-        "seconds": float,
-        "raised": "U200",
-    }
-    arrays: Arrays = {name: np.zeros(len(x), kind) for name, kind in kinds.items()}
-    arrays["adversarial"] = x.copy()
-    return arrays
+    count = len(x)
+    flags = {name: np.zeros(count, bool) for name in ("asked", "safe", "broken")}
+    return {**flags, "adversarial": x.copy(), "raised": np.zeros(count, "U200")}
 
 
-def _find_undecided(block: Block, eps: float) -> NDArray[np.bool_]:
+def _find_undecided(block: Block, eps: float) -> Mask:
     """Samples that are not certified, and that nothing within the budget broke."""
-    undecided: NDArray[np.bool_] = np.ones(len(block.y), dtype=bool)
+    undecided: Mask = np.ones(len(block.y), dtype=bool)
     for at, bounds in block.read_bounds().items():
         if at >= eps:
             undecided &= ~bounds.certified
+
     for at, plan in block.target.plans:
         if at <= eps:
             undecided &= block.read_outcome(at, plan.name).stage == Outcome.STANDING
@@ -95,7 +76,7 @@ def _decide_sample(block: Block, eps: float, row: int, arrays: Arrays) -> None:
             batch_size=settings.batch_size,
             seed=derive_seed(block.seed, row),
         )
-        for column in _COLUMNS:
+        for column in ("safe", "broken", "adversarial"):
             arrays[column][row] = getattr(decision, column)[0]
     except Exception as error:  # The sample stays open; the record says why.
         arrays["raised"][row] = f"{type(error).__name__}: {first_line(error)}"
@@ -104,17 +85,14 @@ def _decide_sample(block: Block, eps: float, row: int, arrays: Arrays) -> None:
 
 def join_decisions(blocks: Sequence[Block]) -> Decisions:
     """The decisions at each budget, which must not contradict each other."""
-    decisions = {}
+    decisions: dict[float, Arrays] = {}
     for eps in blocks[0].target.searched:
         parts = [block.store.arrays(block.name(f"decisions-{eps}")) for block in blocks]
-        columns: dict[str, Any] = {
-            name: np.concatenate([part[name] for part in parts]) for name in (*_COLUMNS, "raised")
-        }
-        decisions[eps] = Searched(eps, **columns)
+        decisions[eps] = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     for eps, one in decisions.items():
-        smaller = [other.broken for at, other in decisions.items() if at <= eps]
-        wrong = one.safe & np.logical_or.reduce(smaller)
+        smaller = [other["broken"] for at, other in decisions.items() if at <= eps]
+        wrong = one["safe"] & np.logical_or.reduce(smaller)
         require(
             not wrong.any(),
             "decide",
@@ -132,24 +110,31 @@ def add_decision(trial: Trial, decisions: Decisions, target: Target) -> Trial:
     decision = decisions.get(trial.eps)
     if decision is None or trial.name != target.settings.deciding_plan:
         return trial
+
     outcome = trial.outcome
     text = f"decide_bounds(seconds={target.settings.decide:g})"
     record = StageRecord(text, "exact search", text, status="decided")
-    changes = decision.adversarial - target.x
-    distance = np.abs(changes).reshape(len(changes), -1).max(1)
-    values = {"stage": len(outcome.stages), "distance": distance, "votes": outcome.draws}
-    columns = {
-        name: np.where(decision.broken, value, getattr(outcome, name))
-        for name, value in values.items()
-    }
+
+    broken = decision["broken"]
+    changes = np.abs(decision["adversarial"] - target.x)
+    distance = changes.reshape(len(changes), -1).max(1)
 
     skipped = outcome.skipped
-    failed = decision.raised != ""
+    raised = decision["raised"]
+    failed = raised != ""
     if failed.any():
-        reason = f"{decision.raised[failed][0]}. {list_samples(failed)}"
+        reason = f"{raised[failed][0]}. {list_samples(failed)}"
         skipped += (replace(record, label=_FAILED, status="skipped", reason=reason),)
-    stages = (*outcome.stages, record)
-    return replace(trial, outcome=replace(outcome, stages=stages, skipped=skipped, **columns))
+
+    searched = replace(
+        outcome,
+        stages=(*outcome.stages, record),
+        skipped=skipped,
+        stage=np.where(broken, len(outcome.stages), outcome.stage),
+        distance=np.where(broken, distance, outcome.distance),
+        votes=np.where(broken, outcome.draws, outcome.votes),
+    )
+    return replace(trial, outcome=searched)
 
 
 def join_bounds(blocks: Sequence[Block], decisions: Decisions) -> tuple[Bounds, ...]:
@@ -159,7 +144,7 @@ def join_bounds(blocks: Sequence[Block], decisions: Decisions) -> tuple[Bounds, 
     for eps, bounds in proven[0].items():
         margin = np.concatenate([part[eps].margin for part in proven])
         if eps in decisions:
-            margin[decisions[eps].safe] = np.nan
+            margin[decisions[eps]["safe"]] = np.nan
         joined.append(replace(bounds, margin=margin))
     return tuple(joined)
 
@@ -169,9 +154,10 @@ def join_adversarials(blocks: Sequence[Block], trial: Trial, decisions: Decision
     names = [block.name_attack(trial.eps, trial.name) for block in blocks]
     store = blocks[0].store
     points = np.concatenate([store.arrays(name)["adversarials"] for name in names])
-    if trial.decided is not None:
-        broken = trial.decided[: len(points)]
-        points[broken] = decisions[trial.eps].adversarial[: len(points)][broken]
+
+    broken = np.flatnonzero(trial.decided[: len(points)])
+    if len(broken):
+        points[broken] = decisions[trial.eps]["adversarial"][broken]
     return points
 
 
@@ -180,8 +166,10 @@ def write_decided(target: Target, decisions: Decisions) -> None:
     points = target.x.copy()
     broken = np.zeros(len(points), dtype=bool)
     for _, one in sorted(decisions.items(), reverse=True):
-        points[one.broken] = one.adversarial[one.broken]
-        broken |= one.broken
+        found = one["broken"]
+        points[found] = one["adversarial"][found]
+        broken |= found
+
     rows = np.flatnonzero(broken)
     if len(rows):
         write_arrays(

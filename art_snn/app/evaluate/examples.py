@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import partial
 
 import numpy as np
 import torch
@@ -11,8 +10,16 @@ from torch import Tensor
 
 from art_snn.app.evaluate.blocks import Arrays, Block
 from art_snn.app.evaluate.decisions import Decisions, join_adversarials
-from art_snn.app.evaluation.excerpt import EXCERPT, EXCERPT_COUNT
-from art_snn.app.evaluation.record import DECIDED, EXAMPLES, NEURONS, Evaluation, Examples, Trial
+from art_snn.app.evaluation.record import (
+    DECIDED,
+    EXAMPLES,
+    EXCERPT,
+    EXCERPT_COUNT,
+    NEURONS,
+    Evaluation,
+    Examples,
+    Trial,
+)
 from art_snn.app.network import record_calls
 from art_snn.checks import ArgumentError
 from art_snn.classifier import PyTorchSpikingClassifier
@@ -31,7 +38,7 @@ def list_files(evaluation: Evaluation) -> tuple[str, ...]:
     names = [EXCERPT]
     if shown.outcome.stage.max() >= 0:
         names.insert(0, EXAMPLES)
-    if any(one.decided is not None and one.decided.any() for one in evaluation.trials):
+    if any(one.decided.any() for one in evaluation.trials):
         names.append(DECIDED)
     return tuple(names)
 
@@ -45,7 +52,7 @@ def _choose_shown_trial(trials: Sequence[Trial], plan: str) -> Trial:
 def _collect_excerpt(
     blocks: Sequence[Block], trials: Sequence[Trial], decisions: Decisions
 ) -> Arrays:
-    """The arrays of :func:`~art_snn.app.evaluation.excerpt.read_excerpt`.
+    """The arrays of :func:`~art_snn.app.evaluation.record.read_excerpt`.
 
     The first attack that broke a sample counts."""
     target = blocks[0].target
@@ -86,8 +93,10 @@ def write_examples(blocks: Sequence[Block], trials: Sequence[Trial], decisions: 
     x = target.x[rows]
     broken = join_adversarials(blocks, trial, decisions)[rows]
     with seeded(target.settings.seed):
-        predict = partial(target.classifier.predict, broken, batch_size=len(rows))
-        guesses = [predict().argmax(1) for _ in range(trial.outcome.draws)]
+        guesses = [
+            target.classifier.predict(broken, batch_size=len(rows)).argmax(1)
+            for _ in range(trial.outcome.draws)
+        ]
         spikes = record_spikes(target.classifier, np.concatenate([x, broken]))
 
     predicted = mode(guesses).mode

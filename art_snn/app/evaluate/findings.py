@@ -8,7 +8,6 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from art_snn import zoo
 from art_snn.app.evaluate.blocks import Store
@@ -42,51 +41,46 @@ def collect_findings(
     """All findings of an evaluation, in the order of reading.
 
     :param attacked: the trials without the exact search; trials: with it."""
-    for place in range(len(list_examinations(target))):
-        for content in store.read(name_findings(place))["findings"]:
+    for place, _ in enumerate(list_examinations(target)):
+        for content in store.read(f"findings-{place}")["findings"]:
             yield from_json(content, Finding)
     stages = [stage for _, plan in target.plans for stage in plan.stages]
     yield from judge_trials(attacked, {stage.id for stage in stages if stage.searches})
     yield from judge_target(target, trials)
-    yield from _judge_decisions(str(target.settings.norm), trials)
-
-
-def name_findings(place: int) -> str:
-    """Name of the block of the examination at that place."""
-    return f"findings-{place}"
+    yield from _judge_decisions(target.measure.id, trials)
 
 
 def list_examinations(target: Target) -> Mapping[str, Callable[[], list[Finding]]]:
     """Examinations before the attacks, by what they are about, in the order of reading."""
-    if not target.settings.examined:
+    settings = target.settings
+    if not settings.examined:
         return {}
     # What is broken at the smallest budget is broken at every budget.
     eps = min(target.budgets)
-    singles = target.singles_at(eps)
+    singles = [*target.plan_singles(eps, target.rules)]
     stage = singles[0].stages[0]
     # The rules of the attack; one that takes no gradient has none.
-    rules = list(target.rules.items()) if stage.by_gradients else []
-    looked = rules
+    rules = target.rules if stage.by_gradients else {}
+    looked = [*rules]
     if target.deciding is not None:
         # Those of the plan with which it attacks every sample; it begins with the first.
         stages = target.select_stages(target.deciding).stages
-        followed = [one.rule for one in stages if one.rule and one.within is None]
-        rules = [(spell(rule), rule) for rule in dict.fromkeys(followed)]
-        looked = rules[:1]
+        rules = {spell(one.rule): one.rule for one in stages if one.rule and one.within is None}
+        looked = [*rules][:1]
 
     arguments: dict[str, Any] = {
-        "x": target.x[: target.settings.examined],
-        "y": target.y[: target.settings.examined],
+        "x": target.x[: settings.examined],
+        "y": target.y[: settings.examined],
         "norm": target.measure,
         "eps": eps,
-        "batch_size": target.settings.batch_size,
-        "seed": target.settings.seed,
+        "batch_size": settings.batch_size,
+        "seed": settings.seed,
     }
 
-    several = [rule for _, rule in rules] or [target.classifier.model.rule]
+    several = [*rules.values()] or [target.classifier.model.rule]
     parts = {"network": partial(_examine_network, target, several, arguments)}
-    for name, rule in looked:
-        parts[f"{name} gradients"] = partial(_examine_gradients, target, rule, arguments)
+    for name in looked:
+        parts[f"{name} gradients"] = partial(_examine_gradients, target, rules[name], arguments)
     # An attack is examined where it takes a budget.
     for plan in singles if target.measure != SHIFT and stage.bounded else ():
         parts[plan.name] = partial(_examine_single, target, plan.stages[0], arguments)
@@ -98,12 +92,12 @@ def _examine_network(
 ) -> list[Finding]:
     """All of it at the smallest budget, and at every other one whether it fits the range."""
     classifier = target.classifier
-    subject = Subject(classifier, **arguments)
-    others = [odd_budget(replace(subject, eps=eps)) for eps in sorted(target.budgets)[1:]]
     first, *more = rules
     with classifier.model.using(first):
         findings = examine(classifier, rules=more, **arguments)
-    return [*findings, *(finding for finding in others if finding is not None)]
+    subject = Subject(classifier, **arguments)
+    others = [odd_budget(replace(subject, eps=eps)) for eps in sorted(target.budgets)[1:]]
+    return [*findings, *filter(None, others)]
 
 
 def _examine_gradients(target: Target, rule: Gradient, arguments: dict[str, Any]) -> list[Finding]:
@@ -145,26 +139,28 @@ def judge_trials(trials: Sequence[Trial], searches: Collection[str]) -> Iterator
 
     :param searches: ids of the stages that ask for no gradient."""
     for trial in trials:
-        unanswered = int((trial.outcome.stage == Outcome.UNANSWERED).sum())
-        findings = list(_searched(trial, searches))
+        stage = trial.outcome.stage
+        unanswered = np.count_nonzero(stage == Outcome.UNANSWERED)
         if unanswered:
-            findings.insert(0, without_answer(unanswered, len(trial.outcome.stage)))
-        yield from (replace(one, about=trial.name, eps=trial.eps) for one in findings)
+            finding = without_answer(unanswered, len(stage))
+            yield replace(finding, about=trial.name, eps=trial.eps)
+        yield from _judge_searches(trial, searches)
     for name in dict.fromkeys(trial.name for trial in trials):
         same = [trial for trial in trials if trial.name == name]
         same.sort(key=lambda trial: trial.eps)
         # Stages suit at every budget, or at none.
-        findings = [*examine_outcome(same[0].outcome), *_falling(same)]
-        yield from (replace(finding, about=name) for finding in findings)
+        for finding in examine_outcome(same[0].outcome):
+            yield replace(finding, about=name)
+        yield from _compare_budgets(same)
 
 
-def _searched(trial: Trial, searches: Collection[str]) -> Iterator[Finding]:
+def _judge_searches(trial: Trial, searches: Collection[str]) -> Iterator[Finding]:
     """A search without gradients broke what the gradients before it left."""
     stage, stages = trial.outcome.stage, trial.outcome.stages
     others = [one.label for one in stages if one.id not in searches]
     places = [place for place, one in enumerate(stages) if one.id in searches]
     broken = np.isin(stage, places)
-    count = int(broken.sum())
+    count = np.count_nonzero(broken)
     samples = len(stage)
     if others and exceeds(count, samples):
         yield Finding(
@@ -173,19 +169,21 @@ def _searched(trial: Trial, searches: Collection[str]) -> Iterator[Finding]:
             {"samples": count, "of": samples},
             f"if it breaks {BY_CHANCE}",
             (OTHER_RULES, SEARCH),
+            about=trial.name,
             sentence=f"A search without gradients broke {count} of {samples} samples at eps "
             f"{trial.eps:.4g} that the gradient attacks before it, from {others[0]} on, had "
             f"missed. {list_samples(broken)}",
+            eps=trial.eps,
         )
 
 
-def _falling(trials: Sequence[Trial]) -> Iterator[Finding]:
+def _compare_budgets(trials: Sequence[Trial]) -> Iterator[Finding]:
     """A larger budget breaks fewer samples than a smaller one, whose ball it holds."""
     for small, large in pairwise(trials):
         fewer = large.robustness.flipped
         more = small.robustness.flipped
-        few = int(fewer.sum())
-        many = int(more.sum())
+        few = np.count_nonzero(fewer)
+        many = np.count_nonzero(more)
         if exceeds(many - few, len(more)):
             broke = f"{few} at eps {large.eps:.4g}, but {many} at eps {small.eps:.4g}"
             yield Finding(
@@ -199,6 +197,7 @@ def _falling(trials: Sequence[Trial]) -> Iterator[Finding]:
                         "other steps at the larger one."
                     ),
                 ),
+                about=large.name,
                 sentence=f"Of {len(more)} samples the attack broke {broke}, which allows smaller "
                 f"changes only. {list_samples(more & ~fewer)}",
                 eps=large.eps,
@@ -212,18 +211,34 @@ def judge_target(target: Target, trials: Sequence[Trial]) -> Iterator[Finding]:
     entry = _find_record(target)
     if entry is None:
         return
-    norm = str(target.settings.norm)
+    norm = target.measure.id
     for eps in target.budgets:
         records = [one.standing for one in entry.standard if one.norm == norm and one.eps <= eps]
-        stages = [trial.outcome.stage for trial in trials if trial.eps <= eps]
         count = min(map(len, (*records, target.x)))
 
-        standing = [stage[:count] == Outcome.STANDING for stage in stages]
-        here = np.logical_and.reduce(standing)
-        fell = [~booleans(record[:count]) for record in records]
-        broken = here & np.logical_or.reduce([~here, *fell])
-        if broken.any():
-            yield _broken_by_record(target, entry.name, eps, here, broken)
+        stages = [trial.outcome.stage[:count] for trial in trials if trial.eps <= eps]
+        here = np.logical_and.reduce([stage == Outcome.STANDING for stage in stages])
+        there = [booleans(record[:count]) for record in records]
+        broken = here & ~np.logical_and.reduce([here, *there])
+        if not broken.any():
+            continue
+        left = np.count_nonzero(here)
+        more = np.count_nonzero(broken)
+        remedy = "art-snn report --board counts what either broke."
+        if target.settings.deciding_plan != "standard":
+            remedy = f"Run --plan standard; {remedy}"
+        yield Finding(
+            "record-broke-more",
+            "a record broke more",
+            {"left": left, "broken by the record": more, "of": count},
+            "if a sample stands that the record of the zoo has broken within the budget (ours)",
+            (Remedy(remedy),),
+            about=f"zoo:{entry.name}",
+            sentence=f"Of the first {count} samples this evaluation left {left} "
+            f"{describe_budgets(norm, eps)}, and the record of zoo:{entry.name} broke {more} of "
+            f"these. {list_samples(broken)}",
+            eps=eps,
+        )
 
 
 def _find_record(target: Target) -> ZooEntry | None:
@@ -238,37 +253,14 @@ def _find_record(target: Target) -> ZooEntry | None:
     return None
 
 
-def _broken_by_record(
-    target: Target, name: str, eps: float, here: NDArray[np.bool_], broken: NDArray[np.bool_]
-) -> Finding:
-    """The record of a network broke some samples, bool (N,), of those that stand here."""
-    left = int(here.sum())
-    more = int(broken.sum())
-    remedy = "art-snn report --board counts what either broke."
-    if target.settings.deciding_plan != "standard":
-        remedy = f"Run --plan standard; {remedy}"
-    return Finding(
-        "record-broke-more",
-        "a record broke more",
-        {"left": left, "broken by the record": more, "of": len(here)},
-        "if a sample stands that the record of the zoo has broken within the budget (ours)",
-        (Remedy(remedy),),
-        about=f"zoo:{name}",
-        sentence=f"Of the first {len(here)} samples this evaluation left {left} "
-        f"{describe_budgets(str(target.settings.norm), eps)}, and the record of zoo:{name} broke "
-        f"{more} of these. {list_samples(broken)}",
-        eps=eps,
-    )
-
-
 def _judge_decisions(norm: str, trials: Sequence[Trial]) -> Iterator[Finding]:
     """The search broke samples that the plan had left."""
     for trial in trials:
         broken = trial.decided
-        if broken is None or not broken.any():
+        count = np.count_nonzero(broken)
+        if not count:
             continue
-        count = int(broken.sum())
-        left = count + int((trial.outcome.stage == Outcome.STANDING).sum())
+        left = count + np.count_nonzero(trial.outcome.stage == Outcome.STANDING)
         yield Finding(
             "exact-search-broke-more",
             "the exact search broke more",

@@ -33,7 +33,7 @@ def describe_provenance(target: Target, seconds: float) -> Provenance:
     classifier = target.classifier
     network = classifier.model
     return Provenance(
-        command=_typed_command(),
+        command=_quote_command(),
         versions=_list_versions(classifier, *target.sources),
         commit=_find_commit(),
         seed=settings.seed,
@@ -56,7 +56,7 @@ def describe_provenance(target: Target, seconds: float) -> Provenance:
     )
 
 
-def _typed_command() -> str:
+def _quote_command() -> str:
     """The command as it was typed: art-snn, or the script that called this package."""
     program, *arguments = sys.argv
     path = Path(program)
@@ -79,7 +79,7 @@ def _list_versions(*classifiers: PyTorchSpikingClassifier) -> dict[str, str]:
 
 def _find_commit() -> str:
     """The commit of the working folder; "" where it is under no version control."""
-    words = ["git", "-C", str(Path.cwd()), "rev-parse", "HEAD"]
+    words = ["git", "rev-parse", "HEAD"]
     with suppress(OSError, subprocess.SubprocessError):
         git = subprocess.run(words, capture_output=True, text=True, timeout=10, check=True)
         return git.stdout.strip()

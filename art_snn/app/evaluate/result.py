@@ -63,8 +63,8 @@ class EvaluationResult(Result):
 
     def as_dict(self) -> dict[str, Any]:
         """The evaluation, for JSON: first the verdicts, which most readers look for."""
-        content: dict[str, Any] = as_json(self.evaluation)
-        return {"summary": [one.as_dict() for one in verdicts(self.evaluation)]} | content
+        summary = [one.as_dict() for one in verdicts(self.evaluation)]
+        return {"summary": summary, **as_json(self.evaluation)}
 
     @property
     def files(self) -> Sequence[str]:
@@ -131,7 +131,7 @@ def assemble(target: Target, title: str, store: Store, seconds: float) -> Evalua
         name=_choose_name(target),
         title=title,
         key=target.key,
-        norm=str(settings.norm),
+        norm=target.measure.id,
         plan=settings.deciding_plan,
         samples=tuple(digest("", sample)[:16] for sample in target.x),
         labels=tuple(target.y.tolist()),
@@ -170,11 +170,11 @@ def _average_operations(target: Target) -> dict[str, tuple[float, ...]]:
     return {}
 
 
-def load_finished(target: Target, key: str) -> Evaluation | None:
+def load_finished(target: Target) -> Evaluation | None:
     """The evaluation, where it lies in the folder with all its files."""
     output = target.settings.output
     evaluation = load_previous(
-        output / RESULT, "evaluation", Evaluation, lambda one: one.key == key
+        output / RESULT, "evaluation", Evaluation, lambda one: one.key == target.key
     )
     if evaluation is None:
         return None

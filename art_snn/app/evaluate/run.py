@@ -34,12 +34,12 @@ def run(settings: Evaluate) -> EvaluationResult | None:
 
         store = Store(settings.output / "blocks", key)
         title = target.subject.describe(target.data, target.classifier.model)
-        evaluation = team.on_leader(partial(load_finished, target, key))
+        evaluation = team.on_leader(partial(load_finished, target))
         if evaluation is None:
             team.on_leader(target.check)
             units = list_units(target, store)
             _compute(units, store, team)
-            took = [store.read(unit.name).get(TOOK, 0.0) for unit in units if team.leads]
+            took = [store.read(unit.name)[TOOK] for unit in units if team.leads]
             evaluation = team.on_leader(partial(assemble, target, title, store, sum(took)))
 
         below = settings.fail_under or 0.0

@@ -101,9 +101,8 @@ class Evaluate(Network):
             "strict": "that decides",
             "adversarials": "before which they run",
         }.items():
-            fits = bool(self.deciding_plan)
             require(
-                fits or not getattr(self, name),
+                self.deciding_plan or not getattr(self, name),
                 name,
                 f"a plan {role}",
                 f"{self.attack} alone",

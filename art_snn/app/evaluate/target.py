@@ -36,7 +36,6 @@ class Target:
     """A network, the samples that it is attacked on, and all attacks that were asked for.
 
     :param settings: with norm and budgets, nothing left open but the rules.
-    :param rules: of the single attack, by their names; those of the settings where None.
     :param sources: networks to transfer from."""
 
     def __init__(
@@ -45,7 +44,6 @@ class Target:
         subject: ResolvedNetwork,
         data: Dataset,
         classifier: PyTorchSpikingClassifier,
-        rules: Mapping[str, Gradient] | None = None,
         sources: Sequence[PyTorchSpikingClassifier] = (),
     ) -> None:
         assert settings.eps is not None
@@ -80,7 +78,8 @@ class Target:
         name = settings.deciding_plan
         self.deciding = resolve_plan(name, self.measure) if name else None
         """The plan that decides; None where an attack alone was asked for."""
-        self.rules = self._choose_rules() if rules is None else rules
+        self.rules = self._choose_rules()
+        """The rules of the single attack, by their names."""
         last = [] if self.deciding is None else [self.deciding]
         self.plans = [
             (eps, plan)
@@ -108,8 +107,8 @@ class Target:
         except CheckpointError as error:
             raise CheckpointError("sources", error.complaint) from error
 
-        target = cls(settings, subject, data, classifier, sources=sources)
-        against = (classifier, target.x, str(settings.norm), max(target.budgets))
+        target = cls(settings, subject, data, classifier, sources)
+        against = (classifier, target.x, target.measure.id, max(target.budgets))
         target.submissions = team.on_leader(
             lambda: [Submission.read(file, *against) for file in settings.adversarials]
         )
@@ -133,13 +132,10 @@ class Target:
         for rule, gradient in rules.items():
             yield Plan(f"{name} by {rule}", (replace(stage, rule=gradient),))
 
-    def plans_at(self, eps: float) -> list[Plan]:
-        """All plans at a budget."""
-        return [plan for at, plan in self.plans if at == eps]
-
-    def singles_at(self, eps: float) -> list[Plan]:
-        """The single attack with each rule at a budget."""
-        return [plan for plan in self.plans_at(eps) if plan is not self.deciding]
+    @property
+    def first_plans(self) -> list[Plan]:
+        """All plans at the first budget; those at others suit the network as well as these."""
+        return [plan for eps, plan in self.plans if eps == self.budgets[0]]
 
     @cached_property
     def key(self) -> str:
@@ -156,7 +152,7 @@ class Target:
         content += [fingerprint("source", one, self.x[:0], self.y[:0]) for one in self.sources]
 
         # So do stages with the network's own gradient instead of others.
-        for plan in self.plans_at(self.budgets[0]):
+        for plan in self.first_plans:
             selection = self.select_stages(plan)
             if selection.native:
                 content += map(str, selection.stages)
@@ -192,9 +188,9 @@ class Target:
             self.settings.norm,
             "Flips and shifts of spikes have no bounds: leave it out, or take another norm.",
         )
-        for plan in self.plans_at(eps):
+        for plan in self.first_plans:
             self._check_plan(plan)
-        for plan in self.singles_at(eps):
+        for plan in self.plan_singles(eps, self.rules):
             check_stage(plan.stages[0], self.classifier, self.x, norm=self.measure, eps=eps)
         if self.settings.bounds:
             self._check_proofs(eps)
@@ -212,7 +208,7 @@ class Target:
             remedy = "Take --rules native: the network has its own gradient."
         reasons = [one.reason for one in (*selection.skipped, *selection.native)]
         require(
-            bool(selection.stages) and (decides or not selection.native),
+            selection.stages and (decides or not selection.native),
             argument,
             f"one that suits the network and the norm {self.settings.norm}",
             f"{plan.name} ({''.join(reasons[:1])})",
@@ -222,25 +218,22 @@ class Target:
     def _check_proofs(self, eps: float) -> None:
         """Complain about what has no bounds, or no exact search where one is asked for."""
         argument = "bounds"
-        decides = self.settings.decide is not None
         require(
-            not self.smoothed or not decides,
+            not self.smoothed or not self.searched,
             "decide",
             "an encoder that draws nothing",
-            str(self.classifier.model.encoder),
+            self.classifier.model.encoder,
             "Leave it out: --bounds certifies samples by draws where the encoder draws.",
         )
 
         flat = self.x.reshape(len(self.x), -1)
-        lowest = flat.min(1).argmin()
-        highest = flat.max(1).argmax()
-        rows = np.unique([0, lowest, highest])
+        rows = np.unique([0, flat.min(1).argmin(), flat.max(1).argmax()])
         try:
             if self.smoothed:
                 certify(self.classifier, self.x, self.y, selection=1, draws=1)
             else:
                 self.bound(self.x[rows], self.y[rows], eps)
-            if decides:  # Without a sample it says whether it takes the network.
+            if self.searched:  # Without a sample it says whether it takes the network.
                 argument = "decide"
                 decide_bounds(self.classifier, self.x[:0], self.y[:0], eps)
         except ArgumentError as error:

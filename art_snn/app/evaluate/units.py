@@ -11,14 +11,12 @@ from math import inf
 from time import monotonic
 
 import numpy as np
-from numpy.typing import NDArray
 
 from art_snn.app.evaluate.blocks import TOOK, Arrays, Block, Content, Part, Store
 from art_snn.app.evaluate.decisions import decide_block
-from art_snn.app.evaluate.findings import list_examinations, name_findings
+from art_snn.app.evaluate.findings import list_examinations
 from art_snn.app.evaluate.target import Target
-from art_snn.app.evaluation.excerpt import derive_seed
-from art_snn.app.evaluation.record import Bounds
+from art_snn.app.evaluation.record import Bounds, Mask, derive_seed
 from art_snn.app.results import as_json
 from art_snn.attacks import Candidates, Outcome, Plan, SpikingAutoAttack, StageRecord, attack_errors
 from art_snn.checks import require
@@ -55,22 +53,23 @@ def list_units(target: Target, store: Store) -> list[Unit]:
     blocks = [Block(target, store, rows) for rows in target.slices]
     for place, (about, examine) in enumerate(list_examinations(target).items()):
         compute: Callable[[_Note], _Computed] = partial(_examine, about, examine)
-        units.append(Unit(name_findings(place), "findings", compute, inf))
+        units.append(Unit(f"findings-{place}", "findings", compute, inf))
 
     for eps, block in product(target.bounded, blocks):
         name = block.name(f"bounds-{eps}")
-        compute = partial(_bound, block, eps)
-        units.append(Unit(name, f"bounds, eps {eps:.4g}", compute, inf, turn=0))
+        step = f"bounds, eps {eps:.4g}"
+        units.append(Unit(name, step, partial(_bound, block, eps), turn=0))
 
     for (eps, plan), block in product(target.plans, blocks):
         name = block.name_attack(eps, plan.name)
+        step = f"{plan.name}, eps {eps:.4g}"
         compute = partial(_attack, block, eps, plan)
-        units.append(Unit(name, f"{plan.name}, eps {eps:.4g}", compute, len(plan.stages)))
+        units.append(Unit(name, step, compute, len(plan.stages)))
 
     for eps, block in product(target.searched, blocks):
         name = block.name(f"decisions-{eps}")
-        compute = partial(decide_block, block, eps)
-        units.append(Unit(name, f"decisions, eps {eps:.4g}", compute, inf, turn=2))
+        step = f"decisions, eps {eps:.4g}"
+        units.append(Unit(name, step, partial(decide_block, block, eps), turn=2))
 
     for rows in target.certificate_slices:
         block = Block(target, store, rows)
@@ -92,14 +91,15 @@ def _bound(block: Block, eps: float, _: _Note) -> _Computed:
     return {"bounds": as_json(bounds)}, {}
 
 
-def _require_sound(bounds: Bounds, block: Block, wrong: NDArray[np.bool_], how: str) -> None:
+def _require_sound(bounds: Bounds, block: Block, wrong: Mask, how: str) -> None:
     """Complain where a sample of a block [n] is certified and wrong: a bug in the bounds."""
     refuted = bounds.certified & wrong
-    place = int(refuted.argmax())
+    place = refuted.argmax()
     got = f"sample {block.rows.start + place}, certified at eps {bounds.eps:g} with a margin of "
     got += f"{bounds.margin[place]:.3g}, and {how}"
     remedy = "This is a bug in the bounds: please report it with this command. Without --bounds, "
     remedy += "and in another folder, all samples are attacked."
+
     require(not refuted.any(), "bounds", "certificates that hold", got, remedy)
 
 
@@ -109,43 +109,12 @@ def _attack(block: Block, eps: float, plan: Plan, note: _Note) -> _Computed:
     Samples that bounds certify are not attacked. A killed run goes on after its last stage."""
     target = block.target
     proven = block.read_bounds()
-    attacked = np.ones(len(block.y), dtype=bool)
-    if proven:
-        attacked = ~proven[eps].certified
+    attacked = ~proven[eps].certified if proven else np.ones(len(block.y), dtype=bool)
     submitted: list[Candidates] = []
     if plan is target.deciding:
         submitted = [one.within(eps).select(block.rows) for one in target.submissions]
 
     part = Part(block.store, block.name_attack(eps, plan.name))
-    candidates = [one.select(attacked) for one in submitted]
-    outcome = _run_plan(block, eps, plan, attacked, candidates, part, note)
-
-    larger = [bounds for bounds in proven.values() if bounds.eps >= eps]
-    if larger:
-        broken = {plan.name: outcome.stage != Outcome.STANDING}
-        for one in submitted:
-            logits = target.classifier.predict(one.points, target.settings.batch_size)
-            broken[f"adversarials {one.name}"] = one.present & (logits.argmax(1) != block.y)
-        for bounds, (by, mask) in product(larger, broken.items()):
-            _require_sound(bounds, block, mask, f"broken at eps {eps:g} by {by}")
-
-    content: Content = {"outcome": as_json(outcome), TOOK: part.took}
-    if (eps, plan) == target.plans[0]:
-        content["clean"] = block.predict()
-    return content, {"adversarials": outcome.adversarials}
-
-
-def _run_plan(
-    block: Block,
-    eps: float,
-    plan: Plan,
-    attacked: NDArray[np.bool_],
-    candidates: Sequence[Candidates],
-    part: Part,
-    note: _Note,
-) -> Outcome:
-    """The outcome of a plan on a block, of which some samples [n] are attacked."""
-    target = block.target
 
     def keep(_: StageRecord, __: int, standing: int) -> None:
         """Say how many samples stand, and write how far the attack is where it is time."""
@@ -163,14 +132,37 @@ def _run_plan(
         seed=block.seed,
         verbose=False,
         on_stage=keep,
-        candidates=candidates,
+        candidates=[one.select(attacked) for one in submitted],
         resume=part.arrays,
     )
     note(f"{attacked.sum()} left")
     with nullcontext() if plan is target.deciding else attack_errors(plan.stages[0]):
         attack.generate(block.x[attacked], block.y[attacked])
     assert attack.outcome is not None
-    return attack.outcome.expand(attacked, block.x)
+    outcome = attack.outcome.expand(attacked, block.x)
+
+    _check_bounds(block, eps, plan, outcome, submitted)
+    content: Content = {"outcome": as_json(outcome), TOOK: part.took}
+    if (eps, plan) == target.plans[0]:
+        content["clean"] = block.predict()
+    return content, {"adversarials": outcome.adversarials}
+
+
+def _check_bounds(
+    block: Block, eps: float, plan: Plan, outcome: Outcome, submitted: Sequence[Candidates]
+) -> None:
+    """Complain where a plan, or a submission, broke what is certified within that budget."""
+    larger = [bounds for bounds in block.read_bounds().values() if bounds.eps >= eps]
+    if not larger:
+        return
+
+    target = block.target
+    broken = {plan.name: outcome.stage != Outcome.STANDING}
+    for one in submitted:
+        logits = target.classifier.predict(one.points, target.settings.batch_size)
+        broken[f"adversarials {one.name}"] = one.present & (logits.argmax(1) != block.y)
+    for bounds, (by, mask) in product(larger, broken.items()):
+        _require_sound(bounds, block, mask, f"broken at eps {eps:g} by {by}")
 
 
 def _certify(block: Block, note: _Note) -> _Computed:
@@ -181,15 +173,16 @@ def _certify(block: Block, note: _Note) -> _Computed:
     parts = []
     began = monotonic()
     for row in range(len(block.y)):
-        one = certify(
-            block.target.classifier,
-            block.x[[row]],
-            block.y[[row]],
-            seed=derive_seed(block.seed, row),
-            batch_size=settings.batch_size,
-            draws=settings.draws,
+        parts.append(
+            certify(
+                block.target.classifier,
+                block.x[[row]],
+                block.y[[row]],
+                seed=derive_seed(block.seed, row),
+                batch_size=settings.batch_size,
+                draws=settings.draws,
+            )
         )
-        parts.append(one)
         seconds = (monotonic() - began) / len(parts)
         left = len(block.target.x) - block.rows.start - len(parts)
         note(f"about {duration(seconds * left)} left")

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from art_snn.app.evaluation.record import NAME, name_from
+from art_snn.app.evaluation.record import NAME, Mask, name_from
 from art_snn.app.evaluation.verdict import describe_budget
 from art_snn.attacks import Candidates, Norm, require_measure
 from art_snn.attacks.balls import ROUNDING, rounding_of
@@ -54,10 +54,16 @@ class Submission:
         names = ("x", "index", "name")
         arrays = read_arrays(path, _OPTION, _CONTENT, remedy, names=names, largest=largest)
         require("x" in arrays, _OPTION, _CONTENT, f"{path}, without x", remedy)
-        given = _points(path, arrays["x"], classifier, x.dtype)
-        index = _index(path, arrays.get("index"), len(given), len(x))
-        points, there = x.copy(), np.zeros(len(x), dtype=bool)
-        points[index], there[index] = given, True
+
+        given = _check_points(path, arrays["x"], classifier, x.dtype)
+        count = len(given)
+        index = arrays.get("index", np.arange(count))
+        _check_index(path, index, count, len(x))
+        points = x.copy()
+        points[index] = given
+        there = np.zeros(len(x), dtype=bool)
+        there[index] = True
+
         least = np.full(len(x), np.inf)
         try:
             if norm == "0":  # Between the two values no flip leads.
@@ -67,11 +73,12 @@ class Submission:
             raise ArgumentError(_OPTION, f"{path}: {error.complaint}") from error
         least[there] = far
         outside = np.count_nonzero(far > eps)
-        got = f"{outside} of {len(far)} in {path} farther away, the farthest at {far.max():.4g}"
+        got = f"{outside} of {count} in {path} farther away, the farthest at {far.max():.4g}"
         expected = f"adversarials {describe_budget(norm, eps)} of their samples"
         remedy = "Project them into that ball, or leave them out. The index says which test sample "
         remedy += "each of them is of; without it they are the first ones, in their order."
         require(not outside, _OPTION, expected, got, remedy)
+
         text = arrays.get("name", np.array(name_from(path.stem)))
         name = str(text)
         fits = name == name_from(name) and text.dtype.kind == "U" and text.ndim == 0
@@ -80,18 +87,18 @@ class Submission:
         return cls(Candidates(name, points, there), least)
 
 
-def _points(
+def _check_points(
     path: Path, points: np.ndarray, classifier: PyTorchSpikingClassifier, dtype: Any
 ) -> np.ndarray:
     """Adversarials of the shape of samples, of real finite numbers in their range, in that dtype;
     what is beyond the range by rounding is clipped."""
     shape = classifier.input_shape
-    fits = points.ndim > 0 and len(points) > 0 and points.shape[1:] == shape
+    fits = points.shape[1:] == shape and len(points) > 0
     expected = f"x of shape (N, {', '.join(map(str, shape))})"
     remedy = "Give the adversarials in the shape that the network takes, one or more."
     require(fits, _OPTION, expected, f"{points.shape} in {path}", remedy)
     remedy = "Give floating point numbers in the unit of the samples."
-    real = points.dtype.kind in "fiu" and bool(np.isfinite(points).all())
+    real = points.dtype.kind in "fiu" and np.isfinite(points).all()
     got = f"{points.dtype} in {path}, or NaN or infinity among them"
     require(real, _OPTION, "x of finite real numbers", got, remedy)
     with np.errstate(over="ignore"):  # What becomes infinite is outside of the range.
@@ -107,9 +114,8 @@ def _points(
     return np.asarray(np.clip(points, low, high))
 
 
-def _index(path: Path, index: np.ndarray | None, count: int, samples: int) -> np.ndarray:
-    """Numbers of the test samples that the adversarials are of, each once."""
-    rows = np.arange(count) if index is None else index
+def _check_index(path: Path, rows: np.ndarray, count: int, samples: int) -> None:
+    """Refuse what does not name, for each adversarial, another test sample."""
     fits = rows.dtype.kind in "iu" and rows.shape == (count,)
     expected = f"index as {count} whole numbers from 0 to {samples - 1}, each once"
     got = f"{rows.dtype} of shape {rows.shape} in {path}"
@@ -120,10 +126,9 @@ def _index(path: Path, index: np.ndarray | None, count: int, samples: int) -> np
     remedy = "Give the number of the test sample of each; --samples evaluates more. Write further "
     remedy += "adversarials of a sample into another file: the option may be given several times."
     require(fits, _OPTION, expected, got, remedy)
-    return rows
 
 
-def in_range(points: np.ndarray, classifier: PyTorchSpikingClassifier) -> NDArray[np.bool_]:
+def in_range(points: np.ndarray, classifier: PyTorchSpikingClassifier) -> Mask:
     """Points with values that samples may have, but for rounding, bool (n,)."""
     fits = np.isfinite(points)
     if classifier.clip_values is not None:

@@ -61,7 +61,8 @@ _EVENTS = np.array([(86, 180, 233), (240, 160, 0)]) / 255
 """Colours of darker and brighter events; white where a pixel has both."""
 _MOST_FRAMES = 20
 
-
+_Curves = dict[str, dict[float, Share]]
+"""Accuracies over the budgets from 0, by the names of their lines."""
 _Drawing = dict[str, Any]
 """A figure as a template shows it: its title, the words below it, and its pictures, which are data
 URIs, each with words for those who do not see it: its numbers, or that a table of the page has
@@ -84,10 +85,9 @@ def _data_uri(kind: str, content: bytes) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
-def _axes(names: Sequence[str], width: float = _WIDTH) -> tuple[Figure, Axes]:
-    """One pair of axes, with room for the names of the legend below."""
-    lines = sum(1 + name.count("\n") for name in names)
-    figure = Figure(figsize=(width, 2.5 + 0.19 * lines), layout="constrained")
+def _make_axes(height: float, lines: int, width: float = _WIDTH) -> tuple[Figure, Axes]:
+    """One pair of axes of a height in inches, with room for so many lines of words."""
+    figure = Figure(figsize=(width, height + 0.19 * lines), layout="constrained")
     return figure, figure.subplots()
 
 
@@ -116,7 +116,7 @@ def _accuracy_label(results: Sequence[Verdict]) -> str:
 def accuracy_figure(evaluation: Evaluation, width: float = _WIDTH) -> Figure:
     """Accuracy against the budget under each attack and their union, and what is certified, with
     95 % intervals."""
-    curves: dict[str, dict[float, Share]] = {}
+    curves: _Curves = {}
     for name in evaluation.names:
         trials = evaluation.of(name)
         curves[name] = {0.0: trials[0].robustness.clean_accuracy}
@@ -128,9 +128,7 @@ def accuracy_figure(evaluation: Evaluation, width: float = _WIDTH) -> Figure:
     return _plot_accuracy(curves, results, width)
 
 
-def _verdict_curves(
-    results: Sequence[Verdict], name: str, certified: str
-) -> dict[str, dict[float, Share]]:
+def _verdict_curves(results: Sequence[Verdict], name: str, certified: str) -> _Curves:
     """Robust and, with bounds, certified accuracy over the budgets from 0, by these names."""
     clean = {0.0: results[0].outcome.clean_accuracy}
     curves = {name: clean | {one.eps: one.outcome.robust_accuracy for one in results}}
@@ -141,13 +139,12 @@ def _verdict_curves(
 
 
 @_styled
-def _plot_accuracy(
-    curves: Mapping[str, Mapping[float, Share]], results: Sequence[Verdict], width: float
-) -> Figure:
+def _plot_accuracy(curves: _Curves, results: Sequence[Verdict], width: float) -> Figure:
     """One line per name over the budgets, that of the union as a band below the others, and that
     of what is certified dashed, in the colour of the line before it."""
     folded = {name: _fold(name, width) for name in curves}
-    figure, ax = _axes([*folded.values()], width)
+    lines = sum(1 + name.count("\n") for name in folded.values())
+    figure, ax = _make_axes(2.5, lines, width)
     norm = results[0].norm
     scale = 1
     axis = f"eps in {NORMS[norm]}" if norm in SIZES else NORMS[norm]
@@ -218,7 +215,7 @@ def _draw_raster(ax: Axes, examples: Examples, place: int) -> None:
 
     edges = np.flatnonzero(np.diff(owners)) + 1
     ax.hlines(edges, 0, len(both), color=GREY, lw=1.2)
-    middles = [float(np.mean(np.flatnonzero(owners == layer) + 0.5)) for layer in layers]
+    middles = [np.mean(np.flatnonzero(owners == layer) + 0.5) for layer in layers]
     ax.set_yticks(middles, layers + 1)
     ax.set_ylim(len(owners), 0)
     ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
@@ -230,7 +227,7 @@ def draw_operations(evaluation: Evaluation) -> _Drawing | None:
     """Operations of every layer next to a dense network's; None where they are not known."""
     if not evaluation.operations:
         return None
-    figure, ax = _axes(())
+    figure, ax = _make_axes(2.5, 0)
     _, synapses, _, operations = np.transpose([*evaluation.operations.values()])
     _draw_pairs(ax, {"spiking": operations, "dense network": synapses})
     layers = range(len(operations))
@@ -244,7 +241,7 @@ def draw_side_by_side(items: Sequence[ReportItem]) -> _Drawing | None:
     """The verdicts of several evaluations in one chart; None where their norms differ."""
     if len({item.evaluation.norm for item in items}) > 1:
         return None
-    curves: dict[str, dict[float, Share]] = {}
+    curves: _Curves = {}
     results = []
     for number, item in enumerate(items, 1):
         mine = verdicts(item.evaluation)
@@ -255,8 +252,7 @@ def draw_side_by_side(items: Sequence[ReportItem]) -> _Drawing | None:
     title = "Accuracy under all attacks of each result"
     if any(item.evaluation.certifies for item in items):
         title += ", and what is certified"
-    title += ", with 95 % intervals"
-    return _chart(_plot_accuracy(curves, results, _WIDTH), title)
+    return _chart(_plot_accuracy(curves, results, _WIDTH), f"{title}, with 95 % intervals")
 
 
 @_styled
@@ -265,8 +261,7 @@ def draw_board(points: Sequence[tuple[str, Share, Share]]) -> _Drawing:
     records, before, after = zip(*points, strict=True)
     names = [name.replace(", eps", ",") for name in records]
     places = range(len(points))
-    figure = Figure(figsize=(_WIDTH, 1 + 0.19 * len(points)), layout="constrained")
-    ax = figure.subplots()
+    figure, ax = _make_axes(1, len(points))
 
     clean, _ = to_percent(before)
     robust, bars = to_percent(after)
@@ -293,7 +288,7 @@ def draw_classes(evaluation: Evaluation) -> _Drawing:
     members = np.equal.outer(classes, evaluation.labels)
     counts = members @ np.transpose([*columns.values()]).astype(int)
 
-    figure, ax = _axes([*columns])
+    figure, ax = _make_axes(2.5, len(columns))
     for name, column in zip(columns, counts.T, strict=True):
         ax.bar(classes, 100 * column / totals, label=name)
     figure.legend(loc="outside lower left")
@@ -351,9 +346,9 @@ def _draw_example(
     changed = examples.adversarial[place].astype(float).reshape(frames)
     change = changed - original
 
-    row = int(examples.rows[place])
+    row = examples.rows[place]
     label = evaluation.labels[row]
-    guess = int(examples.predicted[place])
+    guess = examples.predicted[place]
     largest = f"{np.abs(change).max():.3g}"
     taken = f"{'still ' if guess == label else ''}taken for {guess}"
     start = f"Sample {row}, of class {label}"
@@ -362,7 +357,7 @@ def _draw_example(
 
     # Blue where less, red where more, on its own scale.
     means = change[:_MOST_FRAMES].mean(1)
-    scale = float(np.abs(means).max()) or 1.0
+    scale = np.abs(means).max() or 1.0
     signed = [colormaps["RdBu_r"](0.5 + one / (2 * scale))[..., :3] for one in means]
     pictures = [
         (_draw_sample(original, low, high), f"{start}, original"),
@@ -374,16 +369,16 @@ def _draw_example(
 
 def _draw_sample(values: np.ndarray, low: float, high: float) -> str:
     """A sample (T, C, H, W) from low to high as a data URI; its first frames are side by side."""
-    shares = np.clip((values[:_MOST_FRAMES] - low) / ((high - low) or 1), 0, 1)
+    shares = (values[:_MOST_FRAMES] - low) / ((high - low) or 1)
 
-    def coloured(frame: np.ndarray) -> np.ndarray:
+    def colour(frame: np.ndarray) -> np.ndarray:
         if len(frame) != 2:  # Grey is the same in all three.
             return np.broadcast_to(frame.transpose(1, 2, 0), (*frame.shape[1:], 3))
         both = frame.min(0)[..., None]
         one = np.clip(np.tensordot(frame, _EVENTS, (0, 0)), 0, 1)
         return np.asarray(one * (1 - both) + both)
 
-    return _strip([coloured(frame) for frame in shares])
+    return _strip([colour(frame) for frame in shares])
 
 
 def _strip(frames: list[np.ndarray]) -> str:

@@ -68,7 +68,7 @@ def _describe_item(item: ReportItem) -> Mapping[str, Any]:
     return {
         "tables": tables.evaluation_tables(evaluation),
         "verdict": describe_verdicts(results),
-        "open": bool(decisive) or any(verdict.open for verdict in results),
+        "open": decisive or any(verdict.open for verdict in results),
         "cards": decisive,
         "others": others,
         "remarks": tables.remarks(evaluation),

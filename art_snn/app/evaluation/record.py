@@ -1,12 +1,13 @@
-"""What an evaluation measured, sample by sample, and the files that hold it: data alone."""
+"""What an evaluation measured, sample by sample, and the files that hold it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from math import inf
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from art_snn.app.results import expect, read_result
 from art_snn.attacks import MEASURES, Outcome
@@ -23,15 +24,25 @@ from art_snn.checks import (
     require,
     require_kind,
 )
-from art_snn.files import read_arrays, write_arrays
+from art_snn.classifier import PyTorchSpikingClassifier
+from art_snn.files import LARGEST, read_arrays, write_arrays
 from art_snn.findings import Finding
 from art_snn.metrics import Certificate, Robustness
+from art_snn.seeding import seeded
 
+Mask = NDArray[np.bool_]
+"""Some of the samples, bool (N,)."""
 NORMS = {one.id: one.title for one in MEASURES}
 """Every norm, and what its budgets are in or count."""
 SIZES = tuple(one.id for one in MEASURES if not one.counted)
 """Norms in which a budget is a size; in the others it is a number."""
-EXAMPLES, RESULT, DECIDED = "examples.npz", "evaluation.json", "decided.npz"
+RESULT = "evaluation.json"
+EXAMPLES = "examples.npz"
+DECIDED = "decided.npz"
+EXCERPT = "first.npz"
+"""Files in the folder of an evaluation."""
+EXCERPT_COUNT = 20
+"""Samples that an excerpt holds, at most."""
 LONGEST_NAME = 80
 """Characters of the name of an evaluation: it stands in titles and legends."""
 _BUDGET = f"a budget above 0, up to {LARGEST_BUDGET:g}"
@@ -40,6 +51,13 @@ _LARGEST = 2**28
 NEURONS = 24
 """Neurons of each layer whose spikes are kept, at most."""
 NAME = f"a name in one line, of 1 to {LONGEST_NAME} characters"
+
+
+def _expect_within(values: ArrayLike, least: float, most: float, expected: str) -> None:
+    """Raise a ValueError unless all values are numbers from the least to the most."""
+    numbers = np.asarray(values)
+    odd = numbers[~((numbers >= least) & (numbers <= most))]
+    expect(not len(odd), expected, odd[:1].tolist())
 
 
 @dataclass(frozen=True)
@@ -58,18 +76,19 @@ class Trial:
         outcome = self.outcome
         sizes = sorted({len(getattr(outcome, name)) for name in Outcome.COLUMNS})
         expect(len(sizes) == 1, "columns of as many samples each", sizes)
-        allowed = range(Outcome.UNANSWERED, len(outcome.stages))
-        odd = [number for number in outcome.stage.tolist() if number not in allowed]
-        expect(not odd, f"stages from {allowed.start} to {allowed.stop - 1}", odd[:1])
+        last = len(outcome.stages) - 1
+        first = Outcome.UNANSWERED
+        _expect_within(outcome.stage, first, last, f"stages from {first} to {last}")
         expect(0 < self.eps <= LARGEST_BUDGET, _BUDGET, self.eps)
-        fewest = min((*outcome.forwards.tolist(), *outcome.backwards.tolist()), default=0)
-        expect(fewest >= 0, "passes of at least 0", fewest)
-        votes, draws = outcome.votes, outcome.draws
-        odd = votes[(votes < 0) | (votes > draws)].tolist()
-        expect(draws > 0 and not odd, f"votes from 0 to {draws}, one or more", odd[:1])
+        for passes in (outcome.forwards, outcome.backwards):
+            _expect_within(passes, 0, inf, "passes of at least 0")
+        draws = outcome.draws
+        expected = f"votes from 0 to {draws}, one or more"
+        expect(draws > 0, expected, draws)
+        _expect_within(outcome.votes, 0, draws, expected)
         # Rounding takes an adversarial no farther out of the ball.
-        far = outcome.distance[~((outcome.distance >= 0) & (outcome.distance <= 1.01 * self.eps))]
-        expect(not len(far), f"distances from 0 to {self.eps:g}", far[:1].tolist())
+        farthest = 1.01 * self.eps
+        _expect_within(outcome.distance, 0, farthest, f"distances from 0 to {self.eps:g}")
 
     @property
     def robustness(self) -> Robustness:
@@ -77,10 +96,10 @@ class Trial:
         return self.outcome.robustness
 
     @property
-    def decided(self) -> NDArray[np.bool_] | None:
-        """Samples that the exact search broke, bool (N,); None where it did not run."""
+    def decided(self) -> Mask:
+        """Samples that the exact search broke, bool (N,)."""
         stages = [place for place, one in enumerate(self.outcome.stages) if one.status == "decided"]
-        return np.isin(self.outcome.stage, stages) if stages else None
+        return np.isin(self.outcome.stage, stages)
 
 
 @dataclass(frozen=True)
@@ -97,12 +116,12 @@ class Bounds:
     margin: NDArray[np.float64]
 
     @property
-    def certified(self) -> NDArray[np.bool_]:
+    def certified(self) -> Mask:
         """Samples that are classified correctly everywhere within the budget, bool (N,)."""
         return (self.margin > 0) | self.decided
 
     @property
-    def decided(self) -> NDArray[np.bool_]:
+    def decided(self) -> Mask:
         """Those that the exact search proved, bool (N,)."""
         return np.isnan(self.margin)
 
@@ -190,15 +209,16 @@ class Evaluation:
 
     def __post_init__(self) -> None:
         expect(self.name == name_from(self.name), NAME, self.name)
-        sizes = {len(trial.outcome.stage) for trial in self.trials}
-        sizes |= {len(self.samples), len(self.labels), len(self.clean)}
+        columns: list[Sized] = [self.samples, self.labels, self.clean]
+        columns += [trial.outcome.stage for trial in self.trials]
+        columns += [bounds.margin for bounds in self.bounds]
         if self.certificate is not None:
             region = self.certificate.region.size
-            sizes |= {len(region), len(self.certificate.predicted), len(self.certificate.correct)}
-            odd = [size for size in region.tolist() if not 0 <= size <= LARGEST_BUDGET]
-            expect(not odd, f"regions of a size from 0 to {LARGEST_BUDGET:g}", odd[:1])
-        sizes |= {len(bounds.margin) for bounds in self.bounds}
-        expect(len(sizes) == 1, "columns of as many samples each", sorted(sizes))
+            columns += [region, self.certificate.predicted, self.certificate.correct]
+            expected = f"regions of a size from 0 to {LARGEST_BUDGET:g}"
+            _expect_within(region, 0, LARGEST_BUDGET, expected)
+        sizes = sorted({*map(len, columns)})
+        expect(len(sizes) == 1, "columns of as many samples each", sizes)
         expect(self.samples, "one sample or more", [])
         expect(self.trials, "one trial or more", [])
         expect(self.norm in NORMS, f"a norm among {', '.join(NORMS)}", self.norm)
@@ -206,9 +226,8 @@ class Evaluation:
         twice = [pair for pair in pairs if pairs.count(pair) > 1]
         expect(not twice, "one trial of a name at a budget", twice[:1])
         expect(self.plan in ("", *self.names), "the name of a trial, or nothing", self.plan)
-        for name, least in (("labels", 0), ("clean", -1)):
-            lowest = min(getattr(self, name))
-            expect(lowest >= least, f"{name} of at least {least}", lowest)
+        _expect_within(self.labels, 0, inf, "labels of at least 0")
+        _expect_within(self.clean, -1, inf, "clean of at least -1")
         budgets = [one.eps for one in self.findings if one.eps is not None]
         odd = [eps for eps in budgets if not 0 < eps <= LARGEST_BUDGET]
         expect(not odd, f"findings at {_BUDGET}", odd[:1])
@@ -226,8 +245,9 @@ class Evaluation:
         odd = [v for v in self.operations.values() if len(v) != 4 or min(v) < 0 or not v[0]]
         expect(not odd, "four numbers of a layer, none below 0", odd[:1])
         for trial in self.trials:
-            stage, passes = trial.outcome.stage, trial.outcome.forwards
-            free = (stage == Outcome.STANDING) & ~self.certified(trial.eps) & (passes == 0)
+            outcome = trial.outcome
+            unasked = (outcome.stage == Outcome.STANDING) & (outcome.forwards == 0)
+            free = unasked & ~self.certified(trial.eps)
             rows = np.flatnonzero(free)[:1].tolist()
             expect(not rows, "passes of attacks that samples stand, unless certified", rows)
 
@@ -242,13 +262,13 @@ class Evaluation:
         one = self.certificate if self.norm == "0" else None
         return one if one is not None and "flips" in one.region.changes else None
 
-    def certified(self, eps: float) -> NDArray[np.bool_]:
+    def certified(self, eps: float) -> Mask:
         """Samples that are certified at that budget or a larger one, bool (N,)."""
-        masks = [bounds.certified for bounds in self.bounds if bounds.eps >= eps]
+        masks = [np.zeros(len(self.samples), dtype=bool)]
+        masks += [bounds.certified for bounds in self.bounds if bounds.eps >= eps]
         if self._flips is not None:
             masks.append(self._flips.certified(flips=int(eps)))
-        none = np.zeros(len(self.samples), dtype=bool)
-        return np.asarray(np.logical_or.reduce([none, *masks]))
+        return np.asarray(np.logical_or.reduce(masks))
 
     @property
     def examined(self) -> Robustness:
@@ -312,7 +332,7 @@ class Examples:
     owners: np.ndarray = field(default_factory=lambda: np.zeros(0, int))
 
     def __post_init__(self) -> None:
-        sizes = {len(self.rows), len(self.x), len(self.adversarial), len(self.predicted)}
+        sizes = {len(self.rows), len(self.x), len(self.predicted)}
         single = len(sizes) == 1 and 0 not in sizes
         expect(single, "columns of as many samples each, one or more", sorted(sizes))
         shapes = self.x.shape, self.adversarial.shape
@@ -320,7 +340,9 @@ class Examples:
         expect(alike, "samples and adversarials alike in shape, of finite values", shapes)
         kinds = self.rows.dtype.kind, self.predicted.dtype.kind
         expect({*kinds} <= {*"iu"}, "rows and predicted classes as whole numbers", kinds)
-        layers, spikes, owners = len(self.layers), self.spikes, self.owners
+        layers = len(self.layers)
+        spikes = self.spikes
+        owners = self.owners
         forms = (self.rates.shape, spikes.shape[::2], owners.shape)
         fits = forms == ((2, layers), (2, len(owners)), (len(owners),))
         fits &= spikes.ndim == 3 and spikes.dtype == bool
@@ -336,13 +358,15 @@ class Examples:
         """Those of an evaluation's folder, None where there are none.
 
         :raises ValueError: when the file is damaged or holds something else."""
-        path, expected = folder / EXAMPLES, "samples next to their adversarials"
+        path = folder / EXAMPLES
+        expected = "samples next to their adversarials"
         if not path.exists():
             return None
         remedy = "Rerun the evaluation in the same folder; it resumes."
         arrays = read_arrays(path, "examples", expected, remedy, largest=_LARGEST)
         try:
-            trial, eps = str(arrays.pop("trial")), float(arrays.pop("eps"))
+            trial = str(arrays.pop("trial"))
+            eps = float(arrays.pop("eps"))
             return cls(trial, eps, **arrays)
         except (KeyError, TypeError, ValueError) as error:
             got = f"{path}, which holds other arrays ({error})"
@@ -383,7 +407,8 @@ def read_evaluation(file: str | Path) -> ReportItem:
     :param file: evaluation.json, or the folder that holds it.
     :raises FileNotFoundError: when it is not there.
     :raises ValueError: when it is damaged, naming the field, or holds anything else."""
-    path, expected = expand_path("files", file), "an evaluation, as art-snn evaluate writes it"
+    path = expand_path("files", file)
+    expected = "an evaluation, as art-snn evaluate writes it"
     if path_kind("files", path) == FOLDER:
         path /= RESULT
     require_kind("files", path, FILE, expected)
@@ -402,5 +427,47 @@ def find_evaluations(places: Iterable[Path]) -> Iterator[Path]:
         below = path_kind("files", path) == FOLDER
         files = sorted(path.rglob(RESULT)) if below else [path]
         remedy = "Name a folder into which art-snn evaluate wrote, or one above."
-        require(files, "files", f"a folder with {RESULT} in it or below", str(place), remedy)
+        require(files, "files", f"a folder with {RESULT} in it or below", place, remedy)
         yield from files
+
+
+def read_excerpt(folder: Path, largest: int = LARGEST) -> dict[str, np.ndarray]:
+    """The first n samples of an evaluation with their adversarials, from its folder.
+
+    :param largest: bytes that they may take, unpacked.
+    :return: the B budgets eps; x ``(n, *shape)`` of classes y (n,); adversarial ``(B, n, *shape)``,
+        the sample itself where nothing broke it; and which are broken, bool (B, n).
+    :raises FileNotFoundError: when there are none.
+    :raises ValueError: when the file is damaged or holds something else."""
+    content = "the first samples with their adversarials, as art-snn evaluate writes them"
+    remedy = "Evaluate again in a new folder."
+    arrays = read_arrays(folder / EXCERPT, "first", content, remedy, largest=largest)
+    shapes = {name: array.shape for name, array in arrays.items()}
+    budgets = shapes.get("eps", ())[:1]
+    x = shapes.get("x", ())
+    expected = {
+        "eps": budgets,
+        "x": x,
+        "y": x[:1],
+        "adversarial": budgets + x,
+        "broken": budgets + x[:1],
+    }
+    fits = shapes == expected and arrays["broken"].dtype == bool
+    require(fits, "first", content, f"arrays of shapes {shapes}", remedy)
+    return arrays
+
+
+def derive_seed(seed: int, start: int) -> int:
+    """The seed of the block whose first sample has the number `start`."""
+    return (seed + start) % (SEEDS + 1)
+
+
+def predict_classes(
+    classifier: PyTorchSpikingClassifier, x: np.ndarray, batch_size: int, seed: int
+) -> list[int]:
+    """Classes of the samples x ``(n, ...)`` of a block from its seed; -1 without a prediction."""
+    with seeded(seed):
+        logits = classifier.predict(x, batch_size=batch_size)
+    unanswered = np.isnan(logits).any(1)
+    classes: list[int] = np.where(unanswered, -1, logits.argmax(1)).tolist()
+    return classes

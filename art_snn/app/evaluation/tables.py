@@ -22,6 +22,7 @@ from art_snn.app.evaluation.verdict import (
     format_eps,
     join_words,
     make_cards,
+    tell_apart,
     verdicts,
 )
 from art_snn.app.tables import Command, Notes, Part, Table
@@ -96,8 +97,14 @@ def _attack_table(evaluation: Evaluation) -> Table:
     The last column says whether the attack breaks more than the first one, by McNemar's test."""
     first, *others = evaluation.names
     several = len(evaluation.trials) > 1
-    titles = ["attack", "eps", "clean accuracy", "attack success", "robust accuracy"]
-    titles.append("queries per sample")
+    titles = [
+        "attack",
+        "eps",
+        "clean accuracy",
+        "attack success",
+        "robust accuracy",
+        "queries per sample",
+    ]
     if others:
         titles.append(f"against {first}")
 
@@ -107,13 +114,14 @@ def _attack_table(evaluation: Evaluation) -> Table:
         clean = str(verdict.outcome.clean_accuracy)
         trials = evaluation.at(verdict.eps)
         for trial in trials.values():
+            result = trial.robustness
             difference = ""
             if first in trials and trial.name != first:
-                difference = describe_difference(trial.robustness, trials[first].robustness)
-            attacked = str(trial.robustness.attack_success)
+                difference = describe_difference(result, trials[first].robustness)
+            right = str(result.clean_accuracy)
+            attacked = str(result.attack_success)
             robust = verdict.describe_trial(trial)
             queries = f"{trial.outcome.queries:.0f}"
-            right = str(trial.robustness.clean_accuracy)
             rows.append([trial.name, eps, right, attacked, robust, queries, difference])
         if several:
             success = str(verdict.outcome.attack_success)
@@ -138,7 +146,7 @@ def _certificate_table(certificate: Certificate) -> Table:
     """Certified accuracy at l1 radii from 0, below the largest, or at numbers of events."""
     accuracy = certificate.certified_accuracy
     if "radius" in certificate.region.changes:
-        largest = float(certificate.region.size.max())
+        largest = certificate.region.size.max()
         radii = dict.fromkeys(largest * part / _RADII for part in range(_RADII))
         rows = [(f"{radius:.3g}", str(accuracy(radius))) for radius in radii]
         return Table(("l1 radius", "certified accuracy"), rows)
@@ -305,9 +313,7 @@ def compare_parts(items: Sequence[ReportItem]) -> list[Part]:
 
 def labels(items: Sequence[ReportItem]) -> list[str]:
     """The names of the evaluations, with their numbers where several have the same."""
-    names = [item.evaluation.name for item in items]
-    numbered = enumerate(names, 1)
-    return [name if names.count(name) == 1 else f"{name} ({number})" for number, name in numbered]
+    return tell_apart([item.evaluation.name for item in items], range(1, len(items) + 1))
 
 
 def _side_table(items: Sequence[ReportItem], show: Callable[[Share], str]) -> Table:

@@ -1,14 +1,13 @@
 """The verdict of an evaluation in numbers and in words, and the findings that cast doubt on it."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from art_snn.app.evaluation.record import NORMS, SIZES, Evaluation, Trial
+from art_snn.app.evaluation.record import NORMS, SIZES, Evaluation, Mask, Trial
 from art_snn.attacks import require_measure
 from art_snn.findings import Finding
 from art_snn.findings.examination import RANDOM
@@ -34,11 +33,16 @@ def format_eps(norm: str, eps: float) -> str:
     return f"{eps:.4g}" if norm in SIZES else f"{eps:g}"
 
 
-def describe_budgets(norm: str, *budgets: float) -> str:
-    """One or more budgets in words, without the name of their norm."""
+def fill_budgets(form: str, norm: str, *budgets: float, **words: str) -> str:
+    """The label, the phrase or the clause of a :class:`~art_snn.attacks.Measure` for budgets."""
     sizes = join_words([format_eps(norm, eps) for eps in budgets])
     plural = "" if budgets == (1,) else "s"
-    return require_measure(norm).phrase.format(eps=sizes, s=plural)
+    return form.format(eps=sizes, s=plural, **words)
+
+
+def describe_budgets(norm: str, *budgets: float) -> str:
+    """One or more budgets in words, without the name of their norm."""
+    return fill_budgets(require_measure(norm).phrase, norm, *budgets)
 
 
 def describe_budget(norm: str, eps: float) -> str:
@@ -56,6 +60,14 @@ def join_words(words: Sequence[str]) -> str:
     """The words with commas between, and an "and" before the last."""
     *others, last = words
     return f"{', '.join(others)} and {last}" if others else last
+
+
+def tell_apart(names: Sequence[str], marks: Iterable[object]) -> list[str]:
+    """The names, with their marks where several are the same."""
+    return [
+        name if names.count(name) == 1 else f"{name} ({mark})"
+        for name, mark in zip(names, marks, strict=True)
+    ]
 
 
 def describe_bound(share: object, upper: bool) -> str:
@@ -85,7 +97,7 @@ class Verdict:
         return self.evaluation.norm
 
     @property
-    def standing(self) -> NDArray[np.bool_]:
+    def standing(self) -> Mask:
         """Samples that are right before and after all attacks, bool (N,)."""
         return np.asarray(self.outcome.correct & self.outcome.robust)
 
@@ -107,12 +119,16 @@ class Verdict:
         return doubted and self.left > 0 and not self.exact
 
     @property
+    def errors(self) -> list[Finding]:
+        """Findings that cast doubt on what was certified and on what was attacked."""
+        return [finding for finding in self.findings if finding.severity == "error"]
+
+    @property
     def exact(self) -> bool:
         """True if bounds certify all that the attacks left, so that no attack can leave less.
 
-        Errors cast doubt on what was certified and attacked, and nothing is exact with them."""
-        wrong = any(finding.severity == "error" for finding in self.findings)
-        proven = bool(self.evaluation.bounds) and not wrong
+        Nothing is exact with errors."""
+        proven = bool(self.evaluation.bounds) and not self.errors
         return proven and self.certified == self.outcome.robust_accuracy
 
     @property
@@ -138,7 +154,7 @@ class Verdict:
         findings = (one for one in self.evaluation.findings if one.about == trial.name)
         about = any(one.eps in (None, trial.eps) for one in findings) and not self.exact
         share = trial.robustness.robust_accuracy
-        less = self.outcome.robust_accuracy.count < share.count
+        less = self.left < share.count
         return describe_bound(share, (self.open or about or less) and share.count > 0)
 
     def breakers(self) -> list[Trial | None]:
@@ -181,9 +197,8 @@ def describe_verdicts(results: Sequence[Verdict]) -> str:
     first, *larger = results
     image = len(first.evaluation.provenance.shape) == 3 and norm in SIZES
     kind, value = ("image", "pixel") if image else ("sample", "value")
-    change = require_measure(norm).clause.format(
-        kind=kind, value=value, eps=format_eps(norm, first.eps), s="" if first.eps == 1 else "s"
-    )
+    clause = require_measure(norm).clause
+    change = fill_budgets(clause, norm, first.eps, kind=kind, value=value)
     right = f"{clean.count} {'is' if clean.total == 1 else 'are'} classified correctly"
     left = f"{first.left or 'none'} still {'is' if first.left == 1 else 'are'}"
     words = (
@@ -196,35 +211,35 @@ def describe_verdicts(results: Sequence[Verdict]) -> str:
 
 def _describe_proof(results: Sequence[Verdict]) -> str:
     """What bounds or draws prove, in sentences; "" without them, and where no sample is left."""
-    norm = results[0].norm
-    proven = [one for one in results if one.certified and one.left]
-    drawn = None if results[0].evaluation.bounds else results[0].evaluation.certificate
-    trials = [trial for one in proven for trial in one.evaluation.at(one.eps).values()]
-    if any(trial.decided is not None for trial in trials):  # The exact search took what was left.
-        both = join_words([*map(_describe_ends, proven)])
+    evaluation = results[0].evaluation
+    norm = evaluation.norm
+    proven = [(one, one.certified) for one in results if one.certified and one.left]
+    trials = [trial for one, _ in proven for trial in evaluation.at(one.eps).values()]
+    statuses = [stage.status for trial in trials for stage in trial.outcome.stages]
+    if "decided" in statuses:  # The exact search took what was left.
+        both = join_words([_describe_ends(one, low) for one, low in proven])
         return f"Bounds and a search prove that the robust accuracy is {both}."
-    if proven and not any(one.certified.count for one in proven if one.certified):
+    drawn = None if evaluation.bounds else evaluation.certificate
+    if proven and not any(low.count for _, low in proven):
         if drawn is not None:
             return "Draws certify nothing here: more of them help (--draws), or more training."
         return "Bounds prove nothing here: training for them helps (art-snn train --defence ibp)."
     how = f"certified, each wrong with probability {drawn.alpha:g}" if drawn else "certified"
     ends = [
-        f"between {one.certified.percent} ({how}) and {one.outcome.robust_accuracy.percent} "
-        f"(attacked) {describe_budgets(norm, one.eps)}"
-        for one in proven
-        if one.certified and not one.exact
+        f"between {low.percent} ({how}) and {one.outcome.robust_accuracy.percent} (attacked) "
+        f"{describe_budgets(norm, one.eps)}"
+        for one, low in proven
+        if not one.exact
     ]
     subject = "Draws show" if drawn else "Bounds prove"
     words = f"{subject} that the robust accuracy is {join_words(ends)}." if ends else ""
-    exact = [one.eps for one in proven if one.exact]
+    exact = [one.eps for one, _ in proven if one.exact]
     end = f"The number {describe_budgets(norm, *exact)} is {EXACT}." if exact else ""
     return f"{words} {end}".strip()
 
 
-def _describe_ends(verdict: Verdict) -> str:
-    """What is proven at a budget at which the exact search took what was left."""
-    low = verdict.certified
-    assert low is not None
+def _describe_ends(verdict: Verdict, low: Share) -> str:
+    """What is proven, at least `low`, at a budget at which the exact search took what was left."""
     at = describe_budgets(verdict.norm, verdict.eps)
     end = verdict.outcome.robust_accuracy.percent
     if verdict.exact:
@@ -237,8 +252,7 @@ def _describe_doubt(results: Sequence[Verdict]) -> str:
     """What the findings mean for the numbers, in a sentence; "" where all are 0 or exact."""
     counted = [one for one in results if one.left and not one.exact]
     doubted = [one for one in counted if one.open]
-    findings = [finding for verdict in results for finding in verdict.findings]
-    errors = {(one.id, one.about) for one in findings if one.severity == "error"}
+    errors = {(error.id, error.about) for verdict in results for error in verdict.errors}
     if errors:
         wrong = "An error" if len(errors) == 1 else "Errors"
         return f"{wrong} must be fixed before any number counts."
@@ -290,25 +304,23 @@ def make_cards(evaluation: Evaluation) -> tuple[list[Card], list[Card]]:
         if verdict.open or finding.severity == "error"
     ]
     groups: dict[tuple[str, str], list[Finding]] = defaultdict(list)
-    for finding in evaluation.findings:
+    for finding in sorted(evaluation.findings, key=lambda one: SEVERITIES.index(one.severity)):
         groups[finding.id, finding.about].append(finding)
     decisive: list[Card] = []
     others: list[Card] = []
     for group in groups.values():
         cards = decisive if any(finding in doubts for finding in group) else others
         cards.append(_make_card(evaluation.norm, group))
-    for cards in (decisive, others):
-        cards.sort(key=lambda card: SEVERITIES.index(card["severity"]))
     return decisive, others
 
 
 def _make_card(norm: str, group: Sequence[Finding]) -> Card:
-    """A card of the same finding about the same thing at several budgets."""
+    """A card of the same finding about the same thing at several budgets, the gravest first."""
 
     def where(some: Sequence[Finding]) -> str:
-        budgets = sorted({one.eps for one in some if one.eps is not None})
-        overall = any(one.eps is None for one in some)
-        return "at every budget" if overall else describe_budgets(norm, *budgets)
+        budgets = [one.eps for one in some if one.eps is not None]
+        overall = len(budgets) < len(some)
+        return "at every budget" if overall else describe_budgets(norm, *sorted({*budgets}))
 
     def measured(one: Finding) -> str:
         return ", ".join(f"{name}\u00a0{value:.4g}" for name, value in one.evidence.items())
@@ -320,11 +332,11 @@ def _make_card(norm: str, group: Sequence[Finding]) -> Card:
     if len(alike) > 1:  # A sentence that does not name its budgets begins with them.
         pairs = [(where(some), text) for text, some in alike.items()]
         sentences = [t if at in t else f"{at[:1].upper()}{at[1:]}: {t}" for at, t in pairs]
-    title = group[0].title
+    first = group[0]
     return {
-        "name": title[:1].upper() + title[1:],
-        "severity": min((one.severity for one in group), key=SEVERITIES.index),
-        "place": f"{group[0].about}, {where(group)}",
+        "name": first.title[:1].upper() + first.title[1:],
+        "severity": first.severity,
+        "place": f"{first.about}, {where(group)}",
         "sentences": sentences,
         "remedies": list(dict.fromkeys(one.remedy for one in group)),
         "figures": [(where([one]), measured(one)) for one in group],

@@ -6,18 +6,18 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
 from art_snn.app.evaluation.figures import draw_board
 from art_snn.app.evaluation.page import render_template
-from art_snn.app.evaluation.record import NORMS, RESULT, Evaluation, ReportItem, Trial
+from art_snn.app.evaluation.record import NORMS, RESULT, Evaluation, Mask, ReportItem, Trial
 from art_snn.app.evaluation.verdict import (
     Verdict,
     count_words,
     describe_bound,
     describe_budget,
-    format_eps,
+    fill_budgets,
     join_words,
+    tell_apart,
     verdicts,
 )
 from art_snn.app.results import as_json
@@ -68,7 +68,7 @@ class _Record:
         return self.verdict.evaluation
 
     @cached_property
-    def standing(self) -> NDArray[np.bool_]:
+    def standing(self) -> Mask:
         """Samples that no attack of any evaluation broke, bool (N,)."""
         masks = [verdict.standing for verdict in self.verdicts.values()]
         return np.asarray(np.logical_and.reduce(masks))
@@ -91,8 +91,8 @@ class _Record:
     @property
     def exact(self) -> bool:
         """True if all that the attacks left is certified, or nothing is left."""
-        wrong = any(finding.severity == "error" for finding in self.verdict.findings)
-        proven = any(one.evaluation.bounds for one in self.verdicts.values()) and not wrong
+        bounded = any(one.evaluation.bounds for one in self.verdicts.values())
+        proven = bounded and not self.verdict.errors
         return not self.robust.count or (proven and self.certified == self.robust)
 
     @property
@@ -121,10 +121,13 @@ def make_board(items: Iterable[ReportItem], unread: Sequence[str] = ()) -> tuple
 
     :param unread: why others cannot be read."""
     evaluations = _name_evaluations(items)
-    reasons = {file: _find_contradiction(one, evaluations) for file, one in evaluations.items()}
     entries = []
+    reasons = [*unread]
     for file, evaluation in evaluations.items():
-        if not reasons[file]:
+        contradiction = _find_contradiction(evaluation, evaluations)
+        if contradiction:
+            reasons.append(f"{file} {contradiction}")
+        else:
             entries += [(file, verdict) for verdict in verdicts(evaluation)]
     entries.sort(key=_place)
 
@@ -136,8 +139,7 @@ def make_board(items: Iterable[ReportItem], unread: Sequence[str] = ()) -> tuple
         key = source.dataset, describe_budget(verdict.norm, verdict.eps)
         groups[key][source.weights][file] = verdict
 
-    contradicted = [f"{file} {reason}" for file, reason in reasons.items() if reason]
-    left_out = [f"Left out: {line}" for line in (*unread, *contradicted)]
+    left_out = [f"Left out: {reason}" for reason in reasons]
     table, notes, points = _make_table(
         [
             sorted(map(_make_record, networks.values()), key=lambda record: record.rank)
@@ -187,9 +189,8 @@ def _make_table(groups: Sequence[Sequence[_Record]]) -> Board:
     points = []
     remarks: dict[str, dict[str, None]] = defaultdict(dict)
     for group in groups:
-        pairs = [(one.first.name, one.first.provenance.weights[:_DIGITS]) for one in group]
-        same = Counter(name for name, _ in pairs)
-        names = [f"{name} ({digits})" if same[name] > 1 else name for name, digits in pairs]
+        digits = [one.first.provenance.weights[:_DIGITS] for one in group]
+        names = tell_apart([one.first.name for one in group], digits)
         for record, label in zip(group, names, strict=True):
             name = f"{label} (n = {len(record.standing)})" if record.small else label
             row = _cells(record, name, attack)
@@ -233,12 +234,11 @@ def _cells(record: _Record, label: str, attack: str) -> dict[str, str]:
     robust = describe_bound(record.robust, verdict.open)
     if record.exact:
         robust = f"{record.robust}{' exact' if record.robust.count else ''}"
-    size = format_eps(verdict.norm, verdict.eps)
-    plural = "" if verdict.eps == 1 else "s"
+    form = require_measure(verdict.norm).label
     return {
         "network": label,
         "data": source.dataset,
-        "budget": require_measure(verdict.norm).label.format(eps=size, s=plural),
+        "budget": fill_budgets(form, verdict.norm, verdict.eps),
         "robust": robust,
         "certified": f"at least {record.certified.percent}" if record.certified else _NONE,
         "clean": verdict.outcome.clean_accuracy.percent,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from art_snn.app.evaluation.page import render_page
-from art_snn.app.evaluation.record import ReportItem, find_evaluations, read_evaluation
+from art_snn.app.evaluation.record import find_evaluations, read_evaluation
 from art_snn.app.evaluation.tables import compare_parts, evaluation_parts, latex_table
 from art_snn.app.evaluation.verdict import count_words
 from art_snn.app.report.board import board_parts, make_board, render_board_page
@@ -44,20 +44,11 @@ def run(settings: Report) -> Printed:
 
 
 def _write_board(places: Sequence[Path], output: Path) -> Printed:
-    """Write the table of records, as a page and next to it in Markdown."""
-    items, unread = _read_all(places)
-    board, left_out = make_board(items, unread)
-    table = output.with_suffix(".md")
-    write_text(output, render_board_page(board))
-    write_text(table, _render_markdown(board_parts(board)))
-    notes = [f"{count_words(len(items), 'evaluation')}.", *left_out]
-    return Printed([Notes(notes)], [table.name])
+    """Write the table of records, as a page and next to it in Markdown.
 
+    It leaves out evaluations that cannot be read, and says why.
 
-def _read_all(places: Sequence[Path]) -> tuple[list[ReportItem], list[str]]:
-    """The evaluations at or below the places, and why others cannot be read.
-
-    :raises ValueError: where none can."""
+    :raises ValueError: where none can be read."""
     items = []
     failed = []
     for file in find_evaluations(places):
@@ -67,7 +58,13 @@ def _read_all(places: Sequence[Path]) -> tuple[list[ReportItem], list[str]]:
             failed.append(error)
     if failed and (not items or isinstance(failed[0], FileNotFoundError)):
         raise failed[0]
-    return items, [printable(error.complaint) for error in failed]
+
+    board, left_out = make_board(items, [printable(error.complaint) for error in failed])
+    table = output.with_suffix(".md")
+    write_text(output, render_board_page(board))
+    write_text(table, _render_markdown(board_parts(board)))
+    notes = [f"{count_words(len(items), 'evaluation')}.", *left_out]
+    return Printed([Notes(notes)], [table.name])
 
 
 def _render_markdown(parts: Sequence[Part]) -> str:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from art_snn.app.evaluate import blocks, decisions
-from art_snn.app.evaluation.excerpt import read_excerpt
+from art_snn.app.evaluation.record import read_excerpt
 from art_snn.app.evaluation.verdict import describe_verdicts, verdicts
 from art_snn.attacks import SpikingAutoAttack
 from art_snn.bounds import Decision

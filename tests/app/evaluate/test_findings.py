@@ -11,7 +11,7 @@ from art_snn.app.evaluate.findings import judge_target, judge_trials, list_exami
 from art_snn.app.evaluate.settings import Evaluate
 from art_snn.app.evaluate.target import Target
 from art_snn.attacks import Outcome, StageRecord
-from art_snn.gradients import RGA, STBP, Native, parse_rules
+from art_snn.gradients import Native, parse_rules
 from tests.attacks.classifiers import around
 from tests.evaluations import record, trial
 from tests.findings.conftest import require_plain
@@ -76,18 +76,18 @@ def test_the_results_of_attacks_are_themselves_reasons_for_doubt(trials, expecte
     assert {one.about for one in found} <= {"standard"}
 
 
-def target(kind="inline", rules=None, **settings):
+def target(kind="inline", **settings):
     torch.manual_seed(0)
     classifier = around(adapted.network(kind), adapted.SHAPE, 3)
     x = np.random.default_rng(0).random((4, *adapted.SHAPE), dtype=np.float32)
     data = SimpleNamespace(x_test=x, y_test=np.zeros(4, int))
     settings = Evaluate(**{"norm": "inf", "eps": (8 / 255,)} | settings)
-    return Target(settings, None, data, classifier, rules)
+    return Target(settings, None, data, classifier)
 
 
 @pytest.mark.parametrize("attack", ["SquareSearch", "SquareAttack"])
 def test_no_gradient_is_examined_of_an_attack_that_takes_none(attack):
-    subject = target("steps", {"stbp": STBP(), "rga": RGA()}, attack=attack)
+    subject = target("steps", rules="stbp,rga", attack=attack)
     assert [plan.name for _, plan in subject.plans] == [attack]
     assert list(list_examinations(subject)) == ["network", attack]
 
@@ -111,7 +111,7 @@ def test_what_is_not_examined_is_a_finding():
     assert (finding.id, finding.about) == ("not-examined", "gradients")
     require_plain(finding)
     # Values between the two of a bit suit no attack that flips bits.
-    parts = list_examinations(target("steps", {"stbp": STBP()}, norm="0", eps=(3,), plan="fast"))
+    parts = list_examinations(target("steps", rules="stbp", norm="0", eps=(3,), plan="fast"))
     (about,) = [about for about in parts if about.endswith("gradients")]
     (finding,) = parts[about]()
     assert finding.id == "not-examined"

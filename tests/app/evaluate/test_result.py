@@ -12,7 +12,7 @@ from torch import nn
 import art_snn
 from art_snn.app.evaluate import provenance
 from art_snn.app.evaluate.examples import record_spikes
-from art_snn.app.evaluate.provenance import _list_versions, _typed_command
+from art_snn.app.evaluate.provenance import _list_versions, _quote_command
 from art_snn.app.evaluation.record import NEURONS
 from tests.classifiers import CLASSES, SHAPE, around, classifier
 from tests.interop import adapted
@@ -81,4 +81,4 @@ def test_spikes_are_recorded_of_every_layer_that_gives_them(kind):
 )
 def test_the_command_is_the_one_that_was_typed(program, words, monkeypatch):
     monkeypatch.setattr("sys.argv", [program, "--data", "my data.npz"])
-    assert _typed_command() == f"{words} --data 'my data.npz'"
+    assert _quote_command() == f"{words} --data 'my data.npz'"
