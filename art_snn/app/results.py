@@ -93,7 +93,7 @@ def _write_array(array: np.ndarray) -> Any:
 
 def _write_robustness(one: Robustness) -> dict[str, Any]:
     """The shares, which people read, and the samples that they count."""
-    samples = {name: _write_array(getattr(one, name)) for name in ("correct", "robust")}
+    samples = {"correct": _write_array(one.correct), "robust": _write_array(one.robust)}
     return one.as_dict() | samples
 
 
@@ -136,7 +136,8 @@ def fingerprint(
     Of a network with code of the user it also changes with the file that built it, and with the
     predicted classes of the first 32 samples. Logits do not count: their last bits depend on
     processor and threads."""
-    network, limits = classifier.model, classifier.clip_values
+    network = classifier.model
+    limits = classifier.clip_values
     ends = None if limits is None else [np.asarray(limit).tolist() for limit in limits]
     parts = [*network.state_dict().values(), x, y]
     packages = {type(module).__module__.partition(".")[0] for module in network.modules()}
@@ -191,14 +192,14 @@ def from_json(content: object, kind: Any) -> Any:
 
 
 def load_previous(
-    file: Path | None, what: str, kind: type[_Found], fits: Callable[[_Found], bool]
+    file: Path, what: str, kind: type[_Found], fits: Callable[[_Found], bool]
 ) -> _Found | None:
     """Earlier results as an object of that kind, None where there are none.
 
     :param what: the kind of results, for the complaint.
     :param fits: whether they are of the same settings, weights and samples.
     :raises ValueError: when the file is damaged, naming the field, or holds anything else."""
-    if file is None or not file.exists():
+    if not file.exists():
         return None
     expected = f"a folder without results, or with results of the same {what}"
     remedy = "Choose another folder, or delete that file."
