@@ -102,9 +102,11 @@ def _run(words: Sequence[str]) -> int:
         sys.stderr.write(f"art-snn {name}: error: {complaint}\n")
         sys.stderr.write(f"art-snn {name} --help shows the usage.\n")
         return 2
-    for line in result.failure().splitlines():
+    failures = result.failures()
+    for _, line in failures:
         sys.stderr.write(f"art-snn {name}: {printable(line)}\n")
-    return int(result.status())
+    status, _ = min(failures, default=(0, ""))
+    return int(status)
 
 
 def _settings_class(name: str) -> Any:

@@ -237,13 +237,9 @@ class Result(ABC):
         drawn = self.draw() is not None
         return [f"{self.name}.{end}" for end in ("json", "md", *["png"] * drawn)]
 
-    def status(self) -> int:
-        """The exit status of the command: 3 where a check failed, or another one of its own."""
-        return _FAILED if self.failure() else 0
-
-    def failure(self) -> str:
-        """Why that status is not 0, in lines; "" where it is."""
-        return ""
+    def failures(self) -> Sequence[tuple[int, str]]:
+        """Exit statuses of the command, each with its reason in a line; the smallest one counts."""
+        return ()
 
     def render(self, form: Form = "text") -> str:
         """Paragraphs and tables as one text."""
@@ -268,19 +264,19 @@ class Printed(Result):
 
     :param content: for the terminal.
     :param files: names of files next to the output.
-    :param failures: checks that failed, a line each."""
+    :param failed: checks that failed, a line each."""
 
     content: Sequence[Part]
     files: Sequence[str] = ()
-    failures: str = ""
+    failed: Sequence[str] = ()
 
     def parts(self) -> Sequence[Part]:
         """Sentences and tables for the terminal."""
         return self.content
 
-    def failure(self) -> str:
-        """The checks that failed, a line each; "" where all passed."""
-        return self.failures
+    def failures(self) -> Sequence[tuple[int, str]]:
+        """The checks that failed, with status 3."""
+        return [(_FAILED, line) for line in self.failed]
 
 
 @contextmanager

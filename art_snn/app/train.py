@@ -95,14 +95,10 @@ class Training(Result):
             )
         return [*heading, table, f"{words}.", accuracy]
 
-    def status(self) -> int:
-        """5 where the network did not learn."""
-        return _STALLED if self.stalled else 0
-
-    def failure(self) -> str:
-        """Why it counts as one that did not learn, and what to try."""
+    def failures(self) -> Sequence[tuple[int, str]]:
+        """Why it counts as one that did not learn, and what to try, with status 5."""
         remedy = "Try another --learning-rate or --optimizer, less augmentation, or --checkpoint."
-        return f"{self.stalled} {remedy}" if self.stalled else ""
+        return [(_STALLED, f"{self.stalled} {remedy}")] if self.stalled else []
 
     @property
     def files(self) -> list[str]:

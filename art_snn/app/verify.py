@@ -92,7 +92,7 @@ def verify_record(settings: Report) -> Printed:
     rows = [(name, "pass" if passed else "FAIL", words) for name, passed, words in checks]
     table = Table(("check", "result", "remark"), rows, words=3)
     title = f"{evaluation.name}, {evaluation.title}"
-    return Printed([title, verdict, table, _MEANING.format(seed)], failures="\n".join(failed))
+    return Printed([title, verdict, table, _MEANING.format(seed)], failed=failed)
 
 
 @dataclass(frozen=True)
