@@ -85,15 +85,13 @@ class Training(Result):
         accuracy = f"Test accuracy: {self.test} of {self.test.total} samples."
         if best is None:
             return [*heading, table, accuracy]
-        words = (
-            f"Best epoch {best.number} of {len(rows)}: {_write_percent(best.validation)} of the "
-        )
-        words += "validation samples"
+        share = f"{_write_percent(best.validation)} of the validation samples"
+        remark = ""
         if self.against:
-            words += (
-                f" under {self.against}. Stronger attacks leave less: art-snn evaluate says what"
-            )
-        return [*heading, table, f"{words}.", accuracy]
+            share += f" under {self.against}"
+            remark = " Stronger attacks leave less: art-snn evaluate says what."
+        words = f"Best epoch {best.number} of {len(rows)}: {share}.{remark}"
+        return [*heading, table, words, accuracy]
 
     def failures(self) -> Sequence[tuple[int, str]]:
         """Why it counts as one that did not learn, and what to try, with status 5."""
