@@ -181,12 +181,11 @@ def test_memory_is_that_of_the_container(groups, limits, expected, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("argument", "options", "sizes"),
-    [("width", {"width": 64.0}, {"image_size": 2**12}), ("image_size", {}, {"image_size": 2**15})],
+    ("argument", "options", "side"), [("width", {"width": 64.0}, 2**12), ("image_size", {}, 2**15)]
 )
-def test_networks_and_samples_that_do_not_fit_are_never_made(argument, options, sizes):
+def test_networks_and_samples_that_do_not_fit_are_never_made(argument, options, side):
     with pytest.raises(ValueError, match=rf"^{argument}: .*makes weights"):
-        Architecture(**options).build(**sizes)
+        Architecture(**options).build(shape=(3, side, side))
     with pytest.raises(ValueError, match=r"^samples: .*makes samples"):
         random_samples(Architecture(width=0.01), 2**31 - 1, channels=3, image_size=2**10)
 

@@ -99,7 +99,7 @@ class Architecture:
     @property
     def settings(self) -> dict[str, Any]:
         """All settings by their names; None for those that are open."""
-        return dict.fromkeys(DEFAULTS) | dict(self.given)
+        return {**dict.fromkeys(DEFAULTS), **self.given}
 
     def replace(self, **settings: Any) -> "Architecture":
         """The same with other settings in place of those."""
@@ -114,7 +114,7 @@ class Architecture:
                 return self
             # What it was trained with, where nothing else is given.
             settled = {name: noted.get(name) for name in _OF_OWN}
-            return Architecture(**settled | dict(self.given))
+            return Architecture(**{**settled, **self.given})
         settled = {k: v for k, v in noted.items() if k in DEFAULTS and v is not None}
         model = str(settled.get("model", ""))
         require(
@@ -125,7 +125,7 @@ class Architecture:
             "Name it yourself: model='file.py:function'.",
         )
         usual = {k: v for k, v in DEFAULTS.items() if k not in ("steps", "encoder")}
-        return Architecture(**usual | settled | dict(self.given))
+        return Architecture(**{**usual, **settled, **self.given})
 
     def fit_to(self, data: Dataset) -> "Architecture":
         """The same with the steps and the encoder that `data` needs in place of None.
@@ -155,13 +155,9 @@ class Architecture:
         """The network for the samples of `data`, with weights drawn from the seed.
 
         :raises ValueError: as :meth:`fit_to`, and for numbers that the network refuses."""
+        settled = self.fit_to(data)
         if not self.is_own:
-            channels, *sides = data.input_shape[-3:]
-            settled = self.fit_to(data)
-            return settled.build(
-                seed, in_channels=channels, image_size=tuple(sides), classes=data.classes
-            )
-        self.fit_to(data)
+            return settled.build(seed, data.input_shape, data.classes)
         expected = f"a network for samples of {data.name}, of shape {data.input_shape}"
         remedy = "Name the data that it was built for, or let that function build another network."
         complaint = "model", expected, self.describe(), remedy
@@ -210,27 +206,35 @@ class Architecture:
         """Options of :func:`build_forms`. The encoder has the steps, where there is one."""
         readout = self.given.get("readout")
         steps = self.given.get("steps")
-        if not frames and "encoder" not in self.given:
+        encoder = self.given.get("encoder", "frames" if frames else None)
+        if encoder is None:
             return {"steps": steps, "readout": readout}
-        encoder = self.given.get("encoder", "frames")
         steps = frames or steps or DEFAULTS["steps"]
         return {"encoder": parse_encoder(encoder, steps), "readout": readout}
 
-    def build(self, seed: int = 0, **options: Any) -> SpikingNetwork:
+    def build(
+        self, seed: int = 0, shape: tuple[int, ...] = (3, 32, 32), classes: int = 10
+    ) -> SpikingNetwork:
         """The network, with weights drawn from the seed.
 
-        :param options: other options of a model of ours, such as image_size.
+        :param shape: of an image or of event frames, which a model of ours is built for.
         :raises ValueError: when the weights do not fit into the memory of this machine."""
-        if not self.is_own:
-            return build_model(self.given, seed, **options)
-        with seeded(seed):
-            return next(build_forms(str(self.model), **self._form()))
+        if self.is_own:
+            with seeded(seed):
+                return next(build_forms(str(self.model), **self._form()))
+        channels, *sides = shape[-3:]
+        return build_model(
+            self.given, seed, in_channels=channels, image_size=tuple(sides), classes=classes
+        )
 
     def describe(self, network: SpikingNetwork | None = None) -> str:
         """The network in words; open settings are those on images, or of the built network."""
         if self.is_own:
             return self._describe_own(network)
-        settings = dict(DEFAULTS) | dict(self.given)
+        settings = {**DEFAULTS, **self.given}
+        encoder: Any = parse_encoder(settings["encoder"], settings["steps"])
+        if network is not None:
+            encoder = network.encoder
         model = settings["model"]
         if settings["width"] != 1:
             model += f" of width {settings['width']:g}"
@@ -239,21 +243,19 @@ class Architecture:
             neuron += f", threshold {settings['threshold']:g}"
         if settings["reset"] != "hard":
             neuron += f", {settings['reset']} reset"
-        how = describe_encoder(parse_encoder(settings["encoder"]))
+        how = describe_encoder(encoder)
         if settings["modulation"] is not None:
             how += f", {settings['modulation']}"
-        return f"{model}, T = {settings['steps']}, {neuron}, {how}"
+        return f"{model}, T = {encoder.steps}, {neuron}, {how}"
 
     def _describe_own(self, network: SpikingNetwork | None) -> str:
         """A network of the user in words, with a readout that is not the usual one."""
-        words = [str(self.model)]
-        if network is not None:
-            words.append(network.body.describe_time())
-        elif "steps" in self.given:
-            words.append(f"T = {self.given['steps']}")
+        time = f"T = {self.given['steps']}" if "steps" in self.given else ""
         readout = self.given.get("readout")
-        if readout is None and network is not None:
-            readout = network.body.readout
+        if network is not None:
+            time = network.body.describe_time()
+            readout = readout or network.body.readout
+        words = [str(self.model), time]
         if isinstance(readout, str) and readout != "mean":
             words.append(f"readout {readout}")
         return ", ".join(filter(None, words))

@@ -79,7 +79,8 @@ def run_command(arguments: Sequence[str] | None = None) -> int:
 def _run(words: Sequence[str]) -> int:
     # Torch says while it is imported that it has no Triton, which no network here needs.
     logging.getLogger("torch._library.triton").setLevel(logging.ERROR)
-    name, output, settings = words[0], None, None
+    name = words[0]
+    output = None
     try:
         settings = _parse_settings(words)
         output = getattr(settings, "output", None)
@@ -93,17 +94,19 @@ def _run(words: Sequence[str]) -> int:
         sys.stdout.write(f"\n{result.render()}{written}")
         sys.stdout.flush()
     except KeyboardInterrupt:
-        return _stopped(name, "stopped by Ctrl-C", output, _INTERRUPTED)
+        return _report_stop(name, "stopped by Ctrl-C", output, _INTERRUPTED)
     except WriteFailed as error:
-        return _stopped(name, f"error: {error}", output, _CANNOT_WRITE)
+        return _report_stop(name, f"error: {error}", output, _CANNOT_WRITE)
     except (ArgumentError, FileNotFoundError) as error:
-        complaint = printable(_by_option(error, name, words[1:]) + locate_own(error))
+        complaint = printable(_name_option(error, name, words[1:]) + locate_own(error))
         sys.stderr.write(f"art-snn {name}: error: {complaint}\n")
         sys.stderr.write(f"art-snn {name} --help shows the usage.\n")
         return 2
-    for line in result.failure().splitlines():
+    failures = result.failures()
+    for _, line in failures:
         sys.stderr.write(f"art-snn {name}: {printable(line)}\n")
-    return int(result.status())
+    status, _ = min(failures, default=(0, ""))
+    return int(status)
 
 
 def _settings_class(name: str) -> Any:
@@ -120,10 +123,9 @@ def _parse_settings(words: Sequence[str]) -> Any:
     names = [words[0]] if words[0] in COMMANDS else list(COMMANDS)
     commands = {name: _settings_class(name) for name in names}
     if words[0] in ("-h", "--help"):  # The list of all commands has one sentence for each.
-        sentences = {name: kind.__doc__.partition("\n\n")[0] for name, kind in commands.items()}
-        commands = {
-            k: make_dataclass(k, [], namespace={"__doc__": v}) for k, v in sentences.items()
-        }
+        for name, kind in commands.items():
+            sentence = kind.__doc__.partition("\n\n")[0]
+            commands[name] = make_dataclass(name, [], namespace={"__doc__": sentence})
     errors = io.StringIO()
     try:
         with contextlib.redirect_stderr(errors):
@@ -145,12 +147,10 @@ def _parse_settings(words: Sequence[str]) -> Any:
 
 def _group_options(kind: Any) -> Any:
     """A class with the fields of settings, the rare ones in a field of that name."""
-    documents = (docstring_parser.parse(base.__doc__ or "") for base in reversed(kind.__mro__))
-    helps = {
-        one.arg_name: " ".join(str(one.description).split())
-        for document in documents
-        for one in document.params
-    }
+    helps: dict[str, str] = {}
+    for base in reversed(kind.__mro__):
+        for one in docstring_parser.parse(base.__doc__ or "").params:
+            helps[one.arg_name] = " ".join(str(one.description).split())
     groups: dict[bool, list[Any]] = {False: [], True: []}
     for one in fields(kind):
         described = field(default=one.default, metadata={"help": helps[one.name]})
@@ -160,20 +160,24 @@ def _group_options(kind: Any) -> Any:
     return make_dataclass(kind.__name__, rows, kw_only=True, namespace={"__doc__": kind.__doc__})
 
 
-def _by_option(error: Any, command: str, words: Sequence[str]) -> str:
+def _name_option(error: Any, command: str, words: Sequence[str]) -> str:
     """The complaint, about the option as it was typed where one gives its argument."""
-    typed = {word.partition("=")[0].replace("_", "-"): word.partition("=")[0] for word in words}
-    flags = {f"--{field.name.replace('_', '-')}" for field in fields(_settings_class(command))}
+    given = [word.partition("=")[0] for word in words]
+    typed = {word.replace("_", "-"): word for word in given}
     argument = getattr(error, "argument", "")
-    names = [argument, *(name for name, others in _ARGUMENTS.items() if argument in others)]
-    given_by = [flag for name in names if (flag := f"--{name.replace('_', '-')}") in flags]
-    if not given_by:
+    flags = [
+        f"--{field.name.replace('_', '-')}"
+        for field in fields(_settings_class(command))
+        if argument in (field.name, *_ARGUMENTS.get(field.name, ()))
+    ]
+    if not flags:
         return str(error)
-    flag = min(given_by, key=lambda flag: flag not in typed)
+    flag = min(flags, key=lambda flag: flag not in typed)
     return f"{typed.get(flag, flag)}: {error.complaint}"
 
 
-def _stopped(name: str, why: str, output: Path | None, status: int) -> int:
+def _report_stop(name: str, why: str, output: Path | None, status: int) -> int:
+    """Say why a command stopped, and where its results are; returns the exit status."""
     files = output.rglob("*") if output is not None and output.is_dir() else ()
     there = any(path.is_file() for path in files)
     where = f" Results so far are in {output}; the same command continues." if there else ""
@@ -185,16 +189,17 @@ def _stopped(name: str, why: str, output: Path | None, status: int) -> int:
 def _number_rule(info: Any) -> PrimitiveConstructorSpec[Any] | None:
     """How tyro reads numbers, and several of them in one word: 0.03, 8/255, or 8/255,16/255."""
     kinds = get_args(info.type) if get_origin(info.type) in _UNIONS else (info.type,)
-    forms = {kind: get_args(kind) or (kind,) for kind in kinds if kind is not NoneType}
-    number, *others = {form[0] for form in forms.values()} or {None}
-    if others or number not in _METAVARS:
+    forms = [get_args(kind) or (kind,) for kind in kinds if kind is not NoneType]
+    number = forms[0][0] if forms else None
+    if number not in _METAVARS or any(form[0] is not number for form in forms):
         return None
-    one, several = _METAVARS[number], [form for kind, form in forms.items() if kind is not number]
+    one = _METAVARS[number]
+    several = [form for form in forms if len(form) > 1]
 
     def read(words: Sequence[str]) -> Any:
         texts = words[0].split(",") if several else words
         numbers = tuple(_read_number(number, text.strip()) for text in texts)
-        if number in forms and len(numbers) == 1:
+        if (number,) in forms and len(numbers) == 1:
             return numbers[0]
         if any(... in form or len(form) == len(numbers) for form in several):
             return numbers
@@ -202,8 +207,7 @@ def _number_rule(info: Any) -> PrimitiveConstructorSpec[Any] | None:
         raise ValueError(f"expected {expected}, got {shown(words[0])}.")
 
     metavar = "|".join(
-        f"{one}[,{one} ...]" if ... in form else ",".join([one] * len(form))
-        for form in forms.values()
+        f"{one}[,{one} ...]" if ... in form else ",".join([one] * len(form)) for form in forms
     )
     return PrimitiveConstructorSpec(
         1, metavar, read, lambda _: True, lambda value: [_write_value(value)]

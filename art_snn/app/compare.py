@@ -3,7 +3,6 @@
 Attack success alone does not say why a rule is weak, so the comparison also counts the samples
 whose gradient vanishes altogether, and measures how far each gradient points away from STBP's."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -63,9 +62,9 @@ class Comparison(Result):
     key: str
     attack: str
     settings: dict[str, Any]
-    machine: str = ""
-    inference: float = math.nan
-    seconds: dict[str, float] = field(default_factory=dict)
+    machine: str
+    inference: float
+    seconds: dict[str, float]
     rows: dict[str, _Row] = field(default_factory=dict)
     name: ClassVar[str] = "compare"
 
@@ -81,10 +80,8 @@ class Comparison(Result):
             share = outcome.clean_accuracy
             accuracy = f"{share.count} of {share.total} samples classified correctly "
             accuracy += "before the attack"
-        lines = []
-        for name, row in self.rows.items():
-            if row.objection:
-                lines.append(f"{name} does not apply: {row.objection}.")
+        objections = [(name, row.objection) for name, row in self.rows.items() if row.objection]
+        lines = [f"{name} does not apply: {objection}." for name, objection in objections]
         if sum("=" in name for name in self.rows) > 1:
             lines.append(CAUTION)
         return [(self.title, self.attack, accuracy, self.machine), self._table(), Notes(lines)]
@@ -92,26 +89,27 @@ class Comparison(Result):
     def _table(self) -> Table:
         """One row per rule and one for the union of all; p is of McNemar's test."""
         outcomes = self.outcomes
-        blank = ("",) * 5
+        blank = [""] * 5
         # STBP, or else the first that applies.
-        name = _STBP if _STBP in outcomes else next(iter(outcomes), _STBP)
-        reference = outcomes.get(name)
+        against = _STBP if _STBP in outcomes else next(iter(outcomes), _STBP)
         titles = ["rule", "success among the correct"]
-        titles += [f"against {name.upper() if name == _STBP else name}", "x inference", "ms"]
-        titles += ["zero gradient", "cosine to STBP"]
-        rows: list[tuple[str, ...]] = []
+        titles += [f"against {against.upper() if against == _STBP else against}", "x inference"]
+        titles += ["ms", "zero gradient", "cosine to STBP"]
+        rows = []
         for name, row in self.rows.items():
-            if row.outcome is None or reference is None:
-                rows.append((name, "does not apply", *blank))
+            if row.outcome is None:
+                rows.append([name, "does not apply", *blank])
                 continue
-            p = "" if reference is row.outcome else describe_difference(row.outcome, reference)
+            p = ""
+            if name != against:
+                p = describe_difference(row.outcome, outcomes[against])
             seconds = self.seconds[name]
             time = f"{seconds / self.inference:.2f}", f"{1000 * seconds:.0f}"
             cosine = "nan" if row.cosine is None else f"{row.cosine:.3f}"
             success = str(row.outcome.attack_success)
-            rows.append((name, success, p, *time, str(row.vanished), cosine))
+            rows.append([name, success, p, *time, str(row.vanished), cosine])
         if len(outcomes) > 1:
-            rows.append(("union of all", str(union(outcomes.values()).attack_success), *blank))
+            rows.append(["union of all", str(union(outcomes.values()).attack_success), *blank])
         return Table(titles, rows)
 
     def draw(self) -> Figure:
@@ -148,9 +146,10 @@ def run(settings: Compare) -> Comparison:
         rules = parse_rules(settings.rules or _RULES)
         data = subject.load_data()
         classifier = subject.classifier(data, settings.device, settings.seed)
-        file, title = settings.output / "compare.json", subject.describe(data, classifier.model)
-        x, y = data.x_test, data.y_test
-        comparison = _compare_rules(settings, rules, classifier, x, y, file=file, title=title)
+        file = settings.output / "compare.json"
+        title = subject.describe(data, classifier.model)
+        x = data.x_test
+        comparison = _compare_rules(settings, rules, classifier, x, data.y_test, file, title)
         comparison.write(settings.output)
         return comparison
 
@@ -161,9 +160,8 @@ def _compare_rules(
     classifier: PyTorchSpikingClassifier,
     x: np.ndarray,
     y: np.ndarray,
-    *,
-    file: Path | None = None,
-    title: str = "",
+    file: Path,
+    title: str,
 ) -> Comparison:
     """Attack a network, which keeps its own rule, with every rule, one after the other.
 
@@ -200,8 +198,7 @@ def _compare_rules(
         if name in timed:
             row = subject.measure_rule(name, rule, clean, reference)
         comparison.rows[name] = row
-        if file is not None:
-            write_result(file, comparison.as_dict())
+        write_result(file, comparison.as_dict())
     return comparison
 
 

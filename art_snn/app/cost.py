@@ -9,7 +9,7 @@ import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import product
 from multiprocessing import get_context
 from typing import Any, ClassVar
@@ -23,7 +23,7 @@ from torch import nn
 
 from art_snn.app.architecture import Architecture
 from art_snn.app.machine import describe_machine, measure_medians, measure_peak, torch_device
-from art_snn.app.network import build_unloaded, random_samples
+from art_snn.app.network import random_samples
 from art_snn.app.own import is_own
 from art_snn.app.results import Result, run_folder
 from art_snn.app.settings import Cost
@@ -31,7 +31,6 @@ from art_snn.app.tables import COLOURS, Notes, Part, Table, write_title
 from art_snn.attacks import parse_stage
 from art_snn.checks import require, require_distinct
 from art_snn.classifier import PyTorchSpikingClassifier, wrap
-from art_snn.encoders import Frames
 from art_snn.engine.body import readout_dtype
 from art_snn.gradients import Gradient, check_applicable, parse_rules
 from art_snn.network import SpikingNetwork
@@ -57,7 +56,8 @@ class _Cell:
     def ratio(self, figure: str, row: str, to: str = INFERENCE) -> str:
         """Seconds or peak of a row, in those of another; "-" where that was too small to see."""
         values = getattr(self, figure)
-        return _number(values.get(row, math.nan) / (values.get(to) or math.nan), ".2f")
+        other = values.get(to) or math.nan
+        return _write_number(values.get(row, math.nan) / other, ".2f")
 
     def mebibytes(self, row: str) -> float:
         """Peak memory of a row in MiB; NaN where its process failed."""
@@ -73,7 +73,7 @@ class Costs(Result):
     settings: Mapping[str, Any]
     machine: str
     cells: tuple[_Cell, ...]
-    remarks: list[str] = field(default_factory=list)
+    remarks: Sequence[str]
     name: ClassVar[str] = "cost"
 
     @property
@@ -91,7 +91,7 @@ class Costs(Result):
         rows = []
         for row in self.rows:
             time = f"{cell.seconds[row]:.3f}", cell.ratio("seconds", row)
-            peak = _number(cell.mebibytes(row), ".0f"), cell.ratio("peak", row)
+            peak = _write_number(cell.mebibytes(row), ".0f"), cell.ratio("peak", row)
             rows.append((self.label(row), *time, *peak))
         titles = (f"one {self.what}", "seconds", "x inference", "peak MiB", "x inference")
         return [heading, Table(titles, rows), Notes(self.remarks)]
@@ -101,27 +101,24 @@ class Costs(Result):
         if row == INFERENCE:
             return "inference, no gradient"
         if row.startswith(STOCK):
-            return f"ART's stock classifier, {_upper(row.removeprefix(STOCK))}"
-        return f"{self.what} by {_upper(row)}"
+            return f"ART's stock classifier, {_write_row(row.removeprefix(STOCK))}"
+        return f"{self.what} by {_write_row(row)}"
 
     def _growth_table(self) -> Table:
         """One row per cell: seconds, memory, and their ratios to STBP."""
-        rules = {_upper(rule): rule for rule in self.rows[1:]}
-        others = {name: rule for name, rule in rules.items() if rule != _STBP}
-        if _STBP not in self.rows:
-            others = {}
+        rules = self.rows[1:]
+        others = [rule for rule in rules if rule != _STBP and _STBP in rules]
         rows = []
         for cell in self.cells:
-            row = {"model": cell.model, "T": "" if cell.steps is None else str(cell.steps)}
-            row["inference s"] = f"{cell.seconds[INFERENCE]:.3f}"
-            for name, rule in rules.items():
-                row[f"{name} s"] = f"{cell.seconds[rule]:.3f}"
-            for name, rule in others.items():
-                row[f"{name}/STBP time"] = cell.ratio("seconds", rule, _STBP)
-            for name, rule in rules.items():
-                row[f"{name} MiB"] = _number(cell.mebibytes(rule), ".0f")
-            for name, rule in others.items():
-                row[f"{name}/STBP memory"] = cell.ratio("peak", rule, _STBP)
+            row = {"model": cell.model, "T": str(cell.steps or "")}
+            for name, seconds in cell.seconds.items():
+                row[f"{_write_row(name)} s"] = f"{seconds:.3f}"
+            for rule in others:
+                row[f"{_write_row(rule)}/STBP time"] = cell.ratio("seconds", rule, _STBP)
+            for rule in rules:
+                row[f"{_write_row(rule)} MiB"] = _write_number(cell.mebibytes(rule), ".0f")
+            for rule in others:
+                row[f"{_write_row(rule)}/STBP memory"] = cell.ratio("peak", rule, _STBP)
             rows.append(row)
         return Table(list(rows[0]), [list(row.values()) for row in rows])
 
@@ -171,7 +168,7 @@ def run(settings: Cost) -> Costs:
             "gpu",
             "Use cpu, or install a CUDA build.",
         )
-        require_distinct("model", settings.model)
+        require_distinct("model", settings.model)  # No model at all is refused, too.
         steps = settings.steps or (None,)
         require_distinct("steps", steps)
         loads = [
@@ -228,7 +225,7 @@ def _check(settings: Cost) -> str:
     """One network in words; an ArgumentError where rules, attack or training do not suit it."""
     x, y = draw_samples(settings, 2 if settings.training_step else 1)
     network = build_network(settings, x, y)
-    architecture, _ = resolve_architecture(settings)
+    architecture = resolve_architecture(settings)
     for rule in choose_rules(settings).values():
         check_applicable(rule, network.body.neurons(), "rules", network.encoder)
     if settings.attack is not None:
@@ -241,18 +238,16 @@ def _check(settings: Cost) -> str:
         f"{architecture.model}, which has none",
         "Leave training out.",
     )
-    if type(network.encoder) is Frames and not architecture.is_own:
-        architecture = architecture.replace(encoder="frames")
     size = "x".join(map(str, x.shape[1:]))
     return f"{architecture.describe(network)}, batch {settings.batch_size}, {size}"
 
 
-def _upper(rule: str) -> str:
-    """A rule as papers write it."""
-    return rule if "(" in rule else rule.upper()
+def _write_row(name: str) -> str:
+    """A rule as papers write it; inference stays as it is."""
+    return name if "(" in name or name == INFERENCE else name.upper()
 
 
-def _number(value: float, form: str) -> str:
+def _write_number(value: float, form: str) -> str:
     return "-" if math.isnan(value) else format(value, form)
 
 
@@ -261,33 +256,45 @@ def choose_rules(settings: Cost) -> dict[str, Gradient]:
     return parse_rules(settings.rules or ("stbp" if settings.training_step else "rga,stbp"))
 
 
-def resolve_architecture(settings: Cost) -> tuple[Architecture, int | None]:
-    """The network of settings of one model, and its time steps; at none it has its own.
-
-    A function of the user takes the time steps once it has built its own network."""
+def resolve_architecture(settings: Cost) -> Architecture:
+    """The network of settings of one model; that of the user has no time steps yet."""
     (model,) = settings.model
-    steps, *_ = settings.steps or (None,)
-    architecture = Architecture(
+    (steps,) = settings.steps or (None,)
+    return Architecture(
         model=model,
         steps=None if is_own(model) else steps,
         width=settings.width,
         decay=settings.decay,
         encoder=settings.encoder,
     )
-    return architecture, steps
 
 
 def draw_samples(settings: Cost, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Random samples ``(count, *input_shape)`` and one-hot labels."""
-    architecture, steps = resolve_architecture(settings)
     return random_samples(
-        architecture, count, steps=steps, channels=settings.channels, image_size=settings.image_size
+        resolve_architecture(settings),
+        count,
+        channels=settings.channels,
+        image_size=settings.image_size,
     )
 
 
 def build_network(settings: Cost, x: np.ndarray, y: np.ndarray) -> SpikingNetwork:
-    """The network for the samples, in evaluation mode on the device."""
-    network = build_unloaded(*resolve_architecture(settings), x.shape[1:], y.shape[1])
+    """The network for the samples, in evaluation mode on the device.
+
+    A network of the user takes the time steps once it is built."""
+    architecture = resolve_architecture(settings)
+    network = architecture.build(0, x.shape[1:], y.shape[1]).eval()
+    (steps,) = settings.steps or (None,)
+    if architecture.is_own and steps is not None:
+        require(
+            not network.body.loops_itself,
+            "model",
+            "a network over any number of time steps",
+            f"{architecture.model}, whose model makes its time steps itself",
+            "art-snn cost takes it as it is.",
+        )
+        network = network.with_steps(steps)
     return network.to(torch_device(settings.device))
 
 

@@ -58,19 +58,20 @@ class _Neurons:
         """As a row of the table; numbers that are not known are question marks."""
         cells = ["?"] * 4
         if (d := self.dynamics) is not None:
-            reset = f"soft by {d.reset_amount:g}" if d.reset == "soft" else "none"
-            reset = f"hard to {d.v_reset:g}" if d.reset == "hard" else reset
-            reset += "" if d.floor is None else f", floor {d.floor:g}"
+            resets = {"soft": f"soft by {d.reset_amount:g}", "hard": f"hard to {d.v_reset:g}"}
+            reset = resets.get(d.reset, "none")
+            if d.floor is not None:
+                reset += f", floor {d.floor:g}"
             decay = " to ".join(f"{end:g}" for end in sorted({least(d.decay), most(d.decay)}))
             spikes = {None: ", several spikes", 1: ""}.get(d.max_spikes, f", {d.max_spikes} spikes")
             cells = [decay, f"{d.gain:g}", f"{d.threshold:g}{spikes}", reset]
         rate = "not called" if self.rate is None else f"{self.rate:.3f}"
-        applicable = [name for name in rules if name not in self.objections]
-        words = ", ".join(applicable) or "none"
-        if len(applicable) == len(rules):
-            words = "all"
-        elif len(applicable) > len(self.objections):
-            words = f"all but {', '.join(self.objections)}"
+        words = "all"
+        if self.objections:
+            applicable = [name for name in rules if name not in self.objections]
+            words = ", ".join(applicable) or "none"
+            if len(applicable) > len(self.objections):
+                words = f"all but {', '.join(self.objections)}"
         return [self.name, self.kind, self.layout, *cells, rate, words]
 
 
@@ -94,15 +95,16 @@ class _Inspection(Result):
         zero: dict[str, int] = {}
         refusals: dict[str, list[str]] = {}
         for name, trial in self.rules.items():
-            if trial["refusal"]:
+            vanished = trial["vanished"]
+            if vanished is not None:
+                kind, _, reason = trial["engine"].partition(": ")
+                zero[name] = vanished["count"]
+                rows.append([name, kind, f"{zero[name]} of {vanished['total']}", reason])
+            elif trial["objection"]:
+                rows.append([name, "none", "", "does not apply"])
+            else:
                 refusals.setdefault(trial["refusal"], []).append(name)
-            if trial["vanished"] is None:
-                remark = "does not apply" if trial["objection"] else "refused: see below"
-                rows.append([name, "none", "", remark])
-                continue
-            kind, _, reason = trial["engine"].partition(": ")
-            zero[name], total = trial["vanished"]["count"], trial["vanished"]["total"]
-            rows.append([name, kind, f"{zero[name]} of {total}", reason])
+                rows.append([name, "none", "", "refused: see below"])
         rules = Table(("rule", "engine", "zero gradient", "remark"), rows)
         unknown = [(one.name, one.unknown) for one in self.neurons]
         lines = [f"The equations of {name} are not known: {why}." for name, why in unknown if why]
@@ -133,22 +135,20 @@ def run(settings: Inspect) -> _Inspection:
     """Build or load the network, look at its neurons, try every rule; write inspect.json, .md."""
     with run_folder(settings):
         subject = resolve_network(settings, drawn=True)
-        source = subject.source
         drawn = settings.data == RANDOM or (settings.data is None and subject.entry is None)
 
         if drawn:
-            value = source.value_range
             require(
-                value is None,
+                settings.value_range is None,
                 "value_range",
                 "None for random samples",
-                repr(value),
+                repr(settings.value_range),
                 "Leave it out, or name data.",
             )
-            if source.image_size is not None:
+            if settings.image_size is not None:
                 require_count(
                     "image_size",
-                    source.image_size,
+                    settings.image_size,
                     up_to=LONGEST_SIDE,
                     remedy="Random samples are square: give their side in pixels.",
                 )
@@ -163,7 +163,7 @@ def run(settings: Inspect) -> _Inspection:
             labels[-1] = y.shape[1] - 1
             data = Dataset("random samples", x, labels, x, labels)
         else:
-            expected = f"None next to {source.name}, whose samples have channels"
+            expected = f"None next to {subject.source.name}, whose samples have channels"
             given = settings.channels
             require(given is None, "channels", expected, given, "Leave it out.")
             data = subject.load_data()

@@ -4,6 +4,7 @@ import ctypes
 import gc
 import os
 import platform
+import re
 import statistics
 import sys
 import time
@@ -41,11 +42,8 @@ def describe_machine(device: str) -> str:
     """The card of "gpu", or processor and threads, and torch's version."""
     if torch_device(device).type == "cuda":
         return f"{torch.cuda.get_device_name()}, torch {torch.__version__}"
-    listing, processor = Path("/proc/cpuinfo"), platform.processor() or platform.machine()
-    for line in listing.read_text().splitlines() if listing.exists() else ():  # On Linux.
-        if line.startswith("model name"):
-            processor = line.split(":", 1)[1].strip()
-            break
+    name = _read_proc("cpuinfo", "model name")
+    processor = name or platform.processor() or platform.machine()
     return f"{processor}, {torch.get_num_threads()} threads, torch {torch.__version__}"
 
 
@@ -84,18 +82,25 @@ def measure_peak(operate: Callable[[], object], device: str) -> int:
     clear = Path("/proc/self/clear_refs")
     if clear.exists():
         clear.write_text("5")
-    before = _resident("VmRSS")
+    before = _read_resident("VmRSS")
     operate()
-    return _resident("VmHWM") - before
+    return _read_resident("VmHWM") - before
 
 
-def _resident(field: str) -> int:
+def _read_proc(file: str, field: str) -> str:
+    """The value of a field in a file below /proc; "" where there is none, as outside of Linux."""
+    path = Path("/proc", file)
+    text = path.read_text() if path.exists() else ""
+    found = re.search(rf"^{field}\s*:(.*)", text, re.MULTILINE)
+    return found[1].strip() if found else ""
+
+
+def _read_resident(field: str) -> int:
     """Bytes of this process: resident (VmRSS) or its peak (VmHWM); where /proc does not tell them,
     the peak of its lifetime."""
-    status = Path("/proc/self/status")
-    for line in status.read_text().splitlines() if status.exists() else ():
-        if line.startswith(field):
-            return int(line.split()[1]) * 1024
+    size = _read_proc("self/status", field)
+    if size:
+        return int(size.removesuffix("kB")) * 1024
     if sys.platform == "win32":
         import psutil
 

@@ -112,9 +112,7 @@ class ResolvedNetwork:
         """How the network was trained, in words; "" where neither zoo nor checkpoint says it."""
         if self.entry is not None:
             return self.entry.training
-        words, epochs = self.notes.get("training"), self.noted.get("epochs")
-        passes = f"{epochs} epoch{'' if epochs == 1 else 's'}" if epochs else ""
-        return str(words) if words else passes
+        return str(self.notes.get("training", ""))
 
     def describe(self, data: Dataset, network: SpikingNetwork | None = None) -> str:
         """Network and data in words, with settings that differ from those of the training."""
@@ -122,7 +120,8 @@ class ResolvedNetwork:
         other = [f"{k} {noted[k]}" for k, v in given.items() if noted.get(k, v) != v]
         trained = f"; its weights were trained with {', '.join(other)}" if other else ""
         dtype = noted.get("train_dtype")
-        dtype = "bfloat16 where the device multiplies it natively" if dtype == "auto" else dtype
+        if dtype == "auto":
+            dtype = "bfloat16 where the device multiplies it natively"
         how = "" if dtype is None else f", trained in {dtype}"
         return f"{self.settle(data).describe(network)} on {data.name}{how}{trained}"
 
@@ -134,7 +133,9 @@ def resolve_network(settings: Network, *, drawn: bool = False) -> ResolvedNetwor
 
     :param drawn: whether weights of a model of art_snn are drawn where there is no checkpoint.
     :raises ArgumentError: without a network or weights, and for an unknown name."""
-    model, path, entry = settings.model, settings.checkpoint, None
+    model = settings.model
+    path = settings.checkpoint
+    entry = None
     frames = settings.steps if settings.data in EVENTS else None
     names = ("data", "download", "image_size", "value_range")
     source = Source(frames=frames, **{name: getattr(settings, name) for name in names})
@@ -149,15 +150,16 @@ def resolve_network(settings: Network, *, drawn: bool = False) -> ResolvedNetwor
             "Leave one of them out.",
         )
     if name.startswith(HUB):
-        model, path = None, _fetch_weights(name)
+        model = None
+        path = _fetch_weights(name)
     elif name.startswith(ZOO):
         about = zoo.entry(name.removeprefix(ZOO), "model")
         if source.data is None:
-            entry, held = about, source_of(about.data)
-            kept = ("data", "image_size", "value_range", "frames", "test_share")
-            given = {name: getattr(held, name) for name in kept}
-            source = replace(source, **{k: v for k, v in given.items() if v is not None})
-        model, path = None, local_file(about)
+            entry = about
+            held = vars(source_of(about.data))
+            source = replace(source, **{name: value for name, value in held.items() if value})
+        model = None
+        path = local_file(about)
     weights = path is not None or is_own(model) or drawn
     require(
         weights, "checkpoint", "the weights of the network", f"{model} without weights", _NONE_GIVEN
@@ -186,14 +188,13 @@ def _fetch_weights(model: str) -> Path:
     :raises ArgumentError: without a commit, or when there is no such file or connection."""
     word = r"[\w-][\w.-]*"
     parts = re.fullmatch(rf"hf:({word}/{word})/({word}(?:/{word})*)@([0-9a-f]{{40}})", model, re.A)
-    require(
-        parts,
-        "model",
-        "hf:OWNER/REPO/NAME@COMMIT",
-        model,
-        "Pin the revision by the 40 digits of a commit, which the history of its files shows.",
-    )
-    assert parts is not None
+    if parts is None:
+        raise invalid(
+            "model",
+            "hf:OWNER/REPO/NAME@COMMIT",
+            model,
+            "Pin the revision by the 40 digits of a commit, which the history of its files shows.",
+        )
     repository, name, revision = parts.groups()
     file = f"{name}.safetensors"
     try:
@@ -212,34 +213,8 @@ def _fetch_weights(model: str) -> Path:
         ) from error
 
 
-def build_unloaded(
-    architecture: Architecture, steps: int | None, shape: tuple[int, ...], classes: int = 10
-) -> SpikingNetwork:
-    """The network in evaluation mode, weights drawn from seed 0; a user's has its own form."""
-    if architecture.is_own:
-        network = architecture.build()
-        if steps is None:
-            return network.eval()
-        require(
-            not network.body.loops_itself,
-            "model",
-            "a network over any number of time steps",
-            f"{architecture.model}, whose model makes its time steps itself",
-            "art-snn cost takes it as it is.",
-        )
-        return network.with_steps(steps).eval()
-    settled = architecture if steps is None else architecture.replace(steps=steps)
-    channels, *sides = shape[-3:]
-    return settled.build(in_channels=channels, image_size=tuple(sides), classes=classes).eval()
-
-
 def random_samples(
-    architecture: Architecture,
-    samples: int,
-    *,
-    steps: int | None = None,
-    channels: int | None = None,
-    image_size: Any = None,
+    architecture: Architecture, samples: int, *, channels: int | None = None, image_size: Any = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Random samples ``(samples, *input_shape)`` in [0, 1] and one-hot labels for a network.
 
@@ -247,21 +222,22 @@ def random_samples(
     a size. What it does not take, or what does not fit into memory, is refused."""
     image, classes = (channels or 3, *(image_size or 32,) * 2), 10
     with nullcontext() if architecture.is_own else torch.device("meta"):
-        network = build_unloaded(architecture, steps, image)
-    shape: tuple[int, ...] = image
-    if isinstance(network.encoder, Frames):
-        shape = (network.encoder.steps or steps or DEFAULTS["steps"], *image)
+        network = architecture.build(shape=image)
+    shape: Any = network.input_shape
     if architecture.is_own:
-        model, form = architecture.model, network.input_shape or (None,) * len(shape)
+        size: tuple[int, ...] = image
+        if isinstance(network.encoder, Frames):
+            size = (network.encoder.steps or DEFAULTS["steps"], *image)
+        model, form = architecture.model, shape or (None,) * len(size)
         got = f"{model}, which takes samples of shape {form}"
         remedy = "Images are [C, H, W]."
-        require(len(form) == len(shape), "image_size", "a network of images", got, remedy)
-        for name, size, axis in (("channels", channels, -3), ("image_size", image_size, -1)):
+        require(len(form) == len(size), "image_size", "a network of images", got, remedy)
+        for name, given, axis in (("channels", channels, -3), ("image_size", image_size, -1)):
             require(
-                form[axis] is None or size in (None, form[axis]),
+                form[axis] is None or given in (None, form[axis]),
                 name,
                 f"{form[axis]}, which {model} takes",
-                size,
+                given,
                 "Leave it out, or have that function build another network.",
             )
         expected = f"the side of square images that {model} takes"
@@ -271,12 +247,12 @@ def random_samples(
         )
         sized = image_size or None not in form[-2:]
         require(sized, "image_size", expected, str(image_size), remedy)
-        shape = tuple(b if a is None else a for a, b in zip(form, shape, strict=True))
+        shape = tuple(b if a is None else a for a, b in zip(form, size, strict=True))
         complaint = "image_size", expected, "x".join(map(str, shape)), remedy
         some = torch.zeros(2, *shape, device="cpu")
         network = architecture.build_own_for(some, complaint).eval()
         with torch.no_grad():
-            classes = network(torch.zeros(1, *shape, device=device_of(network))).shape[1]
+            classes = network(some[:1].to(device_of(network))).shape[1]
     needed = 4 * samples * prod(shape)
     require_memory("samples", samples, "samples", needed, remedy="Take fewer or smaller ones.")
     generator = np.random.default_rng(0)

@@ -1,7 +1,6 @@
 """Networks that a function of the user builds, from a file or a package."""
 
 import importlib
-import importlib.util
 import inspect
 import sys
 from collections.abc import Callable, Iterator
@@ -170,13 +169,13 @@ def _run_file(file: Path) -> ModuleType:
     if not path.is_file():
         raise MissingFile("model", f"expected {_FORM}, but there is no file {file}.")
     name = f"art_snn_own_{path.stem}"
-    spec: Any = importlib.util.spec_from_file_location(name, path)
-    module = importlib.util.module_from_spec(spec)
+    module = ModuleType(name)
+    module.__file__ = str(path)
     # Dataclasses and pickle look their module up.
     sys.modules[name] = module
     try:
-        # Its loader may run what was compiled from an earlier text.
-        exec(spec.loader.source_to_code(path.read_bytes(), str(path)), vars(module))
+        # A loader may run what was compiled from an earlier text.
+        exec(compile(path.read_bytes(), str(path), "exec"), vars(module))
     except BaseException:
         del sys.modules[name]
         raise

@@ -93,7 +93,7 @@ def _write_array(array: np.ndarray) -> Any:
 
 def _write_robustness(one: Robustness) -> dict[str, Any]:
     """The shares, which people read, and the samples that they count."""
-    samples = {name: _write_array(getattr(one, name)) for name in ("correct", "robust")}
+    samples = {"correct": _write_array(one.correct), "robust": _write_array(one.robust)}
     return one.as_dict() | samples
 
 
@@ -136,7 +136,8 @@ def fingerprint(
     Of a network with code of the user it also changes with the file that built it, and with the
     predicted classes of the first 32 samples. Logits do not count: their last bits depend on
     processor and threads."""
-    network, limits = classifier.model, classifier.clip_values
+    network = classifier.model
+    limits = classifier.clip_values
     ends = None if limits is None else [np.asarray(limit).tolist() for limit in limits]
     parts = [*network.state_dict().values(), x, y]
     packages = {type(module).__module__.partition(".")[0] for module in network.modules()}
@@ -191,14 +192,14 @@ def from_json(content: object, kind: Any) -> Any:
 
 
 def load_previous(
-    file: Path | None, what: str, kind: type[_Found], fits: Callable[[_Found], bool]
+    file: Path, what: str, kind: type[_Found], fits: Callable[[_Found], bool]
 ) -> _Found | None:
     """Earlier results as an object of that kind, None where there are none.
 
     :param what: the kind of results, for the complaint.
     :param fits: whether they are of the same settings, weights and samples.
     :raises ValueError: when the file is damaged, naming the field, or holds anything else."""
-    if file is None or not file.exists():
+    if not file.exists():
         return None
     expected = f"a folder without results, or with results of the same {what}"
     remedy = "Choose another folder, or delete that file."
@@ -236,13 +237,9 @@ class Result(ABC):
         drawn = self.draw() is not None
         return [f"{self.name}.{end}" for end in ("json", "md", *["png"] * drawn)]
 
-    def status(self) -> int:
-        """The exit status of the command: 3 where a check failed, or another one of its own."""
-        return _FAILED if self.failure() else 0
-
-    def failure(self) -> str:
-        """Why that status is not 0, in lines; "" where it is."""
-        return ""
+    def failures(self) -> Sequence[tuple[int, str]]:
+        """Exit statuses of the command, each with its reason in a line; the smallest one counts."""
+        return ()
 
     def render(self, form: Form = "text") -> str:
         """Paragraphs and tables as one text."""
@@ -267,19 +264,19 @@ class Printed(Result):
 
     :param content: for the terminal.
     :param files: names of files next to the output.
-    :param failures: checks that failed, a line each."""
+    :param failed: checks that failed, a line each."""
 
     content: Sequence[Part]
     files: Sequence[str] = ()
-    failures: str = ""
+    failed: Sequence[str] = ()
 
     def parts(self) -> Sequence[Part]:
         """Sentences and tables for the terminal."""
         return self.content
 
-    def failure(self) -> str:
-        """The checks that failed, a line each; "" where all passed."""
-        return self.failures
+    def failures(self) -> Sequence[tuple[int, str]]:
+        """The checks that failed, with status 3."""
+        return [(_FAILED, line) for line in self.failed]
 
 
 @contextmanager

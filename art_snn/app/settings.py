@@ -45,7 +45,7 @@ MARKS = {
 """A mark in the first lines of a report, by which it is recognised; by the ending of its file."""
 SUBJECT = ("model", "checkpoint", "steps", "readout", "data", "value_range")
 """Options that name the network and the data of a record that is verified."""
-_MOST_THREADS, _MOST_CHANNELS, _MOST_STEPS, _MOST_DRAWS = 1024, 2**16, 100_000, 10_000
+_MOST_THREADS, _MOST_CHANNELS, _MOST_DRAWS = 1024, 2**16, 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -295,9 +295,6 @@ class Cost(Run):
         self.check_counts("batch_size", "repeats")
         self.check_counts("channels", up_to=_MOST_CHANNELS)
         self.check_counts("image_size", up_to=LONGEST_SIDE)
-        require(self.model, "model", "at least one", "none", "Name some.")
-        for steps in self.steps or ():
-            require_count("steps", steps, up_to=_MOST_STEPS, remedy="The paper uses T = 8.")
         require(
             self.attack is None or not self.training_step,
             "attack",

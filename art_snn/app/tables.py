@@ -78,9 +78,9 @@ def _render_part(part: Part, form: Form) -> str:
         fence = "`" * max(3, *(1 + len(run) for run in re.findall("`+", part) or [""]))
         return lines[0] if form == "text" else f"{fence}bash\n{lines[0]}\n{fence}"
     if form == "text":
-        indent = "  " if isinstance(part, Notes) else ""
-        how: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False}
-        return "\n".join(textwrap.fill(n, 80, subsequent_indent=indent, **how) for n in lines)
+        wrapper = textwrap.TextWrapper(80, break_long_words=False, break_on_hyphens=False)
+        wrapper.subsequent_indent = "  " if isinstance(part, Notes) else ""
+        return "\n".join(map(wrapper.fill, lines))
     lines = [_escape_markdown(line) for line in lines]
     if isinstance(part, str):
         return lines[0]

@@ -2,17 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from art_snn import checkpoint
 from art_snn.app.network import ResolvedNetwork, resolve_network
-from art_snn.app.results import Result, run_folder, weights_digest
+from art_snn.app.results import Result, as_json, run_folder, weights_digest
 from art_snn.app.settings import Train
 from art_snn.app.tables import COLOURS, GREY, Part, Table, write_title
 from art_snn.checks import ArgumentError, require
@@ -24,7 +23,7 @@ from art_snn.models import DEFAULTS
 from art_snn.seeding import seeded
 from art_snn.team import ALONE, Team
 from art_snn.training import AdversarialTraining, Epoch, Recipe, best_epoch, train
-from art_snn.training.defences import AT, Defence, parse_defence
+from art_snn.training.defences import AT, parse_defence
 from art_snn.training.recipe import compute_dtype
 from art_snn.training.state import describe_stall
 
@@ -49,11 +48,11 @@ class Training(Result):
 
     history: tuple[Epoch, ...]
     test: Share
-    title: str = ""
-    against: str = ""
-    recipe: Recipe = field(default_factory=Recipe)
-    notes: Mapping[str, Any] = field(default_factory=dict)
-    stalled: str = ""
+    title: str
+    against: str
+    recipe: Recipe
+    notes: Mapping[str, Any]
+    stalled: str
     name: ClassVar[str] = "training"
 
     @property
@@ -63,38 +62,41 @@ class Training(Result):
 
     def as_dict(self) -> dict[str, Any]:
         """All figures, for JSON."""
-        number = None if self.best is None else self.best.number
-        summary = {"test_accuracy": self.test.as_dict(), "best_epoch": number}
-        history = [asdict(epoch) for epoch in self.history]
-        return dict(self.notes) | summary | {"stalled": self.stalled, "history": history}
+        return {
+            **self.notes,
+            "test_accuracy": self.test.as_dict(),
+            "best_epoch": self.best and self.best.number,
+            "stalled": self.stalled,
+            "history": as_json(self.history),
+        }
 
     def parts(self) -> list[Part]:
         """The recipe, the epochs, the best of them and the test accuracy."""
         best, rows = self.best, []
         for epoch in self.history:
             mark = "best" if epoch is best else ""
-            rows.append((str(epoch.number), f"{epoch.loss:.4f}", _percent(epoch.validation), mark))
-        start = self.notes.get("start")
-        begun = [f"Starts from {start['file']}, weights {start['weights']}."] if start else []
-        heading = [str(self.recipe), self.title, *begun]
+            validation = _write_percent(epoch.validation)
+            rows.append((str(epoch.number), f"{epoch.loss:.4f}", validation, mark))
+        heading = [str(self.recipe), self.title]
+        start = self.notes["start"]
+        if start:
+            heading.append(f"Starts from {start['file']}, weights {start['weights']}.")
         table = Table(("epoch", "training loss", "validation", ""), rows)
         accuracy = f"Test accuracy: {self.test} of {self.test.total} samples."
         if best is None:
             return [*heading, table, accuracy]
-        under = f" under {self.against}" if self.against else ""
-        share = f"{_percent(best.validation)} of the validation samples{under}"
-        words = f"Best epoch {best.number} of {len(rows)}: {share}."
-        words += " Stronger attacks leave less: art-snn evaluate says what." if under else ""
+        share = f"{_write_percent(best.validation)} of the validation samples"
+        remark = ""
+        if self.against:
+            share += f" under {self.against}"
+            remark = " Stronger attacks leave less: art-snn evaluate says what."
+        words = f"Best epoch {best.number} of {len(rows)}: {share}.{remark}"
         return [*heading, table, words, accuracy]
 
-    def status(self) -> int:
-        """5 where the network did not learn."""
-        return _STALLED if self.stalled else 0
-
-    def failure(self) -> str:
-        """Why it counts as one that did not learn, and what to try."""
+    def failures(self) -> Sequence[tuple[int, str]]:
+        """Why it counts as one that did not learn, and what to try, with status 5."""
         remedy = "Try another --learning-rate or --optimizer, less augmentation, or --checkpoint."
-        return f"{self.stalled} {remedy}" if self.stalled else ""
+        return [(_STALLED, f"{self.stalled} {remedy}")] if self.stalled else []
 
     @property
     def files(self) -> list[str]:
@@ -104,18 +106,23 @@ class Training(Result):
     def draw(self) -> Figure:
         """Loss and validation accuracy, under attack where there was one, against the epoch."""
         figure = Figure(figsize=(7, 3.4), layout="constrained")
-        against = [f"against {self.against}"] if self.against else []
-        write_title(figure, self.title, *against, fontsize="small")
-        ax, numbers = figure.subplots(), [epoch.number for epoch in self.history]
+        label = "validation accuracy [%]"
+        lines = [self.title]
+        if self.against:
+            label = "accuracy under attack [%]"
+            lines.append(f"against {self.against}")
+        write_title(figure, *lines, fontsize="small")
+        ax = figure.subplots()
+        numbers = [epoch.number for epoch in self.history]
         ax.plot(numbers, [epoch.loss for epoch in self.history], ".-", color=GREY)
         ax.set(xlabel="epoch", ylabel="training loss", ylim=(0, None))
         ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         ax.grid(alpha=0.3)
         if self.best is not None:
-            right, colour = ax.twinx(), COLOURS["stbp"]
+            right = ax.twinx()
+            colour = COLOURS["stbp"]
             shares = [100 * (epoch.validation or 0.0) for epoch in self.history]
             right.plot(numbers, shares, ".-", color=colour)
-            label = "accuracy under attack [%]" if against else "validation accuracy [%]"
             right.set_ylabel(label, color=colour)
             right.set_ylim(0, 100)
         return figure
@@ -232,9 +239,7 @@ def _judge_training(
 ) -> Training:
     """The result of a training, with the test samples that are classified correctly at its end."""
     logits = classifier.predict(data.x_test, recipe.batch_size)
-    against = ""
     if adversary is not None:
-        against = adversary.describe()
         if adversary.defence != AT():
             title += f", hardened by {adversary.defence!r}"
     _, precision = compute_dtype(recipe.train_dtype, classifier.device)
@@ -243,7 +248,7 @@ def _judge_training(
         tuple(history),
         Share.of(logits.argmax(1) == data.y_test),
         title,
-        against,
+        adversary.describe() if adversary else "",
         recipe,
         notes,
         describe_stall(history, recipe.epochs, logits.shape[1], adversary),
@@ -280,17 +285,16 @@ def _resolve_adversary(settings: Train, data: Dataset) -> AdversarialTraining | 
     """
     if settings.attack is settings.defence is None:
         return None
-    defence: Defence = AT() if settings.defence is None else parse_defence(settings.defence)
+    rule = settings.attack_rule
     return AdversarialTraining(
         attack=settings.attack or "pgd",
         eps=8 / 255 if settings.eps is None else settings.eps,
-        norm=np.inf,
-        rule=parse_rule(settings.attack_rule, "attack_rule") if settings.attack_rule else None,
+        rule=None if rule is None else parse_rule(rule, "attack_rule"),
         share=settings.adversarial_share,
         value_range=data.clip_values("adversarial training"),
-        defence=defence,
+        defence=parse_defence("at" if settings.defence is None else settings.defence),
     )
 
 
-def _percent(share: float | None) -> str:
+def _write_percent(share: float | None) -> str:
     return "" if share is None else f"{100 * share:.1f} %"

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from secrets import randbits
-from typing import NamedTuple
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from art_snn.app.evaluation.record import (
     EXCERPT,
     EXCERPT_COUNT,
     RESULT,
+    SIZES,
     Bounds,
     Evaluation,
     derive_seed,
@@ -28,20 +28,11 @@ from art_snn.app.network import resolve_network
 from art_snn.app.results import Printed, as_json, weights_digest
 from art_snn.app.settings import SUBJECT, Network, Report
 from art_snn.app.tables import Table
-from art_snn.attacks import (
-    Measure,
-    Outcome,
-    Plan,
-    SpikingAutoAttack,
-    Stage,
-    parse_stage,
-    require_measure,
-    resolve_plan,
-)
+from art_snn.attacks import Outcome, Plan, SpikingAutoAttack, Stage, parse_stage, resolve_plan
 from art_snn.attacks.stages import select_stages
 from art_snn.attacks.votes import DRAWS, count_votes, deciding_seeds
 from art_snn.bounds import certify_bounds, decide_bounds
-from art_snn.checks import FOLDER, SEEDS, ArgumentError, expand_path, path_kind
+from art_snn.checks import SEEDS, ArgumentError, expand_path
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.classifier.inputs import as_tensor
 from art_snn.files import digest, read_json
@@ -56,18 +47,12 @@ _PATIENCE = 60.0
 """Seconds for each decision, here perhaps on a slower machine."""
 _LUCK = 1 / 16
 """Share of them that may fall, or one: another seed breaks what an honest attack did not."""
+_Check = tuple[str, bool | np.bool_, str]
+"""The name of a check, whether it passed, and in words what was compared."""
 _MEANING = (
     "A pass does not mean that the number is right: other attacks may break more, and a few forged "
     "samples among many are not seen. They are drawn anew each time, now with seed {}."
 )
-
-
-class _Check(NamedTuple):
-    """The result of one check, and in words what was compared."""
-
-    name: str
-    passed: bool | np.bool_
-    words: str
 
 
 def verify_record(settings: Report) -> Printed:
@@ -81,16 +66,15 @@ def verify_record(settings: Report) -> Printed:
     (file,) = settings.files
     evaluation = read_evaluation(file).evaluation
     path = expand_path("files", file)
-    if path_kind("files", path) == FOLDER:
+    if path.is_dir():
         path /= RESULT
 
-    given = {name: getattr(settings, name) for name in SUBJECT}
-    if not given["model"] and not given["checkpoint"] and evaluation.name in zoo.names():
+    given = {name: getattr(settings, name) for name in (*SUBJECT, "device")}
+    if not (given["model"] or given["checkpoint"]) and evaluation.name in zoo.names():
         given["model"] = f"zoo:{evaluation.name}"
-    if not (given["model"] or "").startswith("zoo:"):
+    if not str(given["model"]).startswith("zoo:"):
         given["data"] = given["data"] or evaluation.provenance.dataset
-    network = Network(output=path.parent, device=settings.device, **given)
-    subject = resolve_network(network)
+    subject = resolve_network(Network(output=path.parent, **given))
     data = subject.load_data()
     classifier = subject.classifier(data, settings.device, evaluation.provenance.seed)
 
@@ -101,12 +85,12 @@ def verify_record(settings: Report) -> Printed:
     rng = np.random.default_rng(seed)
     checks = list(_Verification(evaluation, classifier, x, y, path, rng).run_checks())
 
-    failed = [f"{one.name}: {one.words}" for one in checks if not one.passed]
+    failed = [f"{name}: {words}" for name, passed, words in checks if not passed]
     verdict = f"{len(failed)} of {len(checks)} checks failed." if failed else "All checks pass."
-    rows = [(one.name, "pass" if one.passed else "FAIL", one.words) for one in checks]
+    rows = [(name, "pass" if passed else "FAIL", words) for name, passed, words in checks]
     table = Table(("check", "result", "remark"), rows, words=3)
     title = f"{evaluation.name}, {evaluation.title}"
-    return Printed([title, verdict, table, _MEANING.format(seed)], failures="\n".join(failed))
+    return Printed([title, verdict, table, _MEANING.format(seed)], failed=failed)
 
 
 @dataclass(frozen=True)
@@ -127,16 +111,17 @@ class _Verification:
         """All checks; nothing is attacked or certified where the samples are others."""
         claimed = self.evaluation.provenance.weights
         here = weights_digest(self.classifier)
-        yield _Check("weights", here == claimed, f"digest {here}, in the evaluation {claimed}")
+        yield "weights", here == claimed, f"digest {here}, in the evaluation {claimed}"
 
         samples = self._check_samples()
+        _, same_samples, _ = samples
         yield samples
         yield self._check_summary()
         yield self._check_fields()
         yield self._check_predictions()
 
         others = {EXCERPT: self._check_excerpt}
-        if samples.passed:
+        if same_samples:
             others["standing"] = self._check_standing
             others["certified"] = self._check_certified
             others["search"] = self._check_decided
@@ -144,7 +129,7 @@ class _Verification:
             try:
                 yield from check()
             except (ArgumentError, FileNotFoundError) as error:
-                yield _Check(name, False, getattr(error, "complaint", str(error)))
+                yield name, False, getattr(error, "complaint", str(error))
 
     def _draw(self, which: np.ndarray, most: int = _DRAWN) -> np.ndarray:
         """The numbers of some of these samples, bool (N,), in their order."""
@@ -160,13 +145,13 @@ class _Verification:
         words = f"{same} of {total} are the same"
         if count != total:
             words += f"; {count} test samples, not {total}"
-        return _Check("samples", same == total, words)
+        return "samples", same == total, words
 
     def _check_summary(self) -> _Check:
         """The verdicts that the file states are those of its trials, certificates and findings."""
         given = as_json([one.as_dict() for one in verdicts(self.evaluation)])
         same = read_json(self.file).get("summary") == given
-        return _Check("summary", same, f"{'as' if same else 'not what'} trials and findings give")
+        return "summary", same, f"{'as' if same else 'not what'} trials and findings give"
 
     def _check_fields(self) -> _Check:
         """Classes that the network has, results that fit them, and the form of the network."""
@@ -175,10 +160,12 @@ class _Verification:
         classes = self.classifier.nb_classes
         beyond = np.count_nonzero(np.maximum(labels, clean) >= classes)
 
-        # One more draw of a random network may give another class.
-        outcomes = [one.outcome for one in self.evaluation.trials if one.outcome.draws == 1]
         right = labels == clean
-        counts = [np.count_nonzero(one.robustness.correct != right) for one in outcomes]
+        counts = [
+            np.count_nonzero(trial.robustness.correct != right)
+            for trial in self.evaluation.trials
+            if trial.outcome.draws == 1  # One more draw may give another class.
+        ]
         odd = max(counts, default=0)
         words = f"{beyond} samples with a class above {classes - 1}, {odd} whose class and result "
         words += "differ"
@@ -188,7 +175,7 @@ class _Verification:
         same = source.parameters == size and source.shape == self.classifier.input_shape
         if not same:
             words += "; another form"
-        return _Check("fields", same and not beyond and not odd, words)
+        return "fields", same and not beyond and not odd, words
 
     def _check_predictions(self) -> _Check:
         """Classes without an attack, in whole blocks: random networks depend on their seeds."""
@@ -201,14 +188,14 @@ class _Verification:
             x = self.x[start : start + source.block]
             seed = derive_seed(source.seed, start)
             classes = predict_classes(self.classifier, x, source.batch_size, seed)
-            clean = self.evaluation.clean[start:]
-            same += sum(a == b for a, b in zip(classes, clean, strict=False))
+            clean = self.evaluation.clean[start : start + len(x)]
+            same += np.count_nonzero(np.equal(classes, clean))
             count += len(x)
 
         words = f"{same} of {count} drawn are the same"
         if same < count:
             words += f" (evaluated on {source.device})"
-        return _Check("predictions", same == count, words)
+        return "predictions", same == count, words
 
     def _check_excerpt(self) -> Iterator[_Check]:
         """The adversarials of the first samples in the folder: broken where the evaluation says it,
@@ -218,21 +205,21 @@ class _Verification:
         # In double precision, with flags; the rest are classes, budgets and headers.
         largest = 9 * (1 + len(budgets)) * x.size + 2**20
         excerpt = read_excerpt(self.file.parent, largest)
-        same = excerpt["x"].shape == x.shape and np.array_equal(excerpt["x"], x)
-        if not same or sorted(excerpt["eps"].tolist()) != [*budgets]:
+        order = np.argsort(excerpt["eps"])
+        same = np.array_equal(excerpt["x"], x)
+        if not same or excerpt["eps"][order].tolist() != [*budgets]:
             # What is of other samples or budgets can be compared with nothing.
             words = f"{EXCERPT} is of other samples or budgets"
-            yield _Check("broken samples", False, words)
+            yield "broken samples", False, words
             return
 
-        order = np.argsort(excerpt["eps"])
         broken = excerpt["broken"][order]
         claimed = np.zeros_like(broken)
         for trial in self.evaluation.trials:
             row = budgets.index(trial.eps)
             claimed[row] |= trial.outcome.stage[: len(x)] >= 0
         words = f"{broken.sum()} in {EXCERPT}, {claimed.sum()} in the evaluation"
-        yield _Check("broken samples", np.array_equal(broken, claimed), words)
+        yield "broken samples", np.array_equal(broken, claimed), words
 
         points = excerpt["adversarial"][order][broken]
         at, rows = np.nonzero(broken)
@@ -245,12 +232,12 @@ class _Verification:
         try:
             least = min_budgets(self.evaluation.norm, self.classifier, x[fits], points[fits])
         except ArgumentError as error:
-            return _Check("ball", False, error.complaint)
+            return "ball", False, error.complaint
         outside = np.count_nonzero(~fits) + np.count_nonzero(least > eps[fits])
 
         words = f"{outside} of {len(points)} outside, the farthest at "
         words += f"{(least / eps[fits]).max(initial=0):.4g} of its budget"
-        return _Check("ball", not outside, words)
+        return "ball", not outside, words
 
     def _check_adversarials(self, points: np.ndarray, y: np.ndarray) -> _Check:
         """Adversarials (n, ...) of samples of classes y fool the network, a random one mostly."""
@@ -260,20 +247,19 @@ class _Verification:
         predict = partial(self.classifier.predict, points, source.batch_size)
         fooled = int(count_votes(predict, as_tensor(y), seeds).most.sum())
         words = f"{fooled} of {len(points)} fool the network"
-        return _Check("adversarials", fooled == len(points), words)
+        return "adversarials", fooled == len(points), words
 
     def _check_standing(self) -> Iterator[_Check]:
         """Samples that are said to stand do so under the usual single attack, PGD-7, and under a
         stage of the plan that is drawn as well."""
         norm = self.evaluation.norm
-        measure = require_measure(norm)
         for verdict in verdicts(self.evaluation):
             rows = self._draw(verdict.standing)
-            eps = int(verdict.eps) if measure.counted else verdict.eps
-            stages = self._choose_stages(measure, eps)
+            eps = verdict.eps if norm in SIZES else int(verdict.eps)
+            stages = self._choose_stages(eps)
             attack = SpikingAutoAttack(
                 self.classifier,
-                norm=measure,
+                norm=norm,
                 eps=eps,
                 plan=Plan("verify", stages),
                 batch_size=self.evaluation.provenance.batch_size,
@@ -287,19 +273,20 @@ class _Verification:
             at = describe_budgets(norm, eps)
             names = join_words([stage.label for stage in stages])
             words = f"{fell} of {len(rows)} drawn fall {at} to {names}"
-            yield _Check("standing", fell <= max(1, _LUCK * len(rows)), words)
+            yield "standing", fell <= max(1, _LUCK * len(rows)), words
 
-    def _choose_stages(self, measure: Measure, eps: float) -> tuple[Stage, ...]:
+    def _choose_stages(self, eps: float) -> tuple[Stage, ...]:
         """The single attack at a budget, and a stage that is drawn from those of the plan."""
-        single = parse_stage(None, measure, eps)
+        norm = self.evaluation.norm
+        single = parse_stage(None, norm, eps)
         if single.by_gradients:
             single = replace(single, rule=STBP())
         if not self.evaluation.plan:
             return (single,)
 
-        plan = resolve_plan(self.evaluation.plan, measure)
+        plan = resolve_plan(self.evaluation.plan, norm)
         some = as_tensor(self.x[:1])
-        suiting = select_stages(plan, self.classifier, measure, some).stages
+        suiting = select_stages(plan, self.classifier, norm, some).stages
         suiting = tuple(one for one in suiting if one.by_gradients) or suiting
         drawn = self.rng.integers(len(suiting))
         return single, suiting[drawn]
@@ -321,12 +308,12 @@ class _Verification:
             self.x[rows],
             self.y[rows],
             bounds.eps,
-            norm=require_measure(norm),
+            norm=norm,
             batch_size=self.evaluation.provenance.batch_size,
         )
         words = f"{again.certified.sum()} of {len(rows)} drawn are certified again "
         words += describe_budgets(norm, bounds.eps)
-        return _Check("certified", again.certified.all(), words)
+        return "certified", again.certified.all(), words
 
     def _check_draws(self, certificate: Certificate) -> _Check:
         """Draws from the seeds that some samples had certify as much again.
@@ -353,7 +340,7 @@ class _Verification:
         same &= certificate.region.size[rows] <= _LARGER * again.region.size
         held = np.count_nonzero(same)
         words = f"{held} of {len(rows)} drawn are certified again by draws"
-        return _Check("certified", held >= len(rows) - 1, words)
+        return "certified", held >= len(rows) - 1, words
 
     def _check_decided(self) -> Iterator[_Check]:
         """All that the exact search broke, and with another seed some of what it proved."""
@@ -380,7 +367,7 @@ class _Verification:
         broken = np.isfinite(claimed)
         words = f"{(good & broken).sum()} of {broken.sum()} break the network within their "
         words += f"budgets, as {DECIDED} has them"
-        return _Check("search", good[broken].all(), words)
+        return "search", good[broken].all(), words
 
     def _check_proven(self, bounds: Bounds) -> _Check:
         """The search proves again some samples that it is said to have proven."""
@@ -398,4 +385,4 @@ class _Verification:
         words = f"{again.safe.sum()} of {len(rows)} drawn are proven again {at}, "
         words += f"{again.broken.sum()} broken"
         passed = not again.broken.any() and again.open.sum() <= 1
-        return _Check("search", passed, words)
+        return "search", passed, words

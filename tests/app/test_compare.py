@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -70,10 +71,13 @@ class HalfBlind(Gradient):
 
 
 def compare(wrapped, rules=None, file=None, given=None, attack="pgd(max_iter=5)", **options):
-    """A comparison on ten samples, of which two are misclassified."""
+    """A comparison on ten samples, of which two are misclassified; in a new file unless given."""
     settings = Compare(attack=attack, **{"eps": 0.03, "batch_size": 4, "repeats": 1} | options)
     x, y = samples(wrapped) if given is None else given
-    return _compare_rules(settings, TWO if rules is None else rules, wrapped, x, y, file=file)
+    rules = TWO if rules is None else rules
+    with TemporaryDirectory() as folder:
+        place = file or Path(folder, "compare.json")
+        return _compare_rules(settings, rules, wrapped, x, y, place, "")
 
 
 @pytest.mark.parametrize(("decay", "applies"), [(0.5, False), (1.0, True)])

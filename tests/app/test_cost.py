@@ -175,7 +175,9 @@ def by_hand(*steps: int) -> Costs:
         )
         for t in steps
     ]
-    return Costs("One gradient: a network", "gradient", {"repeats": 3}, "a machine", tuple(found))
+    return Costs(
+        "One gradient: a network", "gradient", {"repeats": 3}, "a machine", tuple(found), []
+    )
 
 
 def test_ratios_and_tables_follow_from_the_figures():

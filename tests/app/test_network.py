@@ -31,7 +31,7 @@ def weights(tmp_path: Path) -> Path:
     form = {k: NOTED[k] for k in ("model", "width", "steps", "decay")}
     network = Architecture(**form).build_for(halves(), seed=5)
     path = tmp_path / "network.safetensors"
-    checkpoint.save(network, path, subject=NOTED)
+    checkpoint.save(network, path, subject=NOTED, training="3 epochs")
     return path
 
 

@@ -271,7 +271,8 @@ def test_the_picture_has_a_loss_and_a_score_and_its_title_fits():
     architecture = Architecture(model="resnet17", width=0.125, reset="soft", threshold=1.5, steps=2)
     title = f"{architecture.describe()} on fashion-mnist"
     history = (Epoch(1, 2.0, 0.25), Epoch(2, 1.0, 0.5))
-    figure = Training(history, Share(1, 2), title, "pgd, eps 0.03137 by RGA()").draw()
+    against = "pgd, eps 0.03137 by RGA()"
+    figure = Training(history, Share(1, 2), title, against, Recipe(), {}, "").draw()
     figure.canvas.draw()
     assert figure.texts[0].get_window_extent().width < figure.bbox.width
     loss, score = figure.axes

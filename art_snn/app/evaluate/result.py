@@ -71,16 +71,11 @@ class EvaluationResult(Result):
         """Names of all files of the evaluation."""
         return [*super().files, PAGE, *self.others]
 
-    def status(self) -> int:
-        """3 where the network is less robust than was asked for, 4 where findings are open."""
-        return min((status for status, _ in self._failures()), default=0)
+    def failures(self) -> list[tuple[int, str]]:
+        """Budgets at which the network is less robust than was asked for, with status 3, and those
+        at which findings are open, with status 4.
 
-    def failure(self) -> str:
-        """The reasons for that status, a line per budget; "" where nothing failed."""
-        return "\n".join(line for _, line in self._failures())
-
-    def _failures(self) -> list[tuple[int, str]]:
-        """Each with its status. Findings count even of 0 %, as a network fed wrongly has it."""
+        Findings count even of 0 %, as a network fed wrongly has it."""
         below = []
         doubted = []
         for one in verdicts(self.evaluation):
