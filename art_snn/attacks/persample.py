@@ -15,9 +15,10 @@ from torch import Tensor
 
 from art_snn.attacks.balls import ROUNDING, wide
 from art_snn.attacks.measures import Measure
-from art_snn.attacks.queries import Queries, attacking
+from art_snn.attacks.queries import Queries, attacking, predict
 from art_snn.checks import invalid, require, require_count
 from art_snn.classifier.inputs import as_tensor, check_samples, class_indices
+from art_snn.layers import dtype_of
 from art_snn.network import SpikingNetwork
 from art_snn.progress import Progress
 
@@ -206,11 +207,7 @@ class CountedAttack(EvasionAttack):  # type: ignore[misc]
 
         A spiking network takes any precision, and gets single at least."""
         checked = as_tensor(check_samples(x, self.estimator.input_shape))
-        dtype = next(
-            (p.dtype for p in self.estimator.model.parameters() if p.is_floating_point()),
-            torch.get_default_dtype(),
-        )
-        dtype = torch.promote_types(checked.dtype, dtype)
+        dtype = torch.promote_types(checked.dtype, dtype_of(self.estimator.model))
         if isinstance(self.estimator.model, SpikingNetwork):
             dtype = torch.promote_types(dtype, torch.float32)
         samples = checked.detach().to(self.estimator.device, dtype, copy=True)
@@ -256,15 +253,14 @@ class CountedAttack(EvasionAttack):  # type: ignore[misc]
             )
             if not len(samples):  # ART's classifiers do not predict those.
                 return samples.new_empty(0, dtype=torch.int64)
-            return self._predict(samples).argmax(1).to(samples.device)
+            return self._predict(samples).argmax(1)
         labels = y if isinstance(y, Tensor) else np.asanyarray(y)
         indices = class_indices(labels, len(samples), self.estimator.nb_classes)
         return torch.as_tensor(indices, device=samples.device)
 
     def _predict(self, samples: Tensor) -> Tensor:
-        """Scores [N, K] of the classes, on the CPU."""
-        scores = self.estimator.predict(samples.cpu().numpy(), batch_size=self.batch_size)
-        return torch.as_tensor(scores, device="cpu")
+        """Scores [N, K] of the classes."""
+        return predict(self.estimator, samples, self.batch_size)
 
     def _check_params(self) -> None:
         super()._check_params()

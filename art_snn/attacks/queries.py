@@ -33,11 +33,7 @@ class Queries:
     `draws` predictions of a random network are averaged."""
 
     def __init__(
-        self,
-        estimator: PyTorchClassifier,
-        samples: int,
-        batch_size: int,
-        progress: Progress | None = None,
+        self, estimator: PyTorchClassifier, samples: int, batch_size: int, progress: Progress
     ) -> None:
         self.estimator, self.batch_size, self.draws = estimator, batch_size, 1
         self.progress = progress
@@ -63,7 +59,7 @@ class Queries:
 
     def predict(self, x: Tensor) -> Tensor:
         """Predictions [n, K] that are not counted."""
-        draws = (_predict(self.estimator, x, self.batch_size) for _ in range(self.draws))
+        draws = (predict(self.estimator, x, self.batch_size) for _ in range(self.draws))
         return reduce(torch.add, draws) / self.draws
 
     def gradients(
@@ -113,12 +109,12 @@ class Queries:
 
     def finish(self, samples: int) -> None:
         """Show that the attack is done with so many samples."""
-        if self.progress is not None and self.reports:
+        if self.reports:
             self.progress.update(samples)
 
     def _forward(self, rows: Tensor, times: int) -> None:
         self._count(self.forwards, rows, times)
-        if self.progress is not None and self.progress.shows:
+        if self.progress.shows:
             self.progress.note(f"forwards={self.forwards.sum()}")
             self.progress.update(0)
 
@@ -127,7 +123,7 @@ class Queries:
         counter.index_add_(0, counted, torch.full_like(counted, times))
 
 
-def _predict(estimator: PyTorchClassifier, x: Tensor, batch_size: int) -> Tensor:
+def predict(estimator: PyTorchClassifier, x: Tensor, batch_size: int) -> Tensor:
     """Predictions [n, K], without a way over the CPU where none of them is made by numpy."""
     method = getattr(estimator.predict, "__func__", None)
     by_numpy = estimator.postprocessing_defences or not estimator.all_framework_preprocessing

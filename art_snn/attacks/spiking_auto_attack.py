@@ -83,10 +83,9 @@ class _BlockAttack:
 
         # A sample without an answer stays as it is: nothing attacks it.
         index = rows.cpu().numpy()
-        answered = votes.answered.cpu().numpy()
-        stage = np.where(votes.most.cpu().numpy(), Outcome.WRONG, Outcome.STANDING)
-        self.outcome.votes[index] = votes.wrong.cpu().numpy()
-        self.outcome.stage[index[answered]] = stage[answered]
+        stage = np.where(votes.most, Outcome.WRONG, Outcome.STANDING)
+        self.outcome.votes[index] = votes.wrong
+        self.outcome.stage[index[votes.answered]] = stage[votes.answered]
 
         left = self.select_standing(rows)
         self.queries.finish(len(rows) - len(left))
@@ -141,7 +140,7 @@ class _BlockAttack:
 
         # Most predictions must be wrong.
         votes = self._vote(adversarial, rows)
-        broken = fits & votes.most.cpu().numpy()
+        broken = fits & votes.most
 
         which = torch.as_tensor(broken, device="cpu")
         taken = rows[which]
@@ -151,7 +150,7 @@ class _BlockAttack:
         self.outcome.adversarials[index] = self.samples[taken].cpu().numpy()
         self.outcome.stage[index] = number
         self.outcome.distance[index] = distance[broken]
-        self.outcome.votes[index] = votes.wrong.cpu().numpy()[broken]
+        self.outcome.votes[index] = votes.wrong[broken]
         self.queries.finish(len(index))
 
     def _vote(self, x: Tensor, rows: Tensor) -> Votes:
@@ -354,9 +353,8 @@ class SpikingAutoAttack(CountedAttack):
             if number < done or not len(near):
                 continue
 
-            if queries.progress is not None:
-                place = f"{number + 1}/{len(run.outcome.stages)}"
-                queries.progress.describe(f"{place} {step.record.label}")
+            place = f"{number + 1}/{len(run.outcome.stages)}"
+            queries.progress.describe(f"{place} {step.record.label}")
 
             network = step.attack.estimator.model
             with network.using(step.rule) if step.rule else nullcontext():
