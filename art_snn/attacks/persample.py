@@ -191,15 +191,7 @@ class CountedAttack(EvasionAttack):  # type: ignore[misc]
         """Replace samples rows [n], about which the queries are, by adversarials."""
 
     def _block_size(self, x: Tensor) -> int:
-        """The number of samples attacked at a time: one batch where the rule remembers it.
-
-        Otherwise more, so that batches remain full when samples leave."""
-        network = self.estimator.model
-        remembers = isinstance(network, SpikingNetwork) and network.rule.remembers
-        return self.batch_size if remembers else self._rows_that_fit(x)
-
-    def _rows_that_fit(self, x: Tensor) -> int:
-        """The number of samples of the size of x's that fit, where nothing is remembered."""
+        """The number of samples of the size of x's that are attacked at a time."""
         return max(self.batch_size, self.bytes_at_once // max(1, x[0].numel() * x.element_size()))
 
     def _samples(self, x: Any) -> Tensor:
@@ -292,6 +284,14 @@ class PerSampleAttack(CountedAttack):
 
         :param queries: about the samples, which are rows 0 to n - 1.
         :param best: the samples ``[n, *input_shape]``, and what takes in better ones."""
+
+    def _block_size(self, x: Tensor) -> int:
+        """One batch where the rule remembers it.
+
+        Otherwise more, so that batches remain full when samples leave."""
+        network = self.estimator.model
+        remembers = isinstance(network, SpikingNetwork) and network.rule.remembers
+        return self.batch_size if remembers else super()._block_size(x)
 
     def _attack(self, queries: Queries, samples: Tensor, classes: Tensor, rows: Tensor) -> None:
         logits = queries.logits(samples[rows], torch.arange(len(rows), device="cpu"))

@@ -82,7 +82,7 @@ class Queries:
         return logits, gradient.nan_to_num_(0, 0, 0)
 
     @contextmanager
-    def counting(self) -> Iterator[None]:
+    def count_passes(self) -> Iterator[None]:
         """A block whose passes through the network count for all samples in equal shares."""
         place, passes = 0, _passes(self.estimator.model)
 
@@ -98,7 +98,7 @@ class Queries:
             if logits.requires_grad:
                 logits.register_hook(backward)  # type: ignore[no-untyped-call]
 
-        with watching(self.estimator, count):
+        with watch_passes(self.estimator, count):
             yield
 
     def keep(self, samples: Tensor) -> None:
@@ -160,7 +160,7 @@ def logits_and_gradient(
 
 
 @contextmanager
-def watching(
+def watch_passes(
     estimator: PyTorchClassifier, on_pass: Callable[[Tensor, Tensor], None]
 ) -> Iterator[None]:
     """A block that reports every pass of this thread: its input without graph, and its logits."""

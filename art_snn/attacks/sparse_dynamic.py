@@ -136,9 +136,8 @@ class SparseDynamicAttack(PerSampleAttack):
         """Take in broken samples [m] with some bits flipped, where eps allows it.
 
         :param bits: bool [m, P]."""
-        if len(rows):
-            most = bits.shape[1] if self.eps is None else self.eps
-            best.take(rows, flips.show(rows, bits), best.values[rows], bits.sum(1) <= most)
+        most = bits.shape[1] if self.eps is None else self.eps
+        best.take(rows, flips.show(rows, bits), best.values[rows], bits.sum(1) <= most)
 
     def loss(self, logits: Tensor, classes: Tensor) -> Tensor:
         """The distance [n] of samples from being broken, in logits [n, K]."""
@@ -152,15 +151,11 @@ class SparseDynamicAttack(PerSampleAttack):
         :return: rows [m] of the samples that are broken."""
         rows = torch.arange(len(classes), device="cpu")
         left = ActiveRows(rows.to(classes.device), rows)
-        asked = left
         # Noise is drawn on the CPU, the same on every device.
         samples = flips.samples.cpu()
 
         broken = [left.rows[:0]]
         for turn in range(self.max_iter):
-            queries.keep(torch.isin(asked.here, left.here))
-            asked = left
-
             # Every bit that was ever kept is flipped.
             true = classes[left.rows]
             flipped = flips.flipped(left.rows)
@@ -180,6 +175,7 @@ class SparseDynamicAttack(PerSampleAttack):
                 broken.append(rows)
                 self._take(best, flips, rows, flips.flipped(rows))
             queries.finish(int((~stay).sum()))
+            queries.keep(stay)
             left, logits, gradient = left.select(stay, logits, gradient)
 
             # The bits of largest gradient are tried, each by itself.
@@ -191,7 +187,9 @@ class SparseDynamicAttack(PerSampleAttack):
             before = logits[torch.searchsorted(left.rows, rows)]
             flips.keep(rows, bits, self._try(queries, flips, rows, bits, classes[rows], before))
             # Samples whose bits have all been tried are given up.
-            (left,) = left.select(torch.isin(left.here, rows.cpu()))
+            tried = torch.isin(left.here, rows.cpu())
+            queries.keep(tried)
+            (left,) = left.select(tried)
 
         # The flips of the last round have not been looked at yet.
         points = flips.show(left.rows, flips.flipped(left.rows))

@@ -356,6 +356,7 @@ class SpikingAutoAttack(CountedAttack):
             place = f"{number + 1}/{len(run.outcome.stages)}"
             queries.progress.describe(f"{place} {step.record.label}")
 
+            # Stages split their samples themselves, each for its own rule.
             network = step.attack.estimator.model
             with network.using(step.rule) if step.rule else nullcontext():
                 for part in torch.split(near, step.attack._block_size(samples)):
@@ -366,10 +367,6 @@ class SpikingAutoAttack(CountedAttack):
                 self._running = (run, number + 1)
                 self.on_stage(step.record, len(near), len(left))
                 self._running = None
-
-    def _block_size(self, x: Tensor) -> int:
-        # Stages split their samples themselves, each for its own rule.
-        return self._rows_that_fit(x)
 
     def _check_params(self) -> None:
         super()._check_params()
@@ -385,9 +382,9 @@ class SpikingAutoAttack(CountedAttack):
             f"{len(self.sources)}",
             "Leave them out, or attack in the maximum norm or the Euclidean one.",
         )
-        is_list = isinstance(self.candidates, Sequence)
         require(
-            is_list and all(isinstance(one, Candidates) for one in self.candidates),
+            isinstance(self.candidates, Sequence)
+            and all(isinstance(one, Candidates) for one in self.candidates),
             "candidates",
             "a list of Candidates",
             shown(self.candidates),
