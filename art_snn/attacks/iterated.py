@@ -150,16 +150,16 @@ class IteratedAttack(PerSampleAttack):
             return around.centre
         return around.start(uniform_noise(around.centre, self.seed, draw))
 
-    def ask(self, queries: Queries, x: Tensor, aims: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Predictions [n, K] and the gradient of the objective, at points of the samples rows."""
-        return queries.gradients(x, aims, self.objective, rows)
-
     def _run(
         self, queries: Queries, best: BestPoints, left: ActiveRows, walk: AttackState, aims: Tensor
     ) -> None:
         """One run over the samples [m] that are left."""
         for _ in range(self.max_iter):
-            logits, gradient = self.ask(queries, walk.points, aims, left.here)
+            if self.by_gradients:
+                logits, gradient = queries.gradients(walk.points, aims, self.objective, left.here)
+            else:
+                logits = queries.logits(walk.points, left.here)
+                gradient = logits.new_zeros(len(logits), 0)
             values, broken = self.take(best, left.rows, walk.points, logits, aims)
             stay = ~broken & ~logits.isnan().any(1) & walk.goes_on(values, logits, aims)
             stay = stay.cpu()  # The only wait of a step.
@@ -186,7 +186,8 @@ class IteratedAttack(PerSampleAttack):
     def _check_params(self) -> None:
         super()._check_params()
         self.norm = require_measure(self.norm, SIZES).norm
-        self.eps = require_number("eps", self.eps, above=0, remedy="A usual budget is 8/255.")
+        remedy = "A usual budget is 8/255."
+        self.eps = require_number("eps", self.eps, above=0, remedy=remedy)
         require_count("max_iter", self.max_iter, remedy="A hundred steps are usual.")
         require_whole(
             "num_random_init",

@@ -51,8 +51,9 @@ class BestPoints:
         """Where to begin with samples [m]: where margins were largest, or at the cold starts."""
         if self.reached is None or not self.warm:
             return cold()
-        asked = self.reached.margins[rows].isfinite()
-        points = self.reached.points[rows]
+        places = self.reached.rows[rows]
+        asked = self.reached.margins[places].isfinite()
+        points = self.reached.points[places]
         if bool(asked.all()):
             return points
         return torch.where(wide(asked, points), points, cold())
@@ -62,21 +63,22 @@ class BestMargin:
     """The `points` of samples x with the largest margin that attacks have reached.
 
     `margins` are those there [n], in the same unit for all attacks, -inf where nothing was asked
-    for; `heights` say how far the true class's logit is above the mean of all, at x [n]."""
+    for; `heights` say how far the true class's logit is above the mean of all, at x [n]. `rows` are
+    the samples that :meth:`take` is told of."""
+
+    COLUMNS: ClassVar[tuple[str, ...]] = ("points", "heights", "margins")
 
     def __init__(self, x: Tensor) -> None:
-        self.points, self.heights = x.clone(), x.new_zeros(len(x))
+        self.points = x.clone()
         self.margins = x.new_full((len(x),), -torch.inf)
+        self.heights = x.new_zeros(len(x))
+        self.rows = torch.arange(len(x), device=x.device)
 
     def select(self, rows: Tensor) -> "BestMargin":
-        """A copy for some samples [m]."""
+        """The same for some samples, there rows 0 to m - 1, which are kept here."""
         some = copy.copy(self)
-        vars(some).update({name: kept[rows] for name, kept in vars(self).items()})
+        some.rows = self.rows[rows]
         return some
-
-    def put(self, rows: Tensor, others: "BestMargin") -> None:
-        """Replace those of some samples [m]."""
-        self.points[rows], self.margins[rows] = others.points, others.margins
 
     def near(self, rows: Tensor, share: float) -> Tensor:
         """Which of rows [m] lack at most that share of their height, or were never queried [m]."""
@@ -85,9 +87,10 @@ class BestMargin:
 
     def take(self, rows: Tensor, points: Tensor, margins: Tensor) -> None:
         """Take in points ``[m, *shape]`` of some samples, with the margins [m] there."""
-        larger = margins > self.margins[rows]
-        _put(self.points, rows, points, larger)
-        _put(self.margins, rows, margins, larger)
+        places = self.rows[rows]
+        larger = margins > self.margins[places]
+        _put(self.points, places, points, larger)
+        _put(self.margins, places, margins, larger)
 
 
 def _put(kept: Tensor, rows: Tensor, others: Tensor, which: Tensor) -> None:
@@ -192,7 +195,8 @@ class CountedAttack(EvasionAttack):  # type: ignore[misc]
 
     def _block_size(self, x: Tensor) -> int:
         """The number of samples of the size of x's that are attacked at a time."""
-        return max(self.batch_size, self.bytes_at_once // max(1, x[0].numel() * x.element_size()))
+        size = x[0].numel() * x.element_size()
+        return max(self.batch_size, self.bytes_at_once // max(1, size))
 
     def _samples(self, x: Any) -> Tensor:
         """The samples on the device of the classifier, in its precision at least.

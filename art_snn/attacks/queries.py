@@ -71,10 +71,12 @@ class Queries:
         forwards, backwards = _passes(self.estimator.model)
         self._forward(rows, forwards)
         self._count(self.backwards, rows, backwards)
+
         size = self.batch_size
         batches = zip(torch.split(x, size), torch.split(aims, size), strict=True)
         pairs = [logits_and_gradient(self.estimator, a, b, objective) for a, b in batches]
         logits, gradient = (torch.cat(parts) for parts in zip(*pairs, strict=True))
+
         network = self.estimator.model
         exact = not isinstance(network, SpikingNetwork) or network.rule.exact_logits
         if not exact or self.estimator.postprocessing_defences:
@@ -144,6 +146,7 @@ def logits_and_gradient(
     if by_numpy:
         prepared, _ = estimator._apply_preprocessing(x.cpu().numpy(), y=None, fit=False)
         leaf = torch.as_tensor(prepared, device=x.device)
+
     leaf = leaf.detach().clone().requires_grad_()
     inputs = leaf
     model = estimator.model
@@ -153,6 +156,7 @@ def logits_and_gradient(
             inputs, _ = estimator._apply_preprocessing(leaf, y=None, fit=False, no_grad=False)
         logits = model(inputs)
         (gradient,) = torch.autograd.grad(objective(logits, classes).sum(), leaf)
+
     if by_numpy:
         array = estimator._apply_preprocessing_gradient(x.cpu().numpy(), gradient.cpu().numpy())
         gradient = torch.as_tensor(array, device=x.device).to(x)

@@ -130,7 +130,8 @@ class SparseDynamicAttack(PerSampleAttack):
         broken = self._flip(queries, flips, best, classes)
 
         # Each sample that is broken keeps as few of its flips as it needs.
-        self._take(best, flips, broken, self._reduce(queries, flips, broken, classes[broken]))
+        needed = self._reduce(queries, flips, broken, classes[broken])
+        self._take(best, flips, broken, needed)
 
     def _take(self, best: BestPoints, flips: _Flips, rows: Tensor, bits: Tensor) -> None:
         """Take in broken samples [m] with some bits flipped, where eps allows it.
@@ -185,7 +186,7 @@ class SparseDynamicAttack(PerSampleAttack):
                 return torch.cat(broken)
 
             before = logits[torch.searchsorted(left.rows, rows)]
-            flips.keep(rows, bits, self._try(queries, flips, rows, bits, classes[rows], before))
+            self._try(queries, flips, rows, bits, classes[rows], before)
             # Samples whose bits have all been tried are given up.
             tried = torch.isin(left.here, rows.cpu())
             queries.keep(tried)
@@ -204,8 +205,10 @@ class SparseDynamicAttack(PerSampleAttack):
         bits: Tensor,
         classes: Tensor,
         before: Tensor,
-    ) -> Tensor:
-        """The change [k] of the loss by single flips, 0 where it is within rounding.
+    ) -> None:
+        """Keep those of single flips that do not raise the loss.
+
+        A change of the loss within rounding counts as 0.
 
         :param rows: the sample of each flip [k].
         :param bits: the bit of each flip [k].
@@ -223,7 +226,7 @@ class SparseDynamicAttack(PerSampleAttack):
 
         difference = torch.cat(losses) - self.loss(before, classes)
         rounding = _NOISE * before.abs().amax(1)
-        return torch.where(difference.abs() <= rounding, 0, difference)
+        flips.keep(rows, bits, torch.where(difference.abs() <= rounding, 0, difference))
 
     def _reduce(self, queries: Queries, flips: _Flips, rows: Tensor, classes: Tensor) -> Tensor:
         """The flips that broken samples [m] cannot do without, bool [m, P].

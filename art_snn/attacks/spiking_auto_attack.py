@@ -83,9 +83,10 @@ class _BlockAttack:
 
         # A sample without an answer stays as it is: nothing attacks it.
         index = rows.cpu().numpy()
-        stage = np.where(votes.most, Outcome.WRONG, Outcome.STANDING)
-        self.outcome.votes[index] = votes.wrong
-        self.outcome.stage[index[votes.answered]] = stage[votes.answered]
+        answered = votes.answered.cpu().numpy()
+        stage = np.where(votes.most.cpu().numpy(), Outcome.WRONG, Outcome.STANDING)
+        self.outcome.votes[index] = votes.wrong.cpu().numpy()
+        self.outcome.stage[index[answered]] = stage[answered]
 
         left = self.select_standing(rows)
         self.queries.finish(len(rows) - len(left))
@@ -115,8 +116,6 @@ class _BlockAttack:
             with attacking(estimator, step.attack.radius):
                 step.attack.craft(queries, best, self.classes[rows])
         finally:
-            if reached is not None:
-                self.reached.put(local, reached)
             # On a source, no stage knows whether this network is fooled.
             claimed = best.broken | transfer
             self._take(number, rows[claimed], best.samples[claimed])
@@ -135,12 +134,13 @@ class _BlockAttack:
         low, high = self.attack.clip_range(adversarial)
         adversarial = adversarial.clamp(low, high)
 
-        distance = require_measure(self.attack.norm).distances(self.samples[rows], adversarial, low)
+        measure = require_measure(self.attack.norm)
+        distance = measure.distances(self.samples[rows], adversarial, low)
         fits = distance <= self.attack.eps + rounding_of(adversarial)
 
         # Most predictions must be wrong.
         votes = self._vote(adversarial, rows)
-        broken = fits & votes.most
+        broken = fits & votes.most.cpu().numpy()
 
         which = torch.as_tensor(broken, device="cpu")
         taken = rows[which]
@@ -150,7 +150,7 @@ class _BlockAttack:
         self.outcome.adversarials[index] = self.samples[taken].cpu().numpy()
         self.outcome.stage[index] = number
         self.outcome.distance[index] = distance[broken]
-        self.outcome.votes[index] = votes.wrong[broken]
+        self.outcome.votes[index] = votes.wrong.cpu().numpy()[broken]
         self.queries.finish(len(index))
 
     def _vote(self, x: Tensor, rows: Tensor) -> Votes:
@@ -224,12 +224,12 @@ class SpikingAutoAttack(CountedAttack):
         assert self._running is not None, "ask within on_stage"
         run, done = self._running
         columns = {name: getattr(run.outcome, name).copy() for name in _KEPT}
-        reached = vars(run.reached).items()
+        reached = {name: getattr(run.reached, name) for name in BestMargin.COLUMNS}
         return {
             "place": np.array([run.first, done]),
             "random": np.array(random_state()),
             **columns,
-            **{name: part.cpu().numpy().copy() for name, part in reached},
+            **{name: part.cpu().numpy().copy() for name, part in reached.items()},
         }
 
     def _prepare(self, samples: Tensor, classes: Tensor) -> None:
@@ -333,7 +333,8 @@ class SpikingAutoAttack(CountedAttack):
             return
 
         if run.first == first and self.resume is not None:
-            for name, kept in vars(run.reached).items():
+            for name in BestMargin.COLUMNS:
+                kept = getattr(run.reached, name)
                 kept[:] = torch.as_tensor(self.resume[name], device="cpu")
             restore_random_state(str(self.resume["random"]))
             left = run.select_standing(rows)

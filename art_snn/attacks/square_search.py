@@ -11,7 +11,7 @@ from torch import Tensor
 from art_snn.attacks.balls import Ball, wide
 from art_snn.attacks.iterated import AttackState, IteratedAttack
 from art_snn.attacks.measures import MAXIMUM
-from art_snn.attacks.queries import Objective, Queries, margin
+from art_snn.attacks.queries import Objective, margin
 from art_snn.checks import require, require_number
 from art_snn.seeding import uniform_noise
 
@@ -150,10 +150,6 @@ class SquareSearch(IteratedAttack):
     @property
     def objective(self) -> Objective:
         return super().objective if self.targeted else margin
-
-    def ask(self, queries: Queries, x: Tensor, aims: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Predictions [n, K], and no gradient."""
-        return queries.logits(x, rows), x.new_zeros(len(x), 0)
 
     def _check_params(self) -> None:
         super()._check_params()

@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -28,14 +27,14 @@ _FRESH = 1000
 class Votes(NamedTuple):
     """Several predictions of n samples.
 
-    :param wrong: how many are misclassifications (n,); a prediction with NaN is none.
-    :param most: True where most are wrong (n,).
-    :param answered: True where no logit was NaN (n,).
+    :param wrong: how many are misclassifications [n]; a prediction with NaN is none.
+    :param most: True where most are wrong [n].
+    :param answered: True where no logit was NaN [n].
     :param logits: the last prediction [n, K]."""
 
-    wrong: np.ndarray
-    most: np.ndarray
-    answered: np.ndarray
+    wrong: Tensor
+    most: Tensor
+    answered: Tensor
     logits: Tensor
 
 
@@ -53,8 +52,7 @@ def count_votes(predict: Callable[[], Any], classes: Tensor, seeds: Sequence[int
         numbers = ~logits.isnan().any(1)
         wrong += (logits.argmax(1) != classes) & numbers
         answered &= numbers
-    count = wrong.cpu().numpy()
-    return Votes(count, 2 * count > len(seeds), answered.cpu().numpy(), logits)
+    return Votes(wrong, 2 * wrong > len(seeds), answered, logits)
 
 
 def deciding_seeds(seed: int, draws: int) -> Sequence[int | None]:

@@ -201,7 +201,7 @@ class Subject:
         predict = partial(self.estimator.predict, x, batch_size=self.batch_size)
         draws = DRAWS["examine"] if self.random else 1
         seeds = range(self.seed, self.seed + draws)
-        return count_votes(predict, as_tensor(self.y), seeds).most
+        return count_votes(predict, as_tensor(self.y), seeds).most.numpy()
 
     def broken(self, which: np.ndarray) -> tuple[int, ...]:
         """Numbers of these samples, bool (N,), as a finding has them."""

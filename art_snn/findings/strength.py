@@ -1,6 +1,6 @@
 """Findings about the white box: something weaker, or only longer, breaks what it leaves."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -241,7 +241,7 @@ def _steps_still_help(subject: _WhiteBox) -> Finding | None:
     )
 
 
-CHECKS_OF_STRENGTH: tuple[Callable[[_WhiteBox], Finding | None], ...] = (
+CHECKS_OF_STRENGTH = (
     _whole_range_survived,
     _noise_as_strong,
     _one_step_as_strong,
