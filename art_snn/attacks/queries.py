@@ -84,7 +84,7 @@ class Queries:
         return logits, gradient.nan_to_num_(0, 0, 0)
 
     @contextmanager
-    def count_passes(self) -> Iterator[None]:
+    def counting(self) -> Iterator[None]:
         """A block whose passes through the network count for all samples in equal shares."""
         place, passes = 0, _passes(self.estimator.model)
 
@@ -100,7 +100,7 @@ class Queries:
             if logits.requires_grad:
                 logits.register_hook(backward)  # type: ignore[no-untyped-call]
 
-        with watch_passes(self.estimator, count):
+        with watching(self.estimator, count):
             yield
 
     def keep(self, samples: Tensor) -> None:
@@ -164,7 +164,7 @@ def logits_and_gradient(
 
 
 @contextmanager
-def watch_passes(
+def watching(
     estimator: PyTorchClassifier, on_pass: Callable[[Tensor, Tensor], None]
 ) -> Iterator[None]:
     """A block that reports every pass of this thread: its input without graph, and its logits."""

@@ -81,7 +81,7 @@ class ArtAttack(PerSampleAttack):
                 queries.predict(as_tensor(points).to(x.device))
             )
         attack = self.stage.instantiate(estimator, self.norm, self.eps, self.batch_size, self.seed)
-        with seeded(self.seed), queries.count_passes():
+        with seeded(self.seed), queries.counting():
             array = attack.generate(x.cpu().numpy(), classes.cpu().numpy())
         points = torch.as_tensor(array, device=x.device).to(x)
         points = ball.project(torch.where(points.isfinite(), points, x))

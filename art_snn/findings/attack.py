@@ -13,7 +13,7 @@ from art_snn.attacks.balls import rounding_of
 from art_snn.attacks.measures import SHIFT, Norm, require_measure
 from art_snn.attacks.outcome import Outcome
 from art_snn.attacks.persample import BestMargin
-from art_snn.attacks.queries import margin, watch_passes
+from art_snn.attacks.queries import margin, watching
 from art_snn.checks import require, shown
 from art_snn.classifier.inputs import as_tensor, lacks_preprocessing
 from art_snn.findings.examination import run_checks
@@ -57,7 +57,7 @@ class _Attacked(Subject):
             for index in (margins > best.margins[rows].clamp_min(0)).nonzero():
                 best.take(rows[index], reached[single][index], margins[index])
 
-        with seeded(self.seed), watch_passes(self.estimator, take):
+        with seeded(self.seed), watching(self.estimator, take):
             returned = self.attack.generate(self.x.copy(), self.y.copy())
         array = isinstance(returned, np.ndarray)
         require(

@@ -125,7 +125,7 @@ def test_passes_that_somebody_else_made_count_as_the_rule_takes_them(rule, forwa
     queries = silent_queries(classifier, 3, 2)
     assert _passes(classifier.model) == (forwards, backwards)
     x = torch.zeros(2, *classifier.input_shape, requires_grad=True)
-    with queries.count_passes():
+    with queries.counting():
         with torch.no_grad():
             classifier.model(x)
         logits = classifier.model(x)
