@@ -101,8 +101,8 @@ def parse_stage(text: str | None, norm: Norm, eps: float) -> Stage:
     return replace(stage, options=options)
 
 
-def _find_attack(name: str) -> type[EvasionAttack]:
-    """The class of ours or of ART's that has the name."""
+def _find_attack(name: str) -> Any:
+    """The class of attacks, ours or ART's, that has the name."""
     ours = {kind.__name__: kind for kind in OURS}
     kind: Any = ours.get(name, getattr(evasion, name, None))
     remedy = f"Or one of {', '.join(SHORT_NAMES)}. Classes are those of art.attacks.evasion "
