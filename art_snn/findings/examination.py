@@ -343,7 +343,7 @@ def _lose(gradients: object, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Which of the gradients, of that count of samples, are 0 throughout, and not finite."""
     rows = gradients if isinstance(gradients, np.ndarray) else np.zeros((count, 1))
     values = tuple(range(1, rows.ndim))
-    return ~rows.any(values), ~np.isfinite(rows).all(values)
+    return np.asarray(~rows.any(values)), np.asarray(~np.isfinite(rows).all(values))
 
 
 def _mixed_gradients(subject: Subject) -> Finding | None:
