@@ -10,6 +10,50 @@ MOMENTUM, PROGRESS = 0.75, 0.75
 """alpha, the share of the new step, and rho, the share of steps that must have raised the loss."""
 
 
+class _Momentum(AttackState):
+    """The equations of :class:`AutoPGD`.
+
+    `before` is x[k-1] with the loss `last` [n], `step` eta [n, 1, ...], `best` the highest loss
+    [n], `done` k. `step_then` and `best_then` are those of the last checkpoint, after `then` steps,
+    and `raised` [n] counts the steps since then that raised the loss."""
+
+    def __init__(self, ball: Ball, start: Tensor, attack: IteratedAttack) -> None:
+        super().__init__(ball, start, attack)
+        lowest = start.new_full((len(start),), -torch.inf)
+        self.checkpoints = checkpoints(attack.max_iter)
+        self.before, self.last = start, lowest
+        self.step = self.step_then = wide(torch.full_like(lowest, 2 * ball.eps), start)
+        self.best = self.best_then = lowest
+        self.best_points, self.best_gradient = start.clone(), torch.zeros_like(start)
+        self.raised = torch.zeros_like(lowest)
+        self.then = 0
+
+    def advance(self, values: Tensor, gradient: Tensor) -> None:
+        if self.done:
+            self.raised = self.raised + (values > self.last)
+        rest = wide(~(values > self.best), gradient)
+        self.best = self.best.fmax(values)
+        self.best_points = torch.where(rest, self.best_points, self.points)
+        self.best_gradient = torch.where(rest, self.best_gradient, gradient)
+        if self.done in self.checkpoints:
+            gradient = self._look_back(gradient)
+        x, share = self.points, MOMENTUM if self.done else 1.0
+        z = self.ball.project(torch.addcmul(x, self.ball.direction(gradient), self.step))
+        moved = torch.lerp(x, z, share).add_(x - self.before, alpha=1 - share)
+        self.before, self.points, self.last = x, self.ball.project(moved), values
+
+    def _look_back(self, gradient: Tensor) -> Tensor:
+        """Halve steps that make no progress and go back to the best points; the gradients there."""
+        same = (self.step == self.step_then).flatten() & (self.best == self.best_then)
+        back = same | (self.raised < PROGRESS * (self.done - self.then))
+        self.step_then, self.best_then, self.then = self.step, self.best, self.done
+        self.raised = torch.zeros_like(self.raised)
+        rest = wide(~back, gradient)
+        self.step = torch.where(rest, self.step, self.step / 2)
+        self.points = torch.where(rest, self.points, self.best_points)
+        return torch.where(rest, gradient, self.best_gradient)
+
+
 class AutoPGD(IteratedAttack):
     """Auto-PGD (Croce and Hein, ICML 2020), with one gradient per step and no other query.
 
@@ -26,8 +70,7 @@ class AutoPGD(IteratedAttack):
 
     The parameters are those of :class:`IteratedAttack`."""
 
-    def walk(self, ball: Ball, start: Tensor) -> AttackState:
-        return _Momentum(ball, start, 2 * self.eps, checkpoints(self.max_iter))
+    state = _Momentum
 
 
 class OnwardPGD(AutoPGD):
@@ -35,48 +78,3 @@ class OnwardPGD(AutoPGD):
 
     def succeeded(self, logits: Tensor, classes: Tensor) -> Tensor:
         return torch.zeros_like(classes, dtype=torch.bool)
-
-
-class _Momentum(AttackState):
-    """The equations of the class.
-
-    `before` is x[k-1] with the loss `last` [n], `step` eta [n, 1, ...], `best` the highest loss
-    [n], `done` k. `step_then` and `best_then` are those of the last checkpoint, and `raised` [n]
-    counts the steps since then that raised the loss."""
-
-    def __init__(self, ball: Ball, start: Tensor, step: float, checkpoints: list[int]) -> None:
-        super().__init__(ball, start)
-        lowest = start.new_full((len(start),), -torch.inf)
-        self.checkpoints, self.done = checkpoints, 0
-        self.before, self.last = start, lowest
-        self.step = self.step_then = wide(torch.full_like(lowest, step), start)
-        self.best = self.best_then = lowest
-        self.best_points, self.best_gradient = start.clone(), torch.zeros_like(start)
-        self.raised = torch.zeros_like(lowest)
-
-    def advance(self, values: Tensor, gradient: Tensor) -> None:
-        if self.done:
-            self.raised = self.raised + (values > self.last)
-        rest = wide(~(values > self.best), gradient)
-        self.best = self.best.fmax(values)
-        self.best_points = torch.where(rest, self.best_points, self.points)
-        self.best_gradient = torch.where(rest, self.best_gradient, gradient)
-        if self.done in self.checkpoints:
-            gradient = self._look_back(gradient)
-        x, share = self.points, MOMENTUM if self.done else 1.0
-        z = self.ball.project(torch.addcmul(x, self.ball.direction(gradient), self.step))
-        moved = torch.lerp(x, z, share).add_(x - self.before, alpha=1 - share)
-        self.before, self.points, self.last = x, self.ball.project(moved), values
-        self.done += 1
-
-    def _look_back(self, gradient: Tensor) -> Tensor:
-        """Halve steps that make no progress and go back to the best points; the gradients there."""
-        earlier = [0, *self.checkpoints][self.checkpoints.index(self.done)]
-        same = (self.step == self.step_then).flatten() & (self.best == self.best_then)
-        back = same | (self.raised < PROGRESS * (self.done - earlier))
-        self.step_then, self.best_then = self.step, self.best
-        self.raised = torch.zeros_like(self.raised)
-        rest = wide(~back, gradient)
-        self.step = torch.where(rest, self.step, self.step / 2)
-        self.points = torch.where(rest, self.points, self.best_points)
-        return torch.where(rest, gradient, self.best_gradient)

@@ -74,26 +74,17 @@ def parse_stage(text: str | None, norm: Norm, eps: float) -> Stage:
         'For instance "pgd", or "SquareAttack(max_iter=1000)".',
     )
     name, given = parse_call(text, "attack")
-    stage = SHORT_NAMES.get(name.lower())
-    if stage is None:
-        ours = {kind.__name__: kind for kind in OURS}
-        kind: Any = ours.get(name, getattr(evasion, name, None))
-        remedy = f"Or one of {', '.join(SHORT_NAMES)}. Classes are those of art.attacks.evasion "
-        remedy += f"and {', '.join(ours)}."
-        fits = isinstance(kind, type) and issubclass(kind, EvasionAttack)
-        require(fits, "attack", "the class of an evasion attack", shown(name), remedy)
-        stage = Stage(kind)
-
+    stage = SHORT_NAMES.get(name.lower()) or Stage(_find_attack(name))
     budget = stage.budget(measure, eps)
-    require(
-        budget is not None,
-        "attack",
-        f"an attack in the norm {measure.id}",
-        shown(name),
-        "Of event frames there are SparseDynamicAttack in 0 and SpikeRetiming in both.",
-    )
+    if budget is None:
+        raise invalid(
+            "attack",
+            f"an attack in the norm {measure.id}",
+            shown(name),
+            "Of event frames there are SparseDynamicAttack in 0 and SpikeRetiming in both.",
+        )
 
-    allowed = sorted(stage.taken - RUN - (budget or {}).keys())
+    allowed = sorted(stage.taken - RUN - budget.keys())
     odd = [option for option in given if option not in allowed]
     require(
         not odd,
@@ -108,6 +99,17 @@ def parse_stage(text: str | None, norm: Norm, eps: float) -> Stage:
         options["eps_step"] *= eps
     options |= {option: _read_literal(value) for option, value in given.items()}
     return replace(stage, options=options)
+
+
+def _find_attack(name: str) -> Any:
+    """The class of attacks, ours or ART's, that has the name."""
+    ours = {kind.__name__: kind for kind in OURS}
+    kind: Any = ours.get(name, getattr(evasion, name, None))
+    remedy = f"Or one of {', '.join(SHORT_NAMES)}. Classes are those of art.attacks.evasion "
+    remedy += f"and {', '.join(ours)}."
+    fits = isinstance(kind, type) and issubclass(kind, EvasionAttack)
+    require(fits, "attack", "the class of an evasion attack", shown(name), remedy)
+    return kind
 
 
 def _read_literal(value: Any) -> Any:
@@ -127,10 +129,10 @@ def attack_errors(stage: Stage) -> Iterator[None]:
     except Exception as error:
         if issubclass(stage.attack, PerSampleAttack) or cuts_gradients(error):
             raise
-        raise _failed(stage, error) from error
+        raise _make_error(stage, error) from error
 
 
-def _failed(stage: Stage, error: Exception) -> ValueError:
+def _make_error(stage: Stage, error: Exception) -> ValueError:
     return invalid(
         "attack",
         "an attack that runs on this network and its samples",
@@ -146,7 +148,7 @@ def check_stage(
     try:
         attack = stage.instantiate(classifier, norm, eps, max(1, len(x)), 0)
     except Exception as error:
-        raise _failed(stage, error) from error
+        raise _make_error(stage, error) from error
     if isinstance(attack, PerSampleAttack):
         # Those on event frames refuse samples of other values.
         attack._samples(x)

@@ -18,11 +18,9 @@ A plan (``spiking_auto_attack``) calls ``craft`` itself, stage by stage."""
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from types import MappingProxyType
-from typing import TypeVar
+from typing import ClassVar
 
 import numpy as np
 from torch import Tensor
@@ -42,8 +40,6 @@ from art_snn.checks import (
 from art_snn.network import SpikingNetwork
 from art_snn.seeding import uniform_noise
 
-AnyState = TypeVar("AnyState", bound="AttackState")
-
 
 def _logits_ratio(logits: Tensor, classes: Tensor) -> Tensor:
     """Difference of logits ratio (Croce and Hein, ICML 2020, equation 6), free of their scale.
@@ -55,17 +51,24 @@ def _logits_ratio(logits: Tensor, classes: Tensor) -> Tensor:
     return margin(logits, classes) / (ordered[:, 0] - ordered[:, 2]).clamp_min(SMALLEST)
 
 
-_LOSSES: Mapping[str, Objective] = MappingProxyType(
-    {"cross_entropy": cross_entropy, "difference_logits_ratio": _logits_ratio, "margin": margin}
-)
+_LOSSES: dict[str, Objective] = {
+    "cross_entropy": cross_entropy,
+    "difference_logits_ratio": _logits_ratio,
+    "margin": margin,
+}
 """Objectives that lead away from the true class, by the names of ART."""
 
 
 class AttackState(ABC):
-    """The state of an attack on samples, the rows of its tensors; it asks next at the points."""
+    """The state of an attack on samples, the rows of its tensors, after `done` steps.
 
-    def __init__(self, ball: Ball, points: Tensor) -> None:
-        self.ball, self.points = ball, points
+    It asks next at the points."""
+
+    def __init__(self, ball: Ball, points: Tensor, attack: "IteratedAttack") -> None:
+        self.ball = ball
+        self.points = points
+        self.attack = attack
+        self.done = 0
 
     @abstractmethod
     def advance(self, values: Tensor, gradient: Tensor) -> None:
@@ -75,8 +78,8 @@ class AttackState(ABC):
         """Whether it goes on with a sample that is not broken, or which ones [n]."""
         return True
 
-    def select(self: AnyState, which: Tensor) -> AnyState:
-        """The walk of some of the samples, rows [m]."""
+    def select(self, which: Tensor) -> "AttackState":
+        """The state of some of the samples, rows [m]."""
         some = copy.copy(self)
         for name, value in vars(self).items():
             if isinstance(value, Tensor):
@@ -112,15 +115,15 @@ class IteratedAttack(PerSampleAttack):
     verbose: bool = True
     loss_type: str = "cross_entropy"
 
-    @abstractmethod
-    def walk(self, ball: Ball, start: Tensor) -> AttackState:
-        """A walk that begins at points ``[n, *shape]`` of the ball."""
+    state: ClassVar[type[AttackState]]
+    """Its steps are the equations of the attack."""
 
     @property
     def objective(self) -> Objective:
         """The function that is raised: that of the loss, or towards a target its negative."""
-        loss = _LOSSES[self.loss_type]
-        return (lambda logits, classes: -loss(logits, classes)) if self.targeted else loss
+        if self.targeted:
+            return lambda logits, classes: -cross_entropy(logits, classes)
+        return _LOSSES[self.loss_type]
 
     @property
     def radius(self) -> float:
@@ -138,7 +141,7 @@ class IteratedAttack(PerSampleAttack):
             around = ball.select(left)
             cold = partial(self._cold, around, draw)
             start = cold() if draw else best.start(left, cold)
-            walk = self.walk(around, start)
+            walk = self.state(around, start, self)
             self._run(queries, best, ActiveRows(left, left.cpu()), walk, classes[left])
 
     def _cold(self, around: Ball, draw: int) -> Tensor:
@@ -147,16 +150,16 @@ class IteratedAttack(PerSampleAttack):
             return around.centre
         return around.start(uniform_noise(around.centre, self.seed, draw))
 
-    def ask(self, queries: Queries, x: Tensor, aims: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Predictions [n, K] and the gradient of the objective, at points of the samples rows."""
-        return queries.gradients(x, aims, self.objective, rows)
-
     def _run(
         self, queries: Queries, best: BestPoints, left: ActiveRows, walk: AttackState, aims: Tensor
     ) -> None:
         """One run over the samples [m] that are left."""
         for _ in range(self.max_iter):
-            logits, gradient = self.ask(queries, walk.points, aims, left.here)
+            if self.by_gradients:
+                logits, gradient = queries.gradients(walk.points, aims, self.objective, left.here)
+            else:
+                logits = queries.logits(walk.points, left.here)
+                gradient = logits.new_zeros(len(logits), 0)
             values, broken = self.take(best, left.rows, walk.points, logits, aims)
             stay = ~broken & ~logits.isnan().any(1) & walk.goes_on(values, logits, aims)
             stay = stay.cpu()  # The only wait of a step.
@@ -166,6 +169,7 @@ class IteratedAttack(PerSampleAttack):
                 return
             queries.keep(stay)
             walk.advance(values, gradient)
+            walk.done += 1
         logits = queries.logits(walk.points, left.here)
         self.take(best, left.rows, walk.points, logits, aims)
 
@@ -182,7 +186,8 @@ class IteratedAttack(PerSampleAttack):
     def _check_params(self) -> None:
         super()._check_params()
         self.norm = require_measure(self.norm, SIZES).norm
-        self.eps = require_number("eps", self.eps, above=0, remedy="A usual budget is 8/255.")
+        remedy = "A usual budget is 8/255."
+        self.eps = require_number("eps", self.eps, above=0, remedy=remedy)
         require_count("max_iter", self.max_iter, remedy="A hundred steps are usual.")
         require_whole(
             "num_random_init",
@@ -197,7 +202,7 @@ class IteratedAttack(PerSampleAttack):
             remedy="Cross entropy rises fastest at first; the other two do not saturate.",
         )
         require(
-            not self.targeted or _LOSSES[self.loss_type] is cross_entropy,
+            not self.targeted or self.loss_type == "cross_entropy",
             "loss_type",
             "cross_entropy for a targeted attack",
             repr(self.loss_type),

@@ -72,18 +72,18 @@ class Outcome:
         A stage is skipped where it suits the samples of no part."""
         stages: dict[tuple[str, int], StageRecord] = {}
         skipped: dict[tuple[str, int], StageRecord] = {}
+        stage: list[int] = []
         for part in parts:
-            stages |= _number(part.stages)
+            numbered = _number(part.stages)
+            stages |= numbered
             skipped |= _number(part.skipped)
+            # A stage keeps its place when later parts add others.
+            places = [[*stages].index(key) for key in numbered]
+            stage += [n if n < 0 else places[n] for n in part.stage.tolist()]
 
         columns = {
             name: np.concatenate([getattr(part, name) for part in parts]) for name in cls.COLUMNS
         }
-        places = {key: place for place, key in enumerate(stages)}
-        stage: list[int] = []
-        for part in parts:
-            keys = [*_number(part.stages)]
-            stage += [n if n < 0 else places[keys[n]] for n in part.stage.tolist()]
         columns["stage"] = np.array(stage, dtype=np.int64)
 
         ran = {one.id for one in stages.values()}

@@ -15,9 +15,10 @@ from torch import Tensor
 
 from art_snn.attacks.balls import ROUNDING, wide
 from art_snn.attacks.measures import Measure
-from art_snn.attacks.queries import Queries, attacking
+from art_snn.attacks.queries import Queries, attacking, predict
 from art_snn.checks import invalid, require, require_count
 from art_snn.classifier.inputs import as_tensor, check_samples, class_indices
+from art_snn.layers import dtype_of
 from art_snn.network import SpikingNetwork
 from art_snn.progress import Progress
 
@@ -50,8 +51,9 @@ class BestPoints:
         """Where to begin with samples [m]: where margins were largest, or at the cold starts."""
         if self.reached is None or not self.warm:
             return cold()
-        asked = self.reached.margins[rows].isfinite()
-        points = self.reached.points[rows]
+        places = self.reached.rows[rows]
+        asked = self.reached.margins[places].isfinite()
+        points = self.reached.points[places]
         if bool(asked.all()):
             return points
         return torch.where(wide(asked, points), points, cold())
@@ -61,21 +63,22 @@ class BestMargin:
     """The `points` of samples x with the largest margin that attacks have reached.
 
     `margins` are those there [n], in the same unit for all attacks, -inf where nothing was asked
-    for; `heights` say how far the true class's logit is above the mean of all, at x [n]."""
+    for; `heights` say how far the true class's logit is above the mean of all, at x [n]. `rows` are
+    the samples that :meth:`take` is told of."""
+
+    COLUMNS: ClassVar[tuple[str, ...]] = ("points", "heights", "margins")
 
     def __init__(self, x: Tensor) -> None:
-        self.points, self.heights = x.clone(), x.new_zeros(len(x))
+        self.points = x.clone()
         self.margins = x.new_full((len(x),), -torch.inf)
+        self.heights = x.new_zeros(len(x))
+        self.rows = torch.arange(len(x), device=x.device)
 
     def select(self, rows: Tensor) -> "BestMargin":
-        """A copy for some samples [m]."""
+        """The same for some samples, there rows 0 to m - 1, which are kept here."""
         some = copy.copy(self)
-        vars(some).update({name: kept[rows] for name, kept in vars(self).items()})
+        some.rows = self.rows[rows]
         return some
-
-    def put(self, rows: Tensor, others: "BestMargin") -> None:
-        """Replace those of some samples [m]."""
-        self.points[rows], self.margins[rows] = others.points, others.margins
 
     def near(self, rows: Tensor, share: float) -> Tensor:
         """Which of rows [m] lack at most that share of their height, or were never queried [m]."""
@@ -84,9 +87,10 @@ class BestMargin:
 
     def take(self, rows: Tensor, points: Tensor, margins: Tensor) -> None:
         """Take in points ``[m, *shape]`` of some samples, with the margins [m] there."""
-        larger = margins > self.margins[rows]
-        _put(self.points, rows, points, larger)
-        _put(self.margins, rows, margins, larger)
+        places = self.rows[rows]
+        larger = margins > self.margins[places]
+        _put(self.points, places, points, larger)
+        _put(self.margins, places, margins, larger)
 
 
 def _put(kept: Tensor, rows: Tensor, others: Tensor, which: Tensor) -> None:
@@ -190,27 +194,16 @@ class CountedAttack(EvasionAttack):  # type: ignore[misc]
         """Replace samples rows [n], about which the queries are, by adversarials."""
 
     def _block_size(self, x: Tensor) -> int:
-        """The number of samples attacked at a time: one batch where the rule remembers it.
-
-        Otherwise more, so that batches remain full when samples leave."""
-        network = self.estimator.model
-        remembers = isinstance(network, SpikingNetwork) and network.rule.remembers
-        return self.batch_size if remembers else self._rows_that_fit(x)
-
-    def _rows_that_fit(self, x: Tensor) -> int:
-        """The number of samples of the size of x's that fit, where nothing is remembered."""
-        return max(self.batch_size, self.bytes_at_once // max(1, x[0].numel() * x.element_size()))
+        """The number of samples of the size of x's that are attacked at a time."""
+        size = x[0].numel() * x.element_size()
+        return max(self.batch_size, self.bytes_at_once // max(1, size))
 
     def _samples(self, x: Any) -> Tensor:
         """The samples on the device of the classifier, in its precision at least.
 
         A spiking network takes any precision, and gets single at least."""
         checked = as_tensor(check_samples(x, self.estimator.input_shape))
-        dtype = next(
-            (p.dtype for p in self.estimator.model.parameters() if p.is_floating_point()),
-            torch.get_default_dtype(),
-        )
-        dtype = torch.promote_types(checked.dtype, dtype)
+        dtype = torch.promote_types(checked.dtype, dtype_of(self.estimator.model))
         if isinstance(self.estimator.model, SpikingNetwork):
             dtype = torch.promote_types(dtype, torch.float32)
         samples = checked.detach().to(self.estimator.device, dtype, copy=True)
@@ -256,15 +249,14 @@ class CountedAttack(EvasionAttack):  # type: ignore[misc]
             )
             if not len(samples):  # ART's classifiers do not predict those.
                 return samples.new_empty(0, dtype=torch.int64)
-            return self._predict(samples).argmax(1).to(samples.device)
+            return self._predict(samples).argmax(1)
         labels = y if isinstance(y, Tensor) else np.asanyarray(y)
         indices = class_indices(labels, len(samples), self.estimator.nb_classes)
         return torch.as_tensor(indices, device=samples.device)
 
     def _predict(self, samples: Tensor) -> Tensor:
-        """Scores [N, K] of the classes, on the CPU."""
-        scores = self.estimator.predict(samples.cpu().numpy(), batch_size=self.batch_size)
-        return torch.as_tensor(scores, device="cpu")
+        """Scores [N, K] of the classes."""
+        return predict(self.estimator, samples, self.batch_size)
 
     def _check_params(self) -> None:
         super()._check_params()
@@ -296,6 +288,14 @@ class PerSampleAttack(CountedAttack):
 
         :param queries: about the samples, which are rows 0 to n - 1.
         :param best: the samples ``[n, *input_shape]``, and what takes in better ones."""
+
+    def _block_size(self, x: Tensor) -> int:
+        """One batch where the rule remembers it.
+
+        Otherwise more, so that batches remain full when samples leave."""
+        network = self.estimator.model
+        remembers = isinstance(network, SpikingNetwork) and network.rule.remembers
+        return self.batch_size if remembers else super()._block_size(x)
 
     def _attack(self, queries: Queries, samples: Tensor, classes: Tensor, rows: Tensor) -> None:
         logits = queries.logits(samples[rows], torch.arange(len(rows), device="cpu"))

@@ -2,12 +2,20 @@
 
 from torch import Tensor
 
-from art_snn.attacks.balls import Ball
 from art_snn.attacks.iterated import AttackState, IteratedAttack
 
 STEPS = 7
 STEP = 2.55 / 8
 """Of PGD as Bu et al. (CVPR 2023) run it from their command line, the step in budgets."""
+
+
+class _Equal(AttackState):
+    """The equation of :class:`PGD`."""
+
+    def advance(self, values: Tensor, gradient: Tensor) -> None:
+        moved = self.ball.direction(gradient).mul_(STEP * self.ball.eps).add_(self.points)
+        # ART clips first; in the Euclidean norm the order matters.
+        self.points = self.ball.project(moved.clamp_(self.ball.low, self.ball.high))
 
 
 class PGD(IteratedAttack):
@@ -20,14 +28,4 @@ class PGD(IteratedAttack):
     where d is the sign of the gradient, with norm=2 its direction. Unlike ART's it leaves a sample
     at the first adversarial of its path."""
 
-    def walk(self, ball: Ball, start: Tensor) -> AttackState:
-        return _Equal(ball, start)
-
-
-class _Equal(AttackState):
-    """The equation of the class."""
-
-    def advance(self, values: Tensor, gradient: Tensor) -> None:
-        moved = self.ball.direction(gradient).mul_(STEP * self.ball.eps).add_(self.points)
-        # ART clips first; in the Euclidean norm the order matters.
-        self.points = self.ball.project(moved.clamp_(self.ball.low, self.ball.high))
+    state = _Equal

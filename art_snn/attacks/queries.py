@@ -33,11 +33,7 @@ class Queries:
     `draws` predictions of a random network are averaged."""
 
     def __init__(
-        self,
-        estimator: PyTorchClassifier,
-        samples: int,
-        batch_size: int,
-        progress: Progress | None = None,
+        self, estimator: PyTorchClassifier, samples: int, batch_size: int, progress: Progress
     ) -> None:
         self.estimator, self.batch_size, self.draws = estimator, batch_size, 1
         self.progress = progress
@@ -63,7 +59,7 @@ class Queries:
 
     def predict(self, x: Tensor) -> Tensor:
         """Predictions [n, K] that are not counted."""
-        draws = (_predict(self.estimator, x, self.batch_size) for _ in range(self.draws))
+        draws = (predict(self.estimator, x, self.batch_size) for _ in range(self.draws))
         return reduce(torch.add, draws) / self.draws
 
     def gradients(
@@ -75,10 +71,12 @@ class Queries:
         forwards, backwards = _passes(self.estimator.model)
         self._forward(rows, forwards)
         self._count(self.backwards, rows, backwards)
+
         size = self.batch_size
         batches = zip(torch.split(x, size), torch.split(aims, size), strict=True)
         pairs = [logits_and_gradient(self.estimator, a, b, objective) for a, b in batches]
         logits, gradient = (torch.cat(parts) for parts in zip(*pairs, strict=True))
+
         network = self.estimator.model
         exact = not isinstance(network, SpikingNetwork) or network.rule.exact_logits
         if not exact or self.estimator.postprocessing_defences:
@@ -113,12 +111,12 @@ class Queries:
 
     def finish(self, samples: int) -> None:
         """Show that the attack is done with so many samples."""
-        if self.progress is not None and self.reports:
+        if self.reports:
             self.progress.update(samples)
 
     def _forward(self, rows: Tensor, times: int) -> None:
         self._count(self.forwards, rows, times)
-        if self.progress is not None and self.progress.shows:
+        if self.progress.shows:
             self.progress.note(f"forwards={self.forwards.sum()}")
             self.progress.update(0)
 
@@ -127,7 +125,7 @@ class Queries:
         counter.index_add_(0, counted, torch.full_like(counted, times))
 
 
-def _predict(estimator: PyTorchClassifier, x: Tensor, batch_size: int) -> Tensor:
+def predict(estimator: PyTorchClassifier, x: Tensor, batch_size: int) -> Tensor:
     """Predictions [n, K], without a way over the CPU where none of them is made by numpy."""
     method = getattr(estimator.predict, "__func__", None)
     by_numpy = estimator.postprocessing_defences or not estimator.all_framework_preprocessing
@@ -148,6 +146,7 @@ def logits_and_gradient(
     if by_numpy:
         prepared, _ = estimator._apply_preprocessing(x.cpu().numpy(), y=None, fit=False)
         leaf = torch.as_tensor(prepared, device=x.device)
+
     leaf = leaf.detach().clone().requires_grad_()
     inputs = leaf
     model = estimator.model
@@ -157,6 +156,7 @@ def logits_and_gradient(
             inputs, _ = estimator._apply_preprocessing(leaf, y=None, fit=False, no_grad=False)
         logits = model(inputs)
         (gradient,) = torch.autograd.grad(objective(logits, classes).sum(), leaf)
+
     if by_numpy:
         array = estimator._apply_preprocessing_gradient(x.cpu().numpy(), gradient.cpu().numpy())
         gradient = torch.as_tensor(array, device=x.device).to(x)

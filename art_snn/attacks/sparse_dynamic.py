@@ -130,15 +130,15 @@ class SparseDynamicAttack(PerSampleAttack):
         broken = self._flip(queries, flips, best, classes)
 
         # Each sample that is broken keeps as few of its flips as it needs.
-        self._take(best, flips, broken, self._reduce(queries, flips, broken, classes[broken]))
+        needed = self._reduce(queries, flips, broken, classes[broken])
+        self._take(best, flips, broken, needed)
 
     def _take(self, best: BestPoints, flips: _Flips, rows: Tensor, bits: Tensor) -> None:
         """Take in broken samples [m] with some bits flipped, where eps allows it.
 
         :param bits: bool [m, P]."""
-        if len(rows):
-            most = bits.shape[1] if self.eps is None else self.eps
-            best.take(rows, flips.show(rows, bits), best.values[rows], bits.sum(1) <= most)
+        most = bits.shape[1] if self.eps is None else self.eps
+        best.take(rows, flips.show(rows, bits), best.values[rows], bits.sum(1) <= most)
 
     def loss(self, logits: Tensor, classes: Tensor) -> Tensor:
         """The distance [n] of samples from being broken, in logits [n, K]."""
@@ -152,15 +152,11 @@ class SparseDynamicAttack(PerSampleAttack):
         :return: rows [m] of the samples that are broken."""
         rows = torch.arange(len(classes), device="cpu")
         left = ActiveRows(rows.to(classes.device), rows)
-        asked = left
         # Noise is drawn on the CPU, the same on every device.
         samples = flips.samples.cpu()
 
         broken = [left.rows[:0]]
         for turn in range(self.max_iter):
-            queries.keep(torch.isin(asked.here, left.here))
-            asked = left
-
             # Every bit that was ever kept is flipped.
             true = classes[left.rows]
             flipped = flips.flipped(left.rows)
@@ -180,6 +176,7 @@ class SparseDynamicAttack(PerSampleAttack):
                 broken.append(rows)
                 self._take(best, flips, rows, flips.flipped(rows))
             queries.finish(int((~stay).sum()))
+            queries.keep(stay)
             left, logits, gradient = left.select(stay, logits, gradient)
 
             # The bits of largest gradient are tried, each by itself.
@@ -189,9 +186,11 @@ class SparseDynamicAttack(PerSampleAttack):
                 return torch.cat(broken)
 
             before = logits[torch.searchsorted(left.rows, rows)]
-            flips.keep(rows, bits, self._try(queries, flips, rows, bits, classes[rows], before))
+            self._try(queries, flips, rows, bits, classes[rows], before)
             # Samples whose bits have all been tried are given up.
-            (left,) = left.select(torch.isin(left.here, rows.cpu()))
+            tried = torch.isin(left.here, rows.cpu())
+            queries.keep(tried)
+            (left,) = left.select(tried)
 
         # The flips of the last round have not been looked at yet.
         points = flips.show(left.rows, flips.flipped(left.rows))
@@ -206,8 +205,10 @@ class SparseDynamicAttack(PerSampleAttack):
         bits: Tensor,
         classes: Tensor,
         before: Tensor,
-    ) -> Tensor:
-        """The change [k] of the loss by single flips, 0 where it is within rounding.
+    ) -> None:
+        """Keep those of single flips that do not raise the loss.
+
+        A change of the loss within rounding counts as 0.
 
         :param rows: the sample of each flip [k].
         :param bits: the bit of each flip [k].
@@ -225,7 +226,7 @@ class SparseDynamicAttack(PerSampleAttack):
 
         difference = torch.cat(losses) - self.loss(before, classes)
         rounding = _NOISE * before.abs().amax(1)
-        return torch.where(difference.abs() <= rounding, 0, difference)
+        flips.keep(rows, bits, torch.where(difference.abs() <= rounding, 0, difference))
 
     def _reduce(self, queries: Queries, flips: _Flips, rows: Tensor, classes: Tensor) -> Tensor:
         """The flips that broken samples [m] cannot do without, bool [m, P].

@@ -117,8 +117,6 @@ class _BlockAttack:
             with attacking(estimator, step.attack.radius):
                 step.attack.craft(queries, best, self.classes[rows])
         finally:
-            if reached is not None:
-                self.reached.put(local, reached)
             # On a source, no stage knows whether this network is fooled.
             claimed = best.broken | transfer
             self._take(number, rows[claimed], best.samples[claimed])
@@ -137,7 +135,8 @@ class _BlockAttack:
         low, high = self.attack.clip_range(adversarial)
         adversarial = adversarial.clamp(low, high)
 
-        distance = require_measure(self.attack.norm).distances(self.samples[rows], adversarial, low)
+        measure = require_measure(self.attack.norm)
+        distance = measure.distances(self.samples[rows], adversarial, low)
         fits = distance <= self.attack.eps + rounding_of(adversarial)
 
         # Most predictions must be wrong.
@@ -226,12 +225,12 @@ class SpikingAutoAttack(CountedAttack):
         assert self._running is not None, "ask within on_stage"
         run, done = self._running
         columns = {name: getattr(run.outcome, name).copy() for name in _KEPT}
-        reached = vars(run.reached).items()
+        reached = {name: getattr(run.reached, name) for name in BestMargin.COLUMNS}
         return {
             "place": np.array([run.first, done]),
             "random": np.array(random_state()),
             **columns,
-            **{name: part.cpu().numpy().copy() for name, part in reached},
+            **{name: part.cpu().numpy().copy() for name, part in reached.items()},
         }
 
     def _prepare(self, samples: Tensor, classes: Tensor) -> None:
@@ -333,7 +332,8 @@ class SpikingAutoAttack(CountedAttack):
             return
 
         if run.first == first and self.resume is not None:
-            for name, kept in vars(run.reached).items():
+            for name in BestMargin.COLUMNS:
+                kept = getattr(run.reached, name)
                 kept[:] = torch.as_tensor(self.resume[name], device="cpu")
             restore_random_state(str(self.resume["random"]))
             left = run.select_standing(rows)
@@ -353,10 +353,10 @@ class SpikingAutoAttack(CountedAttack):
             if number < done or not len(near):
                 continue
 
-            if queries.progress is not None:
-                place = f"{number + 1}/{len(run.outcome.stages)}"
-                queries.progress.describe(f"{place} {step.record.label}")
+            place = f"{number + 1}/{len(run.outcome.stages)}"
+            queries.progress.describe(f"{place} {step.record.label}")
 
+            # Stages split their samples themselves, each for its own rule.
             network = step.attack.estimator.model
             with network.using(step.rule) if step.rule else nullcontext():
                 for part in torch.split(near, step.attack._block_size(samples)):
@@ -367,10 +367,6 @@ class SpikingAutoAttack(CountedAttack):
                 self._running = (run, number + 1)
                 self.on_stage(step.record, len(near), len(left))
                 self._running = None
-
-    def _block_size(self, x: Tensor) -> int:
-        # Stages split their samples themselves, each for its own rule.
-        return self._rows_that_fit(x)
 
     def _check_params(self) -> None:
         super()._check_params()
@@ -386,9 +382,9 @@ class SpikingAutoAttack(CountedAttack):
             f"{len(self.sources)}",
             "Leave them out, or attack in the maximum norm or the Euclidean one.",
         )
-        is_list = isinstance(self.candidates, Sequence)
         require(
-            is_list and all(isinstance(one, Candidates) for one in self.candidates),
+            isinstance(self.candidates, Sequence)
+            and all(isinstance(one, Candidates) for one in self.candidates),
             "candidates",
             "a list of Candidates",
             shown(self.candidates),

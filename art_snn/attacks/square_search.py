@@ -11,7 +11,7 @@ from torch import Tensor
 from art_snn.attacks.balls import Ball, wide
 from art_snn.attacks.iterated import AttackState, IteratedAttack
 from art_snn.attacks.measures import MAXIMUM
-from art_snn.attacks.queries import Objective, Queries, margin
+from art_snn.attacks.queries import Objective, margin
 from art_snn.checks import require, require_number
 from art_snn.seeding import uniform_noise
 
@@ -24,6 +24,81 @@ SQUARE_ATTACK = {"share": 0.8, "halving": True, "stripes": True}
 """SquareAttack (Andriushchenko et al., ECCV 2020) as a search of ours, for the control."""
 SQUARES = -1
 """The draw of the squares, which is none of those of random starts."""
+
+
+def _share_at(done: float, halving: bool) -> float:
+    """Which share of the first area the squares fill when that share of the run is done."""
+    return 0.5 ** bisect_left(_HALVINGS, done) if halving else 1 - done
+
+
+class _Search(AttackState):
+    """The steps of :class:`SquareSearch`.
+
+    `current` is the point that is kept, with the objective `value` there [n]; `height` says how far
+    the true class's logit is above the mean of all, at the start [n]. `draws` are numbers in
+    (-1, 1) of all samples ``[N, steps, 2 + channels]``, two of the place and one per channel. They
+    are not copied when samples leave, of which `rows` [n] remain. After `limits` squares a sample
+    leaves that lacks more of its height."""
+
+    attack: "SquareSearch"
+
+    def __init__(self, ball: Ball, start: Tensor, attack: "SquareSearch") -> None:
+        super().__init__(ball, start, attack)
+        self.last = attack.channels_last(start)
+        self.plane = start.shape[-3:-1] if self.last else (1, *start.shape[1:])[-2:]
+        channels = start[0].numel() // math.prod(self.plane)
+        shape = (attack.max_iter, 2 + channels)
+        draws = uniform_noise(ball.centre, attack.seed, SQUARES, shape)
+        self.draws = (draws,)
+        self.rows = torch.arange(len(draws), device=draws.device)
+        self.limits = {
+            int(share * attack.max_iter): lack for share, lack in _RACE.items() if attack.racing
+        }
+
+        self.current = start
+        self.value = self.height = start.new_full((len(start),), -torch.inf)
+
+    def goes_on(self, values: Tensor, logits: Tensor, aims: Tensor) -> Tensor | bool:
+        if self.limits and not self.done:
+            self.height = logits.gather(1, aims[:, None])[:, 0] - logits.mean(1)
+        if self.done not in self.limits:
+            return True
+        return values.fmax(self.value) >= -self.limits[self.done] * self.height
+
+    def advance(self, values: Tensor, gradient: Tensor) -> None:
+        better = values > self.value
+        self.value = torch.where(better, values, self.value)
+        self.current = torch.where(wide(better, self.points), self.points, self.current)
+        change = self._square(self.draws[0][self.rows, self.done])
+        self.points = self.ball.project(self.current + change)
+
+    def _square(self, draws: Tensor) -> Tensor:
+        """The change of a step ``[n, *shape]``, by numbers [n, 2 + channels]."""
+        height, width = self.plane
+        left = _share_at(self.done / self.attack.max_iter, self.attack.halving)
+        area = self.attack.share * (height * width) * left
+        side = max(1, round(area**0.5))
+        rows = _window(draws[:, 0], min(side, height), height)
+        columns = _window(draws[:, 1], min(side, width), width)
+        inside = rows[:, None, :, None] & columns[:, None, None, :]
+
+        signs = torch.where(draws[:, 2:] < 0, -1.0, 1.0)
+        change = signs[:, :, None, None] * inside
+        like = self.points
+        if self.last:
+            shape = (*like.shape[:-3], like.shape[-1], height, width)
+            change = change.view(shape).movedim(-3, -1)
+        change = change.reshape(like.shape).to(like)
+        if self.ball.measure == MAXIMUM:
+            return change * (2 * self.ball.eps)
+        return change * (self.ball.eps / self.ball.measure.length(change))
+
+
+def _window(place: Tensor, side: int, length: int) -> Tensor:
+    """Which of so many positions a side covers, bool [n, length], by numbers in (-1, 1) [n]."""
+    first = ((place + 1) / 2 * (length - side + 1)).floor().clamp_(0, length - side)[:, None]
+    positions = torch.arange(length, device=place.device)
+    return (positions >= first) & (positions < first + side)
 
 
 @dataclass(eq=False, repr=False)
@@ -57,8 +132,7 @@ class SquareSearch(IteratedAttack):
     stripes: bool = False
     racing: bool = False
 
-    def walk(self, ball: Ball, start: Tensor) -> AttackState:
-        return _Search(ball, start, self)
+    state = _Search
 
     def _cold(self, around: Ball, draw: int) -> Tensor:
         if not (self.stripes and self.num_random_init):
@@ -77,10 +151,6 @@ class SquareSearch(IteratedAttack):
     def objective(self) -> Objective:
         return super().objective if self.targeted else margin
 
-    def ask(self, queries: Queries, x: Tensor, aims: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Predictions [n, K], and no gradient."""
-        return queries.logits(x, rows), x.new_zeros(len(x), 0)
-
     def _check_params(self) -> None:
         super()._check_params()
         remedy = "A tenth of the area is usual, a hundredth next to the boundary."
@@ -92,79 +162,3 @@ class SquareSearch(IteratedAttack):
             "True",
             "A target may be reached from afar.",
         )
-
-
-def _share_at(done: float, halving: bool) -> float:
-    """Which share of the first area the squares fill when that share of the run is done."""
-    return 0.5 ** bisect_left(_HALVINGS, done) if halving else 1 - done
-
-
-class _Search(AttackState):
-    """The steps of the class.
-
-    `current` is the point that is kept, with the objective `value` there [n]; `height` says how far
-    the true class's logit is above the mean of all, at the start [n]. `draws` are numbers in
-    (-1, 1) of all samples ``[N, steps, 2 + channels]``, two of the place and one per channel. They
-    are not copied when samples leave, of which `rows` [n] remain. After `limits` squares a sample
-    leaves that lacks more of its height."""
-
-    def __init__(self, ball: Ball, start: Tensor, attack: SquareSearch) -> None:
-        super().__init__(ball, start)
-        self.attack = attack
-        self.last = attack.channels_last(start)
-        self.plane = start.shape[-3:-1] if self.last else (1, *start.shape[1:])[-2:]
-        channels = start[0].numel() // math.prod(self.plane)
-        shape = (attack.max_iter, 2 + channels)
-        draws = uniform_noise(ball.centre, attack.seed, SQUARES, shape)
-        self.draws = (draws,)
-        self.rows = torch.arange(len(draws), device=draws.device)
-        self.limits = {
-            int(share * attack.max_iter): lack for share, lack in _RACE.items() if attack.racing
-        }
-
-        self.current = start
-        self.value = self.height = start.new_full((len(start),), -torch.inf)
-        self.done = 0
-
-    def goes_on(self, values: Tensor, logits: Tensor, aims: Tensor) -> Tensor | bool:
-        if self.limits and not self.done:
-            self.height = logits.gather(1, aims[:, None])[:, 0] - logits.mean(1)
-        if self.done not in self.limits:
-            return True
-        return values.fmax(self.value) >= -self.limits[self.done] * self.height
-
-    def advance(self, values: Tensor, gradient: Tensor) -> None:
-        better = values > self.value
-        self.value = torch.where(better, values, self.value)
-        self.current = torch.where(wide(better, self.points), self.points, self.current)
-        change = self._square(self.draws[0][self.rows, self.done])
-        self.points = self.ball.project(self.current + change)
-        self.done += 1
-
-    def _square(self, draws: Tensor) -> Tensor:
-        """The change of a step ``[n, *shape]``, by numbers [n, 2 + channels]."""
-        height, width = self.plane
-        left = _share_at(self.done / self.attack.max_iter, self.attack.halving)
-        area = self.attack.share * (height * width) * left
-        side = max(1, round(area**0.5))
-        rows = _window(draws[:, 0], min(side, height), height)
-        columns = _window(draws[:, 1], min(side, width), width)
-        inside = rows[:, None, :, None] & columns[:, None, None, :]
-
-        signs = torch.where(draws[:, 2:] < 0, -1.0, 1.0)
-        change = signs[:, :, None, None] * inside
-        like = self.points
-        if self.last:
-            shape = (*like.shape[:-3], like.shape[-1], height, width)
-            change = change.view(shape).movedim(-3, -1)
-        change = change.reshape(like.shape).to(like)
-        if self.ball.measure == MAXIMUM:
-            return change * (2 * self.ball.eps)
-        return change * (self.ball.eps / self.ball.measure.length(change))
-
-
-def _window(place: Tensor, side: int, length: int) -> Tensor:
-    """Which of so many positions a side covers, bool [n, length], by numbers in (-1, 1) [n]."""
-    first = ((place + 1) / 2 * (length - side + 1)).floor().clamp_(0, length - side)[:, None]
-    positions = torch.arange(length, device=place.device)
-    return (positions >= first) & (positions < first + side)

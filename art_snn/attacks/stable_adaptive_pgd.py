@@ -10,6 +10,43 @@ KEPT, KEPT_SQUARES = 0.5, 0.8
 """Shares of the two moments that survive a step."""
 
 
+class _Adaptive(AttackState):
+    """The equations of :class:`StableAdaptivePGD`, eta being `step`.
+
+    `mean` and `square` are the moments of the gradient, normalised per sample ``[n, *shape]``."""
+
+    def __init__(self, ball: Ball, start: Tensor, attack: IteratedAttack) -> None:
+        super().__init__(ball, start, attack)
+        self.mean = self.square = torch.zeros_like(start)
+        self.step = ball.eps
+        self.halvings = checkpoints(attack.max_iter)
+
+    def advance(self, values: Tensor, gradient: Tensor) -> None:
+        if self.done in self.halvings:
+            self.step /= 2
+        self.mean, self.square = _update_moments(self.mean, self.square, gradient)
+        direction = self.mean / self.square.sqrt().add_(SMALLEST)
+        change = self.ball.step(direction * self.step, self.step)
+        self.points = self.ball.project(self.points + change)
+
+
+def _update_moments(mean: Tensor, square: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
+    """m and v with another gradient ``[n, *shape]``; where that is 0 its terms are."""
+    # Scaled first, so that squares of small gradients do not underflow.
+    dims = tuple(range(1, gradient.ndim))
+    scaled = gradient / _divisor(gradient.abs().amax(dims, keepdim=True))
+    squared = scaled.square()
+
+    scaled.div_(_divisor(scaled.abs().mean(dims, keepdim=True)))
+    squared.div_(_divisor(squared.mean(dims, keepdim=True)))
+    return scaled.add_(mean, alpha=KEPT), squared.add_(square, alpha=KEPT_SQUARES)
+
+
+def _divisor(scale: Tensor) -> Tensor:
+    """Means [n, 1, ...]; where one is 0, so is what it divides, and stays so."""
+    return torch.where(scale > 0, scale, torch.inf)
+
+
 class StableAdaptivePGD(IteratedAttack):
     """Stable adaptive projected gradient descent (Wang et al., 2025).
 
@@ -24,42 +61,4 @@ class StableAdaptivePGD(IteratedAttack):
 
     The parameters are those of :class:`IteratedAttack`."""
 
-    def walk(self, ball: Ball, start: Tensor) -> AttackState:
-        return _Adaptive(ball, start, self.eps, checkpoints(self.max_iter))
-
-
-class _Adaptive(AttackState):
-    """The equations of the class, eta being `step`; it is halved after some of the steps.
-
-    `mean` and `square` are the moments of the gradient, normalised per sample ``[n, *shape]``."""
-
-    def __init__(self, ball: Ball, start: Tensor, step: float, halvings: list[int]) -> None:
-        super().__init__(ball, start)
-        self.mean = self.square = torch.zeros_like(start)
-        self.step, self.halvings, self.done = step, halvings, 0
-
-    def advance(self, values: Tensor, gradient: Tensor) -> None:
-        self.mean, self.square = _update_moments(self.mean, self.square, gradient)
-        direction = self.mean / self.square.sqrt().add_(SMALLEST)
-        self.points = self.ball.project(
-            self.points + self.ball.step(direction * self.step, self.step)
-        )
-        self.done += 1
-        if self.done in self.halvings:
-            self.step /= 2
-
-
-def _update_moments(mean: Tensor, square: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
-    """m and v with another gradient ``[n, *shape]``; where that is 0 its terms are."""
-    # Scaled first, so that squares of small gradients do not underflow.
-    dims = tuple(range(1, gradient.ndim))
-    scaled = gradient / _divisor(gradient.abs().amax(dims, keepdim=True))
-    squared = scaled.square()
-    means = (g.mean(dims, keepdim=True) for g in (scaled.abs(), squared))
-    first, second = (g.div_(_divisor(m)) for g, m in zip((scaled, squared), means, strict=True))
-    return first.add_(mean, alpha=KEPT), second.add_(square, alpha=KEPT_SQUARES)
-
-
-def _divisor(scale: Tensor) -> Tensor:
-    """Means [n, 1, ...]; where one is 0, so is what it divides, and stays so."""
-    return torch.where(scale > 0, scale, torch.inf)
+    state = _Adaptive

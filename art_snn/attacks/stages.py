@@ -321,7 +321,7 @@ class Plan:
     def __post_init__(self) -> None:
         require(
             isinstance(self.stages, Sequence)
-            and bool(self.stages)
+            and self.stages
             and all(isinstance(stage, Stage) for stage in self.stages),
             "stages",
             "a tuple of one Stage or more",
@@ -351,8 +351,7 @@ def select_stages(
 
     A stage whose rule does not suit runs under the network's own gradient, where it has one, unless
     the same stage runs under it already."""
-    objections = [stage.objection(estimator, norm, some) for stage in plan.stages]
-    judged = list(zip(plan.stages, objections, strict=True))
+    judged = [(stage, stage.objection(estimator, norm, some)) for stage in plan.stages]
     suiting = [stage for stage, why in judged if why is None and not stage.transfer]
     rule = estimator.model.rule
     running = {replace(one, rule=Native()) for one in suiting if (one.rule or rule) == Native()}

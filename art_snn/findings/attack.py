@@ -15,7 +15,7 @@ from art_snn.attacks.outcome import Outcome
 from art_snn.attacks.persample import BestMargin
 from art_snn.attacks.queries import margin, watching
 from art_snn.checks import require, shown
-from art_snn.classifier.inputs import lacks_preprocessing
+from art_snn.classifier.inputs import as_tensor, lacks_preprocessing
 from art_snn.findings.examination import run_checks
 from art_snn.findings.finding import UPPER_BOUND, Finding, Remedy, Subject
 from art_snn.seeding import seeded
@@ -30,12 +30,13 @@ class _Attacked(Subject):
     attack: EvasionAttack
 
     @cached_property
-    def run(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Samples that the attack returns, and points on its way; which samples have one (N,).
+    def run(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Samples that the attack returns, and which of them are finite (N,).
 
-        The point of a sample is that of its ball and range that was misclassified by the widest
-        margin. A point in the balls of several samples is left out: nothing says for which of them
-        the network computed it."""
+        The original stands for a sample that is not. Then come points on the way of the attack, and
+        which samples have one (N,). The point of a sample is that of its ball and range that was
+        misclassified by the widest margin. A point in the balls of several samples is left out:
+        nothing says for which of them the network computed it."""
         device = self.estimator.device
         centres = torch.as_tensor(self.x, dtype=torch.float64, device=device).flatten(1)
         classes = torch.as_tensor(self.y, device=device)
@@ -66,28 +67,22 @@ class _Attacked(Subject):
             f"shape {returned.shape}" if array else shown(returned),
             "Patches are no changes of samples within a ball.",
         )
+        finite = np.isfinite(returned).all(tuple(range(1, returned.ndim)))
+        returned = returned.astype(self.x.dtype)
+        returned[~finite] = self.x[~finite]
         path = best.points.view(self.x.shape).cpu().numpy().astype(self.x.dtype)
-        return returned, path, (best.margins > 0).cpu().numpy()
-
-    @cached_property
-    def finite(self) -> np.ndarray:
-        """Which of the returned samples are numbers throughout, bool (N,)."""
-        return np.asarray(np.isfinite(self.run[0].reshape(len(self.x), -1)).all(1))
-
-    @cached_property
-    def returned(self) -> np.ndarray:
-        """The returned samples; where one is not finite, the original."""
-        which = self.finite.reshape(-1, *(1,) * (self.x.ndim - 1))
-        return np.where(which, self.run[0], self.x).astype(self.x.dtype)
+        return returned, finite, path, (best.margins > 0).cpu().numpy()
 
 
 def _invalid(subject: _Attacked) -> Finding | None:
     """Some returned samples are no numbers, beyond the budget, or have impossible values."""
-    x, returned = (torch.as_tensor(a, device="cpu").double() for a in (subject.x, subject.returned))
-    far, (low, high) = subject.measure.distances(x, returned, 0), subject.limits
-    outside = (subject.returned < low) | (subject.returned > high)
+    samples, finite, *_ = subject.run
+    x, returned = as_tensor(subject.x).double(), as_tensor(samples).double()
+    far = subject.measure.distances(x, returned, 0)
+    low, high = subject.limits
+    outside = (samples < low) | (samples > high)
     counts = {
-        "with NaN or infinite values": int((~subject.finite).sum()),
+        "with NaN or infinite values": int((~finite).sum()),
         "beyond the budget": int((far > subject.eps + rounding_of(returned)).sum()),
         "outside the range": int(outside.reshape(len(outside), -1).any(1).sum()),
     }
@@ -112,10 +107,10 @@ def _invalid(subject: _Attacked) -> Finding | None:
 
 def _silent_successes(subject: _Attacked) -> Finding | None:
     """The attack computed an adversarial of a sample, and returned something else."""
-    _, points, held = subject.run
+    returned, _, points, held = subject.run
     # Once more, since logits of gradients may be no predictions.
     held = held & subject.wrong(points) & subject.correct
-    silent = int((held & ~subject.wrong(subject.returned)).sum())
+    silent = int((held & ~subject.wrong(returned)).sum())
     correct = int(subject.correct.sum())
     if not silent:
         return None
@@ -162,6 +157,20 @@ def examine_attack(
     :raises TypeError: when x or y is no array of real numbers.
     :raises ValueError: for no sample, another shape, a bad setting, a targeted attack, one on
         another classifier or after preprocessing, or one that returns no such samples."""
+    _check_attack(attack)
+    require(
+        require_measure(norm) != SHIFT,
+        "norm",
+        "numpy.inf, 2 or 0",
+        shown(norm),
+        "SpikeRetiming keeps its shifts by construction; art_snn.attacks.shifts measures them.",
+    )
+    subject = _Attacked(attack.estimator, x, y, eps, norm, batch_size, seed, attack=attack)
+    return run_checks(CHECKS_OF_ATTACKS, subject, type(attack).__name__)
+
+
+def _check_attack(attack: EvasionAttack) -> None:
+    """ValueError for an attack that cannot be watched."""
     evades = isinstance(attack, EvasionAttack)
     # The repr of ART's SquareAttack calls itself without end.
     require(
@@ -185,15 +194,6 @@ def examine_attack(
         "one with it",
         "Put it into the network; after it, budget and range have another unit.",
     )
-    require(
-        require_measure(norm) != SHIFT,
-        "norm",
-        "numpy.inf, 2 or 0",
-        shown(norm),
-        "SpikeRetiming keeps its shifts by construction; art_snn.attacks.shifts measures them.",
-    )
-    subject = _Attacked(attack.estimator, x, y, eps, norm, batch_size, seed, attack=attack)
-    return run_checks(CHECKS_OF_ATTACKS, subject, type(attack).__name__)
 
 
 def examine_outcome(outcome: Outcome) -> list[Finding]:

@@ -15,6 +15,7 @@ from art_snn.attacks.measures import EUCLIDEAN, Norm
 from art_snn.attacks.queries import margin
 from art_snn.behaviour import DIFFERENCE, logit_spread
 from art_snn.checks import ArgumentError
+from art_snn.classifier.inputs import as_tensor
 from art_snn.files import digest
 from art_snn.findings.finding import OTHER_RULES, SEARCH, Finding, Remedy, Subject, list_samples
 from art_snn.gradients import Gradient, Native, spell
@@ -48,14 +49,14 @@ def run_checks(
     verbose: bool = False,
 ) -> list[Finding]:
     """The findings of the checks; the network is afterwards what it was."""
-    with _restored(subject.estimator.model):
+    with _restore_after(subject.estimator.model):
         shown = progress_over(checks, f"Findings: {about}", unit="checks", verbose=verbose)
         findings = [check(subject) for check in shown]
     return [replace(finding, about=about) for finding in findings if finding is not None]
 
 
 @contextmanager
-def _restored(network: nn.Module) -> Iterator[None]:
+def _restore_after(network: nn.Module) -> Iterator[None]:
     """Weights, buffers and modes are after the block what they were before; new buffers go."""
     registered = [(module._buffers, dict(module._buffers)) for module in network.modules()]
     tensors = (*network.parameters(), *network.buffers())
@@ -342,8 +343,8 @@ def gradients_vanish(subject: Subject) -> Finding | None:
 def _lose(gradients: object, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Which of the gradients, of that count of samples, are 0 throughout, and not finite."""
     rows = gradients if isinstance(gradients, np.ndarray) else np.zeros((count, 1))
-    zero = np.array([not row.any() for row in rows], bool)
-    return zero, np.array([not np.isfinite(row).all() for row in rows], bool)
+    values = tuple(range(1, rows.ndim))
+    return np.asarray(~rows.any(values)), np.asarray(~np.isfinite(rows).all(values))
 
 
 def _mixed_gradients(subject: Subject) -> Finding | None:
@@ -380,9 +381,9 @@ def _unstable_loss(subject: Subject) -> Finding | None:
     values = subject.estimator.clip_values
     changes = []
     for draw in range(_DIRECTIONS):
-        noise = uniform_noise(torch.as_tensor(x, device="cpu"), subject.seed, draw).numpy()
-        near = x + radius * noise
-        near = near if values is None else np.clip(near, *values)
+        near = x + radius * uniform_noise(as_tensor(x), subject.seed, draw).numpy()
+        if values is not None:
+            near = np.clip(near, *values)
         there = _margins(subject, near.astype(x.dtype), y)
         relative = np.abs(there - here) / np.maximum(np.abs(here), _TINY)
         changes.append(np.nan_to_num(relative, nan=1.0))
@@ -403,8 +404,7 @@ def _unstable_loss(subject: Subject) -> Finding | None:
 
 def _margins(subject: Subject, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Best other logit minus that of the true class [N]."""
-    logits, classes = (torch.as_tensor(a, device="cpu") for a in (subject.logits(x), y))
-    return margin(logits, classes).numpy()
+    return margin(as_tensor(subject.logits(x)), as_tensor(y)).numpy()
 
 
 CHECKS = (

@@ -1,6 +1,6 @@
 """Findings about the white box: something weaker, or only longer, breaks what it leaves."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,8 +13,8 @@ from torch import Tensor
 
 from art_snn.attacks.auto_pgd import AutoPGD, OnwardPGD
 from art_snn.attacks.balls import Ball
-from art_snn.attacks.crafting import parse_stage
 from art_snn.attacks.measures import FLIPS, SHIFT, Norm, require_measure
+from art_snn.attacks.sparse_dynamic import SparseDynamicAttack
 from art_snn.attacks.spike_retiming import SpikeRetiming
 from art_snn.attacks.square_search import SQUARE_ATTACK, SquareSearch
 from art_snn.attacks.stages import Stage, require_sources
@@ -59,10 +59,8 @@ class _WhiteBox(Subject):
 
     def attack(self, **options: Any) -> Robustness:
         """The white box with other settings."""
-        kind = AutoPGD
-        if self.measure.counted:
-            kind = parse_stage(None, self.measure, self.eps).attack
-        return self.run(kind, self.estimator, **options)
+        attacks = {FLIPS: SparseDynamicAttack, SHIFT: SpikeRetiming}
+        return self.run(attacks.get(self.measure, AutoPGD), self.estimator, **options)
 
     def run(
         self, kind: type[EvasionAttack], estimator: PyTorchClassifier, **options: Any
@@ -243,7 +241,7 @@ def _steps_still_help(subject: _WhiteBox) -> Finding | None:
     )
 
 
-CHECKS_OF_STRENGTH: tuple[Callable[[_WhiteBox], Finding | None], ...] = (
+CHECKS_OF_STRENGTH = (
     _whole_range_survived,
     _noise_as_strong,
     _one_step_as_strong,

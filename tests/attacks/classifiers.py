@@ -11,6 +11,8 @@ from art.estimators.classification import PyTorchClassifier
 from torch import Tensor, nn
 
 from art_snn import PyTorchSpikingClassifier
+from art_snn.attacks.queries import Queries
+from art_snn.progress import Progress
 from tests.conftest import varied
 
 
@@ -66,6 +68,11 @@ def around(network, shape, classes, clip_values=(0.0, 1.0), **options):
     """A classifier around a spiking network."""
     options |= {"clip_values": clip_values, "device_type": "cpu"}
     return PyTorchSpikingClassifier(network, nn.CrossEntropyLoss(), shape, classes, **options)
+
+
+def silent_queries(estimator, samples, batch_size):
+    """Queries about that many samples, which show no progress."""
+    return Queries(estimator, samples, batch_size, Progress("", samples, verbose=False))
 
 
 class _Whole(nn.Module):

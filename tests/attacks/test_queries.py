@@ -8,17 +8,17 @@ from torch import nn
 
 from art_snn import EOT, RGA, STBP
 from art_snn.attacks import AutoPGD, SquareSearch, StableAdaptivePGD
-from art_snn.attacks.queries import Queries, _passes, cross_entropy, margin
+from art_snn.attacks.queries import _passes, cross_entropy, margin
 from art_snn.gradients import Extended, Mean
-from tests.attacks.classifiers import linear, stock
+from tests.attacks.classifiers import linear, silent_queries, stock
 from tests.classifiers import Probabilities, build
 
 
 def asked(classifier, x, y, objective=cross_entropy):
-    queries = Queries(classifier, len(x), 2)
+    asking = silent_queries(classifier, len(x), 2)
     given = torch.as_tensor(x), torch.as_tensor(y)
-    logits, gradient = queries.gradients(*given, objective, torch.arange(len(x)))
-    return queries, logits.numpy(), gradient.numpy()
+    logits, gradient = asking.gradients(*given, objective, torch.arange(len(x)))
+    return asking, logits.numpy(), gradient.numpy()
 
 
 CASES = {
@@ -48,7 +48,7 @@ def test_gradients_are_the_classifiers_and_logits_its_predictions(case, trained_
 
 def test_samples_are_counted_as_often_as_they_are_asked_for():
     classifier = linear([[1, 2], [3, 4]])
-    queries = Queries(classifier, 4, batch_size=2)
+    queries = silent_queries(classifier, 4, batch_size=2)
     rows = torch.tensor([0, 2, 2, 2])
     found = queries.logits(torch.ones(4, 2, dtype=torch.float64), rows)
     assert found.tolist() == [[3, 7]] * 4
@@ -91,7 +91,7 @@ class Growing(nn.Module):
 
 def test_predictions_of_several_draws_are_averaged_and_counted():
     classifier = stock(Growing(), (2,), 2, clip_values=None)
-    queries = Queries(classifier, 2, batch_size=4).select(torch.arange(2), draws=3)
+    queries = silent_queries(classifier, 2, batch_size=4).select(torch.arange(2), draws=3)
     x = torch.zeros(2, 2, dtype=torch.float64)
     assert queries.logits(x, torch.arange(2)).tolist() == [[2, 2]] * 2
     assert queries.forwards.tolist() == [3, 3]
@@ -100,7 +100,7 @@ def test_predictions_of_several_draws_are_averaged_and_counted():
 
 
 def test_what_asks_for_some_of_the_samples_counts_for_these():
-    whole = Queries(linear([[1, 2], [3, 4]]), 5, batch_size=2)
+    whole = silent_queries(linear([[1, 2], [3, 4]]), 5, batch_size=2)
     some = whole.select(torch.tensor([1, 3, 4]))
     fewer = some.select(torch.tensor([0, 2]))
     assert fewer.rows.tolist() == [1, 4]
@@ -122,7 +122,7 @@ def test_what_asks_for_some_of_the_samples_counts_for_these():
 )
 def test_passes_that_somebody_else_made_count_as_the_rule_takes_them(rule, forwards, backwards):
     classifier = build(gradient=rule)
-    queries = Queries(classifier, 3, 2)
+    queries = silent_queries(classifier, 3, 2)
     assert _passes(classifier.model) == (forwards, backwards)
     x = torch.zeros(2, *classifier.input_shape, requires_grad=True)
     with queries.counting():

@@ -8,10 +8,9 @@ from torch import nn
 
 from art_snn.attacks import SparseDynamicAttack
 from art_snn.attacks.persample import BestPoints
-from art_snn.attacks.queries import Queries
 from art_snn.attacks.sparse_dynamic import _Flips
 from art_snn.seeding import uniform_noise
-from tests.attacks.classifiers import linear, stock
+from tests.attacks.classifiers import linear, silent_queries, stock
 from tests.classifiers import FORMS, build
 
 # Of the first class, by how much each of six bits moves it ahead of the second one.
@@ -48,7 +47,7 @@ def test_what_is_broken_is_found_if_taking_back_is_interrupted(eps, flips, monke
 
     monkeypatch.setattr(attack, "_reduce", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        attack.craft(Queries(attack.estimator, 1, 32), best, torch.tensor([0]))
+        attack.craft(silent_queries(attack.estimator, 1, 32), best, torch.tensor([0]))
     assert best.broken.tolist() == [flips > 0]
     assert (best.samples != x).sum() == flips
 

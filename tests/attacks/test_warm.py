@@ -115,8 +115,6 @@ def test_the_furthest_point_is_kept_for_every_sample():
     assert warm.start(torch.arange(3), lambda: cold).tolist() == expected
     part = reached.select(torch.tensor([1, 2]))
     part.take(torch.tensor([0]), torch.ones(1, 2), torch.tensor([-9.0]))
-    assert reached.margins[1] == -torch.inf
-    reached.put(torch.tensor([1, 2]), part)
     assert reached.margins.tolist() == [-3, -9, -1]
     assert reached.points.tolist() == [[1, 1], [1, 1], [4, 4]]
 
