@@ -25,7 +25,7 @@ from art_snn.bounds.box import (
     potential_rounding,
 )
 from art_snn.bounds.margins import SpikeBounds
-from art_snn.dynamics import Dynamics, operand, plus_scaled
+from art_snn.dynamics import Dynamics, operand
 from art_snn.gradients.base import Firing, NeuronRef, simulation
 from art_snn.gradients.shared import blocks, repeat_step, repeats_one_step
 from art_snn.running.run import RUN
@@ -241,7 +241,7 @@ def _reset_hard(
         at_rest = spare.fill_(0).add_(rest)
         either = torch.maximum(at_threshold, at_rest)
         high.addcmul_(high, maybe, value=-1)
-        plus_scaled(high, maybe * either, 1, out=high)
+        high.add_(maybe * either)
         low.copy_(torch.where(sure > 0, at_rest, low))
     dynamics._reset(high, sure, high)
 

@@ -59,12 +59,10 @@ def list_windows(steps: int) -> list[tuple[int, int]]:
 @lru_cache(maxsize=64)
 def weigh_windows(decay: float, steps: int) -> Tensor:
     """Return the weights d^(t-q) of every step q in all windows from r to t [K, T]."""
-    windows = list_windows(steps)
-    weights = torch.zeros(len(windows), steps, dtype=torch.float64, device="cpu")
-    for k, (r, t) in enumerate(windows):
-        for q in range(r, t + 1):
-            weights[k, q] = decay ** (t - q)
-    return weights
+    rows = []
+    for r, t in list_windows(steps):
+        rows.append([decay ** (t - q) if r <= q <= t else 0.0 for q in range(steps)])
+    return torch.tensor(rows, dtype=torch.float64, device="cpu")
 
 
 @lru_cache(maxsize=64)
