@@ -80,7 +80,7 @@ def check_bounded(network: SpikingNetwork) -> None:
         objection is None,
         "classifier",
         "a network whose neurons take all time steps in one call",
-        str(objection),
+        objection,
         _REMEDY,
     )
     for site in network.body.neurons():
@@ -292,8 +292,9 @@ _TERMS = 64
 
 def _choose_rows(samples: int) -> list[int]:
     """Choose three of the samples, or the first of fewer."""
-    several = range(samples)
-    return [*several[: samples // 3 * 3 : samples // 3]] if samples > 2 else [*several[:1]]
+    if samples > 2:
+        return list(range(0, samples // 3 * 3, samples // 3))
+    return list(range(min(samples, 1)))
 
 
 def choose_corners(box: Box) -> Tensor:
@@ -325,7 +326,8 @@ def _check_corners(
     elsewhere = corners.amin() + corners.amax() - alone
     batch = torch.cat([corners, elsewhere, alone])
     state = torch.get_rng_state()
-    passes = [record_pass(network, x, _draw_spikes(len(x))) for x in (batch, alone, alone)]
+    inputs = (batch, alone, alone)
+    passes = [record_pass(network, x, _draw_spikes(len(x))) for x in inputs]
     if batch.is_cuda or not torch.equal(state, torch.get_rng_state()):
         with _NoDraws():  # type: ignore[no-untyped-call]
             record_pass(network, batch)
@@ -336,7 +338,8 @@ def _check_corners(
             raise Unbounded(f"{name} of one sample that change from pass to pass")
         if not bounds.numel():
             continue
-        near = 2 * bounds.enclosure.slack.amax() + widening(_TERMS, one) * one.abs().amax()
+        rounding = widening(_TERMS, one) * one.abs().amax()
+        near = 2 * bounds.enclosure.slack.amax() + rounding
         if ((one - real[:, 4:]).abs() > near).any():
             raise Unbounded(f"{name} of one sample that depend on others in its batch")
         real = real[:, :3]

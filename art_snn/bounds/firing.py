@@ -237,12 +237,10 @@ def _reset_hard(
     else:
         # v <= max(threshold, rest) where the neuron may fire, and
         # v = rest where it is sure to.
-        at_threshold = torch.zeros_like(low).add_(threshold)
-        at_rest = spare.fill_(0).add_(rest)
-        either = torch.maximum(at_threshold, at_rest)
+        either = torch.zeros_like(low).add_(threshold).clamp_(min=rest)
         high.addcmul_(high, maybe, value=-1)
         high.add_(maybe * either)
-        low.copy_(torch.where(sure > 0, at_rest, low))
+        dynamics._reset(low, sure, low)
     dynamics._reset(high, sure, high)
 
 
@@ -323,7 +321,6 @@ class Piece(NamedTuple):
     decisions: dict[tuple[float, float], bool]
 
 
-@lru_cache(maxsize=64)
 def list_pieces(dynamics: Dynamics, steps: int, dtype: torch.dtype) -> list[Piece] | None:
     """List constant currents by their trains of T steps, lowest first; None if too many.
 

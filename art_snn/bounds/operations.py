@@ -156,9 +156,11 @@ def _average_windows(func: Any, x: Box, size: Any, *rest: Any, **options: Any) -
 
     # tiles() knows windows of planes alone, and no options.
     apart = func is functional.avg_pool2d and not options and tiles(x.shape, size, *rest)
-    return _average(
-        lambda part: without_saving(func, part, size, *rest, **options), x, terms, apart, factor
-    )
+
+    def pool(part: Tensor) -> Tensor:
+        return without_saving(func, part, size, *rest, **options)
+
+    return _average(pool, x, terms, apart, factor)
 
 
 def _average_adaptively(func: Any, x: Box, sides: Any) -> Box:
@@ -263,7 +265,8 @@ def _as_boxes(func: Any, values: Any) -> list[Box]:
             raise Nonlinear(f"{func.__name__} of what changes over time")
         if not isinstance(value, Box):
             centre = value if isinstance(value, Tensor) else like.centre.new_tensor(value)
-            exact = Enclosure(torch.zeros_like(centre), centre.new_zeros(()), averaged=averaged)
+            nothing = torch.zeros_like(centre)
+            exact = Enclosure(nothing, centre.new_zeros(()), averaged=averaged)
             value = Box.around(centre, exact)
         if value.enclosure.averaged != averaged:
             raise Unbounded(f"{func.__name__} of means and steps")
