@@ -304,7 +304,8 @@ def choose_corners(box: Box) -> Tensor:
     rows = _choose_rows(len(box))
     centre = box.centre[rows]
     generator = torch.Generator("cpu").manual_seed(len(box))
-    sides = torch.randint(2, (3, *centre.shape[1:]), generator=generator, device="cpu") * 2 - 1
+    shape = (3, *centre.shape[1:])
+    sides = torch.randint(2, shape, generator=generator, device="cpu") * 2 - 1
     sides[0] = -1
     sides[1] = 1
     length = 1 if box.enclosure.budget is None else centre[0].numel() ** 0.5

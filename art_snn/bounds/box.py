@@ -108,9 +108,8 @@ class Box(Tensor):
 
     def without_graph(self) -> "Box":
         """Return the box without a graph and without a budget."""
-        return self.revise(
-            self.centre.detach(),
-            radius=self.enclosure.radius.detach(),
+        detached = self.rearrange(Tensor.detach)
+        return detached.revise(
             slack=self.enclosure.slack.detach(),
             magnitude=self.magnitude if self.enclosure.averaged else None,
             budget=None,
@@ -124,12 +123,8 @@ class Box(Tensor):
 
     def rows(self, rows: slice | list[int]) -> "Box":
         """Select some samples of a box [T, N, ...]."""
-        radius = self.enclosure.radius[:, rows]
-        slack = self.enclosure.slack
-        if slack.shape == self.shape:
-            slack = slack[:, rows]
-        centre = self.centre[:, rows]
-        return self.revise(centre, radius=radius, slack=slack, magnitude=None, budget=None)
+        selected = self.rearrange(lambda part: part[:, rows])
+        return selected.revise(magnitude=None, budget=None)
 
     def rearrange(self, function: Callable[[Tensor], Tensor]) -> "Box":
         """Apply a function that moves values and changes none."""

@@ -274,9 +274,11 @@ def decide_bounds(
     labels = class_indices(y, len(samples), classifier.nb_classes)
     broken = classifier.predict(samples, batch_size=batch_size).argmax(1) != labels
     safe = certificate.certified & ~broken
-    points = samples.astype(np.result_type(samples, str(builder.dtype).removeprefix("torch.")))
+    dtype = str(builder.dtype).removeprefix("torch.")
+    points = samples.astype(np.result_type(samples, dtype))
     counts = np.zeros(len(samples), dtype=np.int64)
-    decision = Decision(certificate.eps, safe, broken, points, counts, np.zeros(len(samples)))
+    times = np.zeros(len(samples))
+    decision = Decision(certificate.eps, safe, broken, points, counts, times)
     rows = np.flatnonzero(decision.open).tolist()
     for row in progress_over(rows, "Decisions", unit="samples", verbose=verbose):
         label = int(labels[row])

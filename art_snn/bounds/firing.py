@@ -68,6 +68,10 @@ class BoundingMethod(ABC):
             raise Nonlinear("neurons that take the axis of time elsewhere")
 
         with torch._C.DisableTorchFunction():
+            if RUN.get().constant_weights:
+                # Only gradients at weights need a graph of bounds, which keeps earlier
+                # layers.
+                current = current.without_graph()
             bounds = (self._bound_means if averaged else self._bound_spikes)(site, current)
             largest = bounds.radius.detach().new_ones(())
             if dynamics.max_spikes != 1:
@@ -79,18 +83,13 @@ class BoundingMethod(ABC):
 
     def _bound_spikes(self, site: NeuronRef, current: Box) -> SpikeBounds:
         """Bound the spikes of every step and, if the method counts, their number."""
-        held = RUN.get().constant_weights or not torch.is_grad_enabled()
-        if held:
-            # Only gradients at weights need a graph of bounds, which keeps earlier
-            # layers.
-            current = current.without_graph()
         sure = torch.empty_like(current.centre)
         maybe = torch.empty_like(current.centre)
         with torch.no_grad():
             for rows in blocks(sure, _BUFFERS):
                 self.write(site.dynamics, current.rows(rows), sure[:, rows], maybe[:, rows])
 
-        spikes = None if held else self._simulate_ends(site, current)
+        spikes = self._simulate_ends(site, current) if current.centre.requires_grad else None
 
         def count_spikes() -> Ends:
             # The number of spikes N never falls where the current rises:
@@ -120,9 +119,6 @@ class BoundingMethod(ABC):
         The potential of an IF neuron with soft reset is its charge, which is the sum
         of the currents so far, less what its spikes took."""
         steps = count_steps(current)
-        if RUN.get().constant_weights:
-            current = current.without_graph()
-
         means = []
         for end in bound_currents(site.dynamics, current):
             # The number of spikes N up to each step never falls where charges rise:
