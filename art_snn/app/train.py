@@ -239,9 +239,8 @@ def _judge_training(
 ) -> Training:
     """The result of a training, with the test samples that are classified correctly at its end."""
     logits = classifier.predict(data.x_test, recipe.batch_size)
-    if adversary is not None:
-        if adversary.defence != AT():
-            title += f", hardened by {adversary.defence!r}"
+    if adversary is not None and adversary.defence != AT():
+        title += f", hardened by {adversary.defence!r}"
     _, precision = compute_dtype(recipe.train_dtype, classifier.device)
     title += f", trained in {precision}" if precision else ""
     return Training(

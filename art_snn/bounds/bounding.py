@@ -8,7 +8,7 @@ as in the batch."""
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,7 @@ from art_snn.bounds.operations import Propagation
 from art_snn.checks import invalid, require
 from art_snn.dynamics import least, most
 from art_snn.encoders import Frequency, draws
-from art_snn.gradients.base import NeuronRef
+from art_snn.gradients.base import Firing, NeuronRef, simulation
 from art_snn.gradients.shared import repeats_one_step
 from art_snn.layers import device_of, dtype_of
 from art_snn.modulation import Gates
@@ -81,7 +81,7 @@ def check_bounded(network: SpikingNetwork) -> None:
         objection is None,
         "classifier",
         "a network whose neurons take all time steps in one call",
-        str(objection),
+        objection,
         _REMEDY,
     )
     for site in network.body.neurons():
@@ -185,12 +185,16 @@ class Bounding:
 
         :param checked: True to send corners through the network.
         :param observe: called with every neuron."""
-        bounds = []
+        followed = []
+
+        def select(bounds: Box) -> Box:
+            rows = _choose_rows(len(box)) if bounds.shape[1] == len(box) else []
+            return bounds.without_graph().rows(rows)
 
         def fire(site: NeuronRef, current: Any) -> Box:
             spikes = self.method.fire(site, current)
             if checked:
-                bounds.append(_CornerBounds.of(f"currents of {site.name}", current, len(box)))
+                followed.append((f"currents of {site.name}", select(current)))
             if observe is not None:
                 observe(site, current, spikes)
             return spikes
@@ -212,10 +216,9 @@ class Bounding:
             if not isinstance(logits, Box):
                 raise Unbounded("logits that do not depend on the input")
             if checked:
-                bounds.append(
-                    _CornerBounds.of("logits", logits.rearrange(lambda part: part[None]), len(box))
-                )
-                _check_corners(self.network, box, bounds, self.averaged)
+                step = logits.rearrange(lambda part: part[None])
+                followed.append(("logits", select(step)))
+                _check_corners(self.network, box, followed, self.averaged)
         return logits
 
 
@@ -288,57 +291,22 @@ _TERMS = 64
 """Sums of so many terms may differ by rounding in batches of two sizes."""
 
 
-@dataclass(frozen=True)
-class _CornerBounds:
-    """Bounds of the currents of a layer, or of the logits, for the samples that are compared.
-
-    :param name: of the layer, in complaints.
-    :param centre, reach: centres and radii of the intervals [T, n, ...], rounding
-        included. Of equal steps there is one. There is no sample if samples are on
-        another axis.
-    :param slack: the most of what rounding adds, a scalar."""
-
-    name: str
-    centre: Tensor
-    reach: Tensor
-    slack: Tensor
-
-    @staticmethod
-    @torch.no_grad()
-    def of(name: str, box: Any, samples: int) -> "_CornerBounds":
-        """Read the bounds off a box [T, N, ...]."""
-        with torch._C.DisableTorchFunction():
-            rows = _choose_rows(samples) if box.shape[1] == samples else slice(0)
-            steps = slice(1) if repeats_one_step(box.centre) else slice(None)
-
-            def choose(part: Tensor) -> Tensor:
-                return part[steps, rows] if part.shape == box.shape else part
-
-            slack = choose(box.enclosure.slack)
-            reach = choose(box.enclosure.radius) + slack
-            if slack.numel():
-                slack = slack.amax()
-            return _CornerBounds(name, choose(box.centre).clone(), reach, slack)
-
-    def contain(self, real: Tensor) -> bool:
-        """True if values [T, n, ...] lie in their intervals."""
-        # |x - m| <= r + slack
-        return bool(((real - self.centre).abs_() <= self.reach).all())
-
-
-def _choose_rows(samples: int) -> slice:
+def _choose_rows(samples: int) -> list[int]:
     """Choose three of the samples, or the first of fewer."""
-    return slice(0, samples // 3 * 3, samples // 3) if samples > 2 else slice(1)
+    if samples > 2:
+        return list(range(0, samples // 3 * 3, samples // 3))
+    return list(range(min(samples, 1)))
 
 
-def _choose_corners(box: Box) -> Tensor:
+def choose_corners(box: Box) -> Tensor:
     """Choose the lowest corner, the highest, and a random one [3, ...], of the compared samples.
 
     Of a Euclidean ball they are points at the budget in these directions."""
     rows = _choose_rows(len(box))
     centre = box.centre[rows]
     generator = torch.Generator("cpu").manual_seed(len(box))
-    sides = torch.randint(2, (3, *centre.shape[1:]), generator=generator, device="cpu") * 2 - 1
+    shape = (3, *centre.shape[1:])
+    sides = torch.randint(2, shape, generator=generator, device="cpu") * 2 - 1
     sides[0] = -1
     sides[1] = 1
     length = 1 if box.enclosure.budget is None else centre[0].numel() ** 0.5
@@ -347,76 +315,83 @@ def _choose_corners(box: Box) -> Tensor:
 
 @torch.no_grad()
 def _check_corners(
-    network: SpikingNetwork, box: Box, followed: list[_CornerBounds], averaged: bool
+    network: SpikingNetwork, box: Box, followed: list[tuple[str, Box]], averaged: bool
 ) -> None:
     """Refuse currents and logits at corners of a box [N, ...] that its bounds do not allow.
 
-    :param followed: bounds of all currents and of the logits.
+    :param followed: names and boxes of all currents and of the logits, for the compared
+        samples; there is no sample if samples are on another axis.
     :param averaged: True if those are of means over the steps up to each one."""
-    corners = _choose_corners(box)
+    corners = choose_corners(box)
     # Neurons also fire at random for the last corner: after a point elsewhere, and alone.
     alone = corners[2:]
     batch = torch.cat([corners, mirror_samples(corners)[2:], alone])
-    spikes = dict[int, Tensor]()
     passes = list[list[tuple[str, Tensor]]]()
 
     def follow(x: Tensor) -> list[tuple[str, Tensor]]:
-        return _follow(network, x, spikes)
+        return record_pass(network, x, _draw_spikes(len(x)))
 
     def follow_all() -> None:
         passes.extend(call_again(follow, alone, batch))
 
     if draws_numbers(follow_all, batch.device) or batch.is_cuda:
         with _NoDraws():  # type: ignore[no-untyped-call]
-            follow(batch)
+            record_pass(network, batch)
 
-    for bounds, *calls in zip(followed, *passes, strict=False):
+    for (name, bounds), *calls in zip(followed, *passes, strict=False):
         names, (one, real, same) = zip(*calls, strict=True)
-        name = bounds.name
         if set(names) != {name} or not torch.equal(one, same):
             raise Unbounded(f"{name} of one sample that change from pass to pass")
-        if not bounds.centre.numel():
+        if not bounds.numel():
             continue
-        near = 2 * bounds.slack + widening(_TERMS, one) * one.abs().amax()
+        rounding = widening(_TERMS, one) * one.abs().amax()
+        near = 2 * bounds.enclosure.slack.amax() + rounding
         if ((one - real[:, 4:]).abs() > near).any():
             raise Unbounded(f"{name} of one sample that depend on others in its batch")
         real = real[:, :3]
         if averaged:
             real = real.double().cumsum(0) / count_steps(real.double())
-        if not bounds.contain(real):
+        if not bounds.contains(real):
             raise Unbounded(f"{name} outside of their bounds at a corner")
-    if not followed[-1].contain(network(corners)[None]):
+    _, logits = followed[-1]
+    if not logits.contains(network(corners)[None]):
         raise Unbounded("logits outside of their bounds at a corner, in a call of the network")
 
 
-def _follow(
-    network: SpikingNetwork, x: Tensor, spikes: dict[int, Tensor]
-) -> list[tuple[str, Tensor]]:
-    """Return names and currents [T, N, ...] of all neurons for samples x, and the logits.
+def _draw_spikes(samples: int) -> Firing:
+    """Return a firing that draws the spikes of the last two samples, or of the only one.
 
-    :param spikes: of the last two samples, or the only one, by the number of the
-        call, the same at every step, so that no layer is silent. Missing ones are
-        drawn."""
+    They are the same at every step, so that no layer is silent, and in every pass."""
+    numbers = count()
+
+    def fire(site: NeuronRef, current: Tensor) -> Tensor:
+        generator = torch.Generator("cpu").manual_seed(next(numbers))
+        if current.shape[1] != samples:
+            return simulation(site, current)
+        shape = (2, *current.shape[2:])
+        drawn = torch.randint(2, shape, generator=generator, device="cpu").to(current)
+        last = drawn[-samples:].expand(len(current), -1, *shape[1:])
+        if samples > 2:
+            return torch.cat([simulation(site, current[:, :-2]), last], 1)
+        return last.contiguous() if RUN.get().firing is None else last
+
+    return fire
+
+
+def record_pass(
+    network: SpikingNetwork, x: Tensor, firing: Firing = simulation
+) -> list[tuple[str, Tensor]]:
+    """Call the network, and list names and currents [T, N, ...] of all neurons, and logits."""
     calls = []
-    generator = torch.Generator("cpu").manual_seed(0)
 
     def fire(site: NeuronRef, current: Tensor) -> Tensor:
         calls.append((f"currents of {site.name}", current))
-        if current.shape[1] != len(x):
-            return site.dynamics.simulate(current)
-        if len(calls) not in spikes:
-            shape = (2, *current.shape[2:])
-            drawn = torch.randint(2, shape, generator=generator, device="cpu")
-            spikes[len(calls)] = drawn.to(current)
-        last = spikes[len(calls)][-len(x) :]
-        last = last.expand(len(current), *last.shape)
-        if len(x) > 2:
-            return torch.cat([site.dynamics.simulate(current[:, :-2]), last], 1)
-        return last.contiguous() if RUN.get().firing is None else last
+        return firing(site, current)
 
-    with network.body.changed(
-        forward=lambda network, x: network.body.run(network.body.encode(x), fire)
-    ):
+    def run(network: SpikingNetwork, x: Tensor) -> Tensor:
+        return network.body.run(network.body.encode(x), fire)
+
+    with network.body.changed(forward=run):
         logits = network(x)[None]
     return [*calls, ("logits", logits)]
 

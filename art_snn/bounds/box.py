@@ -101,28 +101,30 @@ class Box(Tensor):
             # |x| <= |m| + r + slack
             return torch.maximum(-low, high) + enclosure.radius.amax() + enclosure.slack.amax()
 
-    def revise(self, **fields: Any) -> "Box":
-        """Return the box with some fields of its enclosure replaced."""
-        return Box.around(self.centre, replace(self.enclosure, **fields))
+    def revise(self, centre: Tensor | None = None, **fields: Any) -> "Box":
+        """Return the box with some fields of its enclosure replaced, and perhaps its centre."""
+        centre = self.centre if centre is None else centre
+        return Box.around(centre, replace(self.enclosure, **fields))
 
     def without_graph(self) -> "Box":
         """Return the box without a graph and without a budget."""
-        detached = Box.around(self.centre.detach(), self.enclosure)
+        detached = self.rearrange(Tensor.detach)
         return detached.revise(
-            radius=self.enclosure.radius.detach(),
             slack=self.enclosure.slack.detach(),
             magnitude=self.magnitude if self.enclosure.averaged else None,
             budget=None,
         )
 
-    def rows(self, rows: slice) -> "Box":
+    def contains(self, values: Tensor) -> bool:
+        """True if all values lie in their intervals."""
+        # |x - m| <= r + slack
+        reach = self.enclosure.radius + self.enclosure.slack
+        return bool(((values - self.centre).abs() <= reach).all())
+
+    def rows(self, rows: slice | list[int]) -> "Box":
         """Select some samples of a box [T, N, ...]."""
-        radius = self.enclosure.radius[:, rows]
-        slack = self.enclosure.slack
-        if slack.shape == self.shape:
-            slack = slack[:, rows]
-        selected = Box.around(self.centre[:, rows], self.enclosure)
-        return selected.revise(radius=radius, slack=slack, magnitude=None, budget=None)
+        selected = self.rearrange(lambda part: part[:, rows])
+        return selected.revise(magnitude=None, budget=None)
 
     def rearrange(self, function: Callable[[Tensor], Tensor]) -> "Box":
         """Apply a function that moves values and changes none."""
@@ -139,15 +141,18 @@ class Box(Tensor):
         budget = self.enclosure.budget
         if budget is not None:
             budget = function(budget)
-        return Box.around(
-            centre, replace(self.enclosure, radius=radius, slack=slack, budget=budget)
-        )
+        return self.revise(centre, radius=radius, slack=slack, budget=budget)
+
+
+def view_first(values: Tensor, axes: int) -> Tensor:
+    """View values [C] as [C, 1, ...], with so many further axes."""
+    return values.view(-1, *(1,) * axes)
 
 
 def count_steps(like: Tensor) -> Tensor:
     """Return 1, 2, ..., T along the first axis of a tensor [T, ...], in its dtype."""
     steps = torch.arange(1, len(like) + 1, device=like.device, dtype=like.dtype)
-    return steps.view(-1, *(1,) * (like.ndim - 1))
+    return view_first(steps, like.ndim - 1)
 
 
 def has_boxes(value: Any) -> bool:

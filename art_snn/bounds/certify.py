@@ -162,9 +162,8 @@ def read_budget(
         budget."""
     remedy = "Put it into the network: TimeDistributed(Normalize(mean, std), ...)."
     network = require_network("classifier", classifier, remedy)
-    changed = bool(getattr(classifier, "postprocessing_defences", None))
     require(
-        not changed,
+        not classifier.postprocessing_defences,
         "classifier",
         "a classifier without postprocessing",
         "one with it",
@@ -270,15 +269,16 @@ def decide_bounds(
         nodes = require_count("nodes", nodes, remedy="None, for a limit in seconds.")
     seed = require_seed("seed", seed)
     certificate = certify_bounds(classifier, x, y, eps, method="counts", batch_size=batch_size)
-    network = require_network("classifier", classifier, "")
-    builder = ProblemBuilder(network, certificate.eps, classifier.clip_values)
+    builder = ProblemBuilder(classifier.model, certificate.eps, classifier.clip_values)
     samples = as_array(check_samples(x, classifier.input_shape))
     labels = class_indices(y, len(samples), classifier.nb_classes)
     broken = classifier.predict(samples, batch_size=batch_size).argmax(1) != labels
     safe = certificate.certified & ~broken
-    points = samples.astype(np.result_type(samples, str(builder.dtype).removeprefix("torch.")))
+    dtype = str(builder.dtype).removeprefix("torch.")
+    points = samples.astype(np.result_type(samples, dtype))
     counts = np.zeros(len(samples), dtype=np.int64)
-    decision = Decision(certificate.eps, safe, broken, points, counts, np.zeros(len(samples)))
+    times = np.zeros(len(samples))
+    decision = Decision(certificate.eps, safe, broken, points, counts, times)
     rows = np.flatnonzero(decision.open).tolist()
     for row in progress_over(rows, "Decisions", unit="samples", verbose=verbose):
         label = int(labels[row])
@@ -350,10 +350,10 @@ def bound_operations(
     bounds = [np.zeros(0)]
     spikes = list[Tensor]()
     for start in range(0, len(samples), size):
-        batch = torch.tensor(samples[start : start + size], device=device_of(network))
+        rows = samples[start : start + size]
         spikes.clear()
         with bounding.evaluating():
-            batch = batch.to(dtype_of(network))
+            batch = torch.tensor(rows, dtype=dtype_of(network), device=device_of(network))
             box = enclose_samples(batch, eps, norm, classifier.clip_values)
             bounding.spread(box, True, lambda *call: spikes.append(_count_most_spikes(*call)))
             with Propagation():

@@ -67,12 +67,15 @@ def weigh(layers: Sequence[Layer], nodes: Domains, passed: Passed) -> tuple[list
 
 
 class Falsifier:
-    """Tries points around a sample, and keeps the best of them.
+    """Tries points around a sample, and keeps the best `points`, with their `margins`.
 
     :param x: the sample [1, ...].
     :param y: its class.
     :param ends: the least and the largest points, in the dtype of the network.
     :param seed: of all draws."""
+
+    points: Tensor
+    margins: Tensor
 
     def __init__(
         self, classifier: PyTorchClassifier, x: Tensor, y: int, ends: Ends, seed: int
@@ -82,14 +85,7 @@ class Falsifier:
         self.low, self.high = [end.to(x.device) for end in ends]
         self.generator = torch.Generator().manual_seed(seed)
         self.visits = 0
-
         self.sample = x.clamp(self.low, self.high)
-        self._forget()
-
-    def _forget(self) -> None:
-        """Forget all points but the sample."""
-        self.points = self.sample
-        self.margins = self._measure(self.sample)
 
     @property
     def best(self) -> np.ndarray:
@@ -137,7 +133,8 @@ class Falsifier:
 
         :return: True if the classifier is wrong at one of the points."""
         if self.visits % _LASTS == 0:
-            self._forget()
+            self.points = self.sample
+            self.margins = self._measure(self.sample)
         self.visits += 1
 
         # Every other point is a corner.

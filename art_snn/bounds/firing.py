@@ -25,7 +25,7 @@ from art_snn.bounds.box import (
     potential_rounding,
 )
 from art_snn.bounds.margins import SpikeBounds
-from art_snn.dynamics import Dynamics, operand, plus_scaled
+from art_snn.dynamics import Dynamics, operand
 from art_snn.gradients.base import Firing, NeuronRef, simulation
 from art_snn.gradients.shared import blocks, repeat_step, repeats_one_step
 from art_snn.running.run import RUN
@@ -68,6 +68,10 @@ class BoundingMethod(ABC):
             raise Nonlinear("neurons that take the axis of time elsewhere")
 
         with torch._C.DisableTorchFunction():
+            if RUN.get().constant_weights:
+                # Only gradients at weights need a graph of bounds, which keeps earlier
+                # layers.
+                current = current.without_graph()
             bounds = (self._bound_means if averaged else self._bound_spikes)(site, current)
             largest = bounds.radius.detach().new_ones(())
             if dynamics.max_spikes != 1:
@@ -79,18 +83,13 @@ class BoundingMethod(ABC):
 
     def _bound_spikes(self, site: NeuronRef, current: Box) -> SpikeBounds:
         """Bound the spikes of every step and, if the method counts, their number."""
-        held = RUN.get().constant_weights or not torch.is_grad_enabled()
-        if held:
-            # Only gradients at weights need a graph of bounds, which keeps earlier
-            # layers.
-            current = current.without_graph()
         sure = torch.empty_like(current.centre)
         maybe = torch.empty_like(current.centre)
         with torch.no_grad():
             for rows in blocks(sure, _BUFFERS):
                 self.write(site.dynamics, current.rows(rows), sure[:, rows], maybe[:, rows])
 
-        spikes = None if held else self._simulate_ends(site, current)
+        spikes = self._simulate_ends(site, current) if current.centre.requires_grad else None
 
         def count_spikes() -> Ends:
             # The number of spikes N never falls where the current rises:
@@ -120,9 +119,6 @@ class BoundingMethod(ABC):
         The potential of an IF neuron with soft reset is its charge, which is the sum
         of the currents so far, less what its spikes took."""
         steps = count_steps(current)
-        if RUN.get().constant_weights:
-            current = current.without_graph()
-
         means = []
         for end in bound_currents(site.dynamics, current):
             # The number of spikes N up to each step never falls where charges rise:
@@ -237,12 +233,10 @@ def _reset_hard(
     else:
         # v <= max(threshold, rest) where the neuron may fire, and
         # v = rest where it is sure to.
-        at_threshold = torch.zeros_like(low).add_(threshold)
-        at_rest = spare.fill_(0).add_(rest)
-        either = torch.maximum(at_threshold, at_rest)
+        either = torch.zeros_like(low).add_(threshold).clamp_(min=rest)
         high.addcmul_(high, maybe, value=-1)
-        plus_scaled(high, maybe * either, 1, out=high)
-        low.copy_(torch.where(sure > 0, at_rest, low))
+        high.add_(maybe * either)
+        dynamics._reset(low, sure, low)
     dynamics._reset(high, sure, high)
 
 
@@ -323,7 +317,6 @@ class Piece(NamedTuple):
     decisions: dict[tuple[float, float], bool]
 
 
-@lru_cache(maxsize=64)
 def list_pieces(dynamics: Dynamics, steps: int, dtype: torch.dtype) -> list[Piece] | None:
     """List constant currents by their trains of T steps, lowest first; None if too many.
 

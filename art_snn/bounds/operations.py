@@ -13,9 +13,7 @@ slack on, as it does with the radius, and adds its own rounding: `widening` time
 of the absolute values that it computes."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from math import ceil, prod
-from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -23,7 +21,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from art_snn.bounds.box import Box, Enclosure, Nonlinear, Unbounded, has_boxes, widening
+from art_snn.bounds.box import Box, Enclosure, Nonlinear, Unbounded, has_boxes, view_first, widening
 from art_snn.bounds.margins import mark_nonlinear
 from art_snn.gradients.fixed import METADATA, without_saving
 from art_snn.pooling import tiles
@@ -87,10 +85,10 @@ def _apply_affine(func: Any, x: Any, weight: Tensor, bias: Tensor | None = None,
         offset = None if bias is None else bias.abs()
 
         # One bound per channel: |W x + b| <= max |x| sum |W| + |b|.
-        total = _view_channels(sizes.flatten(1).sum(1), axes)
+        total = view_first(sizes.flatten(1).sum(1), axes)
         largest = x.magnitude * total
         if offset is not None:
-            largest = largest + _view_channels(offset, axes)
+            largest = largest + view_first(offset, axes)
 
         # Earlier rounding: |W (x - x')| <= max |x - x'| sum |W|.
         before = enclosure.slack.amax() * total
@@ -108,11 +106,6 @@ def _apply_affine(func: Any, x: Any, weight: Tensor, bias: Tensor | None = None,
             slack = torch.minimum(slack, sharper, out=sharper)
 
     return Box.around(centre, Enclosure(radius, slack, magnitude, enclosure.averaged))
-
-
-def _view_channels(values: Tensor, axes: int) -> Tensor:
-    """View values [C] of channels as [C, 1, ...], with so many further axes."""
-    return values.view(-1, *(1,) * axes)
 
 
 def _apply_batch_norm(
@@ -139,14 +132,14 @@ def _apply_batch_norm(
     if weight is not None:
         scale = scale * weight
     scale = scale.abs()
-    factor = _view_channels(scale, axes)
+    factor = view_first(scale, axes)
 
     with torch.no_grad():
         # |y| <= |w| / sqrt(v) (max |x| + |mean|) + |b|
         largest = scale * (x.magnitude + mean.abs())
         if bias is not None:
             largest = largest + bias.abs()
-        rounding = _view_channels(largest * widening(8, x), axes)
+        rounding = view_first(largest * widening(8, x), axes)
         slack = x.enclosure.slack * factor + rounding
         magnitude = largest.amax() + slack.amax()
 
@@ -207,15 +200,14 @@ def _average(
 
     # |f mean x| <= |f| max |x|
     slack = abs(factor) * (enclosure.slack.amax() + x.magnitude * widening(terms, x))
-    after = replace(
-        enclosure,
+    return x.revise(
+        centre,
         radius=radius,
         slack=slack,
         magnitude=abs(factor) * x.magnitude + slack,
         budget=budget,
         keeps_sign=enclosure.keeps_sign and factor > 0,
     )
-    return Box.around(centre, after)
 
 
 def _apply_monotone(func: Any, x: Box, *args: Any, **options: Any) -> Box:
@@ -234,19 +226,10 @@ def _apply_monotone(func: Any, x: Box, *args: Any, **options: Any) -> Box:
 
 def _add(func: Any, a: Any, b: Any, *, alpha: float = 1) -> Box:
     """Add a + alpha b, of two boxes or of a box and a number."""
-    boxes = [part for part in (a, b) if isinstance(part, Box)]
-    like = boxes[0]
+    like = a if isinstance(a, Box) else b
     averaged = like.enclosure.averaged
-
-    # A number that changes over time is not the mean of steps.
-    if not (_fits_means(a, like) and _fits_means(b, like)):
-        raise Nonlinear("a sum with what changes over time")
-    if any(box.enclosure.averaged != averaged for box in boxes):
-        raise Unbounded("a sum of means and steps")
-
+    first, second = _as_boxes(func, (a, b))
     factor = abs(alpha)
-    first = _as_box(a, like)
-    second = _as_box(b, like)
     centre = torch.add(first.centre, second.centre, alpha=alpha)
     # |a + alpha b - (m + alpha n)| <= r + |alpha| q
     radius = first.enclosure.radius + factor * second.enclosure.radius
@@ -259,27 +242,36 @@ def _add(func: Any, a: Any, b: Any, *, alpha: float = 1) -> Box:
     # A sum of a box and numbers moves the box. That of two boxes has no budget any more.
     budget = None
     repeats = 0
-    if len(boxes) == 1:
+    if not (isinstance(a, Box) and isinstance(b, Box)):
         slack = slack.amax()
         repeats = like.enclosure.repeats
         if centre.shape == first.shape:
             budget = first.enclosure.budget
-    elif any(box.enclosure.slack.shape == box.shape for box in boxes):
+    elif any(box.enclosure.slack.shape == box.shape for box in (first, second)):
         slack = slack.expand_as(centre)
     # Intervals of steps give a smaller magnitude.
     bound = magnitude if averaged else None
     return Box.around(centre, Enclosure(radius, slack, bound, averaged, budget, repeats))
 
 
-def _as_box(value: Any, like: Box) -> Box:
-    """Return a box as it is, and a number or a tensor as a box without width."""
-    if isinstance(value, Box):
-        return value
-    centre = value if isinstance(value, Tensor) else like.centre.new_tensor(value)
-    exact = Enclosure(
-        torch.zeros_like(centre), centre.new_zeros(()), averaged=like.enclosure.averaged
-    )
-    return Box.around(centre, exact)
+def _as_boxes(func: Any, values: Any) -> list[Box]:
+    """Return boxes as they are, and numbers and tensors as boxes without width."""
+    like = next(value for value in values if isinstance(value, Box))
+    averaged = like.enclosure.averaged
+    boxes = []
+    for value in values:
+        # A number that changes over time is not the mean of steps.
+        if not _fits_means(value, like):
+            raise Nonlinear(f"{func.__name__} of what changes over time")
+        if not isinstance(value, Box):
+            centre = value if isinstance(value, Tensor) else like.centre.new_tensor(value)
+            nothing = torch.zeros_like(centre)
+            exact = Enclosure(nothing, centre.new_zeros(()), averaged=averaged)
+            value = Box.around(centre, exact)
+        if value.enclosure.averaged != averaged:
+            raise Unbounded(f"{func.__name__} of means and steps")
+        boxes.append(value)
+    return boxes
 
 
 def _fits_means(value: Any, x: Box) -> bool:
@@ -328,8 +320,8 @@ def _scale(x: Box, factor: Any, centre: Tensor | None = None) -> Box:
     if enclosure.budget is not None and centre.shape == x.shape and (factor > 0).all():
         # sum (f (x - m) / (f b))^2 = sum ((x - m) / b)^2 <= 1
         budget = enclosure.budget * factor
-    after = replace(
-        enclosure,
+    return x.revise(
+        centre,
         radius=radius,
         slack=slack,
         # Intervals of steps give a smaller magnitude.
@@ -337,7 +329,6 @@ def _scale(x: Box, factor: Any, centre: Tensor | None = None) -> Box:
         budget=budget,
         keeps_sign=False,
     )
-    return Box.around(centre, after)
 
 
 def _reduce(func: Any, x: Box, *args: Any, **options: Any) -> Box:
@@ -399,13 +390,14 @@ def _reshape(func: Any, x: Box, *args: Any, **options: Any) -> Box:
 def _permute(func: Any, x: Box, *args: Any, **options: Any) -> Box:
     """Move values to other places."""
     enclosure = x.enclosure
-    mixes = False
-    if enclosure.averaged or enclosure.repeats:
-        mixes = not _keeps_time(func, x, *args, **options)
+    has_time = enclosure.averaged or enclosure.repeats
+    mixes = has_time and not _keeps_time(func, x, *args, **options)
     if enclosure.averaged and mixes:
         raise Nonlinear(f"{func.__name__} that moves the axis of time")
 
-    y = _level_slack(x).rearrange(lambda part: func(part, *args, **options))
+    # All values get the largest slack, wherever they go.
+    level = x.revise(slack=enclosure.slack.amax())
+    y = level.rearrange(lambda part: func(part, *args, **options))
     index = args[0] if func is Tensor.__getitem__ else None
     if isinstance(index, int):
         return y.revise(repeats=0)
@@ -413,11 +405,6 @@ def _permute(func: Any, x: Box, *args: Any, **options: Any) -> Box:
         # A value may now stand twice, which the budget does not allow.
         return y.revise(budget=None, repeats=0)
     return y
-
-
-def _level_slack(x: Box) -> Box:
-    """Give all values the largest slack, wherever they go."""
-    return x.revise(slack=x.enclosure.slack.amax())
 
 
 def _keeps_time(func: Any, x: Box, *args: Any, **options: Any) -> bool:
@@ -450,7 +437,7 @@ def _split(func: Any, x: Box, *args: Any, **options: Any) -> tuple[Box, ...]:
 
     # Each part is cut from all tensors of the box.
     count = len(func(x.centre, *args, **options))
-    whole = _level_slack(x)
+    whole = x.revise(slack=x.enclosure.slack.amax())
     return tuple(
         whole.rearrange(lambda part, i=i: func(part, *args, **options)[i])  # type: ignore[misc]
         for i in range(count)
@@ -459,24 +446,17 @@ def _split(func: Any, x: Box, *args: Any, **options: Any) -> tuple[Box, ...]:
 
 def _join(func: Any, boxes: Any, *args: Any, **options: Any) -> Box:
     """Join boxes and tensors, which are known exactly."""
-    like = next(part for part in boxes if isinstance(part, Box))
-    averaged = like.enclosure.averaged
-    several = [_as_box(part, like) for part in boxes]
-    if any(box.enclosure.averaged != averaged for box in several):
-        raise Unbounded(f"{func.__name__} of means and steps")
-
-    # Means may be joined along any axis but time.
-    if averaged:
-        axis = int(args[0] if args else options.get("dim", 0))
-        joins_time = axis in (0, -like.ndim - (func is torch.stack))
-        if joins_time or not all(_fits_means(part, like) for part in boxes):
-            raise Nonlinear(f"{func.__name__} of what changes over time")
-
+    several = _as_boxes(func, boxes)
+    averaged = several[0].enclosure.averaged
     centre = func([box.centre for box in several], *args, **options)
     radius = func([box.enclosure.radius for box in several], *args, **options)
     slack = torch.stack([box.enclosure.slack.amax() for box in several]).amax()
     magnitude = None
     if averaged:
+        # Means may be joined along any axis but time.
+        axis = int(args[0] if args else options.get("dim", 0))
+        if axis in (0, -centre.ndim):
+            raise Nonlinear(f"{func.__name__} of what changes over time")
         magnitude = torch.stack([box.magnitude for box in several]).amax()
     return Box.around(centre, Enclosure(radius, slack, magnitude, averaged))
 
@@ -515,15 +495,12 @@ _NAMES: dict[str, Any] = {
     "neg __neg__": lambda func, x: _scale(x, -1.0),
     "mean sum": _reduce,
 }
-_OPERATIONS = MappingProxyType(
-    {functional.batch_norm: _apply_batch_norm}
-    | {
-        getattr(place, name): operation
-        for names, operation in _NAMES.items()
-        for name in names.split()
-        for place in (torch, Tensor, functional)
-        if hasattr(place, name)
-    }
-)
+_OPERATIONS = {functional.batch_norm: _apply_batch_norm} | {
+    getattr(place, name): operation
+    for names, operation in _NAMES.items()
+    for name in names.split()
+    for place in (torch, Tensor, functional)
+    if hasattr(place, name)
+}
 """Functions of torch and methods of tensors that have bounds, and what they do to
 boxes."""

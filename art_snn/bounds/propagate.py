@@ -56,15 +56,12 @@ def list_windows(steps: int) -> list[tuple[int, int]]:
     return [(r, t) for t in range(steps) for r in range(t + 1)]
 
 
-@lru_cache(maxsize=64)
 def weigh_windows(decay: float, steps: int) -> Tensor:
     """Return the weights d^(t-q) of every step q in all windows from r to t [K, T]."""
-    windows = list_windows(steps)
-    weights = torch.zeros(len(windows), steps, dtype=torch.float64, device="cpu")
-    for k, (r, t) in enumerate(windows):
-        for q in range(r, t + 1):
-            weights[k, q] = decay ** (t - q)
-    return weights
+    rows = []
+    for r, t in list_windows(steps):
+        rows.append([decay ** (t - q) if r <= q <= t else 0.0 for q in range(steps)])
+    return torch.tensor(rows, dtype=torch.float64, device="cpu")
 
 
 @lru_cache(maxsize=64)
@@ -200,11 +197,6 @@ class Domains:
         """Join the nodes of several domains."""
         low, high, *sets = map(torch.cat, zip(*[nodes.parts for nodes in several], strict=True))
         return Domains(low, high, tuple(sets))
-
-    def write(self, rows: Tensor, others: "Domains") -> None:
-        """Replace the nodes at some rows."""
-        for part, other in zip(self.parts, others.parts, strict=True):
-            part[rows] = other
 
 
 _BITS = torch.arange(256, device="cpu")[:, None] >> torch.arange(8, device="cpu") & 1 > 0
@@ -401,7 +393,8 @@ def propagate(
         if left.any():
             _pass_backward(layers, some, passed)
             left &= _is_possible(some)
-        domains.write(rows, some)
+        for part, smaller in zip(domains.parts, some.parts, strict=True):
+            part[rows] = smaller
         possible[rows] = left
 
         # Nodes go on that are possible and have become smaller.

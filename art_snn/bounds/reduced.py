@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from art_snn.bounds.bounding import Bounding, enclose_samples
+from art_snn.bounds.bounding import Bounding, choose_corners, enclose_samples, record_pass
 from art_snn.bounds.box import Box, Ends, potential_rounding, round_toward, widening
 from art_snn.bounds.firing import Counts
 from art_snn.bounds.propagate import (
@@ -32,7 +32,7 @@ from art_snn.composition import require_composed
 from art_snn.encoders import Direct
 from art_snn.engine.body import LayeredBody
 from art_snn.engine.snapshot import AFFINE
-from art_snn.gradients.base import NeuronRef
+from art_snn.gradients.base import NeuronRef, simulation
 from art_snn.layers import Normalize, TimeDistributed, are_plain, copy_module, dtype_of, list_layers
 from art_snn.network import SpikingNetwork
 from art_snn.neurons import Neuron
@@ -42,8 +42,6 @@ _CHUNK = 128
 """Rows of a map between layers that are computed at a time."""
 _COMPARED = 16
 """Of so many samples one is compared with the network itself."""
-_CORNERS = 2
-"""Points around a sample that are compared."""
 _REMEDY = "certify_bounds with method='counts' bounds it, attacks break what they can."
 
 
@@ -200,27 +198,25 @@ class ProblemBuilder:
 
         :return: the boxes of the spikes of every layer, and how far currents of every
             layer [...], and logits [K], may lie from exact arithmetic, at any step."""
-        observed = []
+        several = []
+        errors = []
 
         def observe(site: NeuronRef, current: Box, spikes: Box) -> None:
-            observed.append((current, spikes))
-
-        bounding = Bounding(self.network, Counts(), self.eps, limits=self.limits)
-        bounding.averaged = False
-        with keep_modes(self.network, False):
-            logits = bounding.run(box, observe=observe)
-        _require_chain(len(observed) == len(self.sites))
-
-        errors = []
-        for site, (current, _) in zip(self.sites, observed, strict=True):
             rounding = potential_rounding(
                 site.dynamics, current.magnitude, self.steps, current.dtype
             )
             slack = current.enclosure.slack.expand_as(current.centre)[:, 0]
             # |x - x'| <= slack + rounding
             errors.append(slack.double().cpu().amax(0) + float(rounding))
+            several.append(spikes)
+
+        bounding = Bounding(self.network, Counts(), self.eps, limits=self.limits)
+        bounding.averaged = False
+        with keep_modes(self.network, False):
+            logits = bounding.run(box, observe=observe)
+        _require_chain(len(several) == len(self.sites))
         errors.append(logits.enclosure.slack.expand_as(logits.centre)[0].double().cpu())
-        return [spikes for _, spikes in observed], errors
+        return several, errors
 
     def _linearize(
         self, i: int, fixed: Tensor, opened: Tensor, index: Tensor
@@ -304,38 +300,23 @@ class ProblemBuilder:
         :param box: of one sample [1, ...].
         :param errors: bounds of the difference, for the currents of every layer and
             logits."""
-        # |x - m| = r at a corner, on a random side for each pixel.
-        generator = torch.Generator("cpu").manual_seed(0)
-        shape = (_CORNERS, *box.shape[1:])
-        sides = torch.randint(2, shape, generator=generator, device="cpu") * 2 - 1
-        corners = box.centre + box.enclosure.radius * sides.to(box.device)
-
-        # What enters every segment of the chain, and what leaves it in the network.
-        inputs = [corners.expand(self.steps, *shape)]
-        outputs = []
-
-        def fire(site: NeuronRef, current: Tensor) -> Tensor:
-            spikes = site.dynamics.simulate(current)
-            outputs.append(current)
-            inputs.append(spikes * site.dynamics.amplitude)
-            return spikes
-
-        def run(network: SpikingNetwork, x: Tensor) -> Tensor:
-            return network.body.run(network.body.encode(x), fire)
-
-        with keep_modes(self.network, False), self.network.body.changed(forward=run):
-            outputs.append(self.network(corners))
-
-        # What leaves it in the chain, which may differ by the error.
+        corners = choose_corners(box)
+        with keep_modes(self.network, False):
+            outputs = [output for _, output in record_pass(self.network, corners)]
         _require_chain(len(outputs) == len(errors))
+
+        # What enters every segment of the chain. What leaves it may differ by the error.
+        inputs = [corners.expand(self.steps, *corners.shape)]
+        for site, current in zip(self.sites, outputs, strict=False):
+            inputs.append(simulation(site, current) * site.dynamics.amplitude)
         pairs = zip(self.segments, inputs, strict=True)
         expected = [segment(part.double().cpu()) for segment, part in pairs]
         expected[-1] = expected[-1].mean(0)
         for output, exact, error in zip(outputs, expected, errors, strict=True):
-            _require_chain(bool(((output.double().cpu() - exact).abs() <= error).all()))
+            _require_chain(((output.double().cpu() - exact).abs() <= error).all())
 
 
-def _require_chain(same: bool) -> None:
+def _require_chain(same: object) -> None:
     """Refuse a network that a pass has shown not to be the chain of its layers."""
     require(
         same,

@@ -126,9 +126,8 @@ def _count_bits(nodes: Domains) -> Tensor:
     """Count what neurons may do, in bits [L, B], of layers after the first, or of one alone."""
     several = nodes.sets[1:-1] or nodes.sets[:1]
     # A neuron with V trains left has log2 V bits.
-    return torch.stack([sets.sum(-1).clamp_min(1).log2().sum(1) for sets in several]).clamp_min(
-        1e-6
-    )
+    bits = [sets.sum(-1).clamp_min(1).log2().sum(1) for sets in several]
+    return torch.stack(bits).clamp_min(1e-6)
 
 
 class Search:
