@@ -141,8 +141,6 @@ class TimeDistributed(nn.Module):
     :raises TypeError: when a module is no torch module, or is a neuron, which needs the time axis.
     """
 
-    affine = True
-
     def __init__(self, *modules: nn.Module) -> None:
         super().__init__()
         for module in modules:
@@ -210,7 +208,6 @@ class Normalize(nn.Module):
 
     mean: Tensor
     std: Tensor
-    affine = True
 
     def __init__(self, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
         super().__init__()
@@ -224,3 +221,31 @@ class Normalize(nn.Module):
         """[N, C, ...] -> [N, C, ...]."""
         shape = (1, -1) + (1,) * (x.ndim - 2)
         return (x - self.mean.view(shape)) / self.std.view(shape)
+
+
+class Scale(nn.Module):
+    """x times a number for every value of a step [N, ...]."""
+
+    scale: Tensor
+
+    def __init__(self, scale: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("scale", scale)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, ...] -> [N, ...]."""
+        return x * self.scale
+
+
+class Residual(nn.Module):
+    """The sum body(x) + shortcut(x) of tensors [T, N, ...]; a branch without modules gives x."""
+
+    def __init__(self, body: list[nn.Module], shortcut: list[nn.Module]) -> None:
+        super().__init__()
+        self.body = nn.Sequential(*body)
+        self.shortcut = nn.Sequential(*shortcut)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[T, N, C, H, W] -> the sum of both branches, of one shape."""
+        y: Tensor = self.body(x) + self.shortcut(x)
+        return y

@@ -38,8 +38,6 @@ class Noise(nn.Module):
 
     :param sigma: deviation of the noise of a step, above 0, in the unit of the threshold."""
 
-    affine = True
-
     def __init__(self, sigma: float = 0.2) -> None:
         super().__init__()
         self.sigma = require_number("sigma", sigma, above=0, within=(1e-6, 1e4), remedy="Take 0.2.")
