@@ -13,7 +13,7 @@ from torch.nn.modules.dropout import _DropoutNd
 from art_snn import pooling
 from art_snn.checks import invalid, require
 from art_snn.gradients.fixed import without_saving
-from art_snn.gradients.shared import repeat_step, repeats_one_step
+from art_snn.gradients.shared import align, repeat_step, repeats_one_step
 from art_snn.modulation import Gains, Gates, Noise
 from art_snn.neurons import Neuron
 from art_snn.running.digests import HOOKS, hooks_of
@@ -91,7 +91,6 @@ def fold(convolution: nn.Module, norm: nn.Module) -> tuple[Tensor, Tensor] | Non
     if (
         type(convolution) is not nn.Conv2d
         or type(norm) is not nn.BatchNorm2d
-        or norm.running_mean is None
         or norm.running_var is None
         or norm.training
         or norm.num_features != convolution.out_channels
@@ -113,7 +112,7 @@ _PACKED = 64
 """Pixels of an image from which convolutions are faster with the channels last."""
 
 
-def _packed(x: Tensor, convolution: nn.Module) -> Tensor:
+def _pack(x: Tensor, convolution: nn.Module) -> Tensor:
     """x [N, C, H, W] in the order of memory that is faster for a convolution of a training step.
 
     With the channels last oneDNN need not reorder values, forward and backward."""
@@ -158,9 +157,9 @@ class TimeDistributed(nn.Module):
         steps, batch = x.shape[:2]
         draws = (isinstance(m, _DropoutNd) and m.training for m in self.module.modules())
         if repeats_one_step(x) and not any(draws):
-            return repeat_step(self._checked(self._compute(x[0]), batch), steps)
+            return repeat_step(self._check_rows(self._compute(x[0]), batch), steps)
         y = self._compute(x.flatten(0, 1))
-        return self._checked(y, steps * batch).view(steps, batch, *y.shape[1:])
+        return self._check_rows(y, steps * batch).view(steps, batch, *y.shape[1:])
 
     def _compute(self, x: Tensor) -> Tensor:
         """[N, ...] -> [N, ...]."""
@@ -172,7 +171,7 @@ class TimeDistributed(nn.Module):
                 kernel = pooling.pair(module.kernel_size)
                 x = pooling.average(x, kernel, module.divisor_override)
             else:
-                x = _packed(x, module) if packs and type(func) is nn.Conv2d else x
+                x = _pack(x, module) if packs and type(func) is nn.Conv2d else x
                 x = without_saving(func, x, *arguments)
         return x
 
@@ -189,7 +188,7 @@ class TimeDistributed(nn.Module):
         return forms
 
     @staticmethod
-    def _checked(y: Tensor, rows: int) -> Tensor:
+    def _check_rows(y: Tensor, rows: int) -> Tensor:
         if y.shape[0] != rows:
             expected = f"modules that keep the batch axis of size {rows}"
             remedy = "Every module must map [N, ...] to [N, ...]."
@@ -219,8 +218,7 @@ class Normalize(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, C, ...] -> [N, C, ...]."""
-        shape = (1, -1) + (1,) * (x.ndim - 2)
-        return (x - self.mean.view(shape)) / self.std.view(shape)
+        return (x - align(self.mean, x, 1)) / align(self.std, x, 1)
 
 
 class Scale(nn.Module):

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from art_snn.checks import require_count, require_number
 from art_snn.dynamics import MOST_STEPS
 from art_snn.gradients.names import parse_call, parse_object
+from art_snn.gradients.shared import align
 
 
 class Gains(nn.Module):
@@ -30,7 +31,7 @@ class Gains(nn.Module):
     def forward(self, current: Tensor) -> Tensor:
         """[T, N, ...] -> [T, N, ...]."""
         gain = self.gain.mean(0, keepdim=True) if len(current) == 1 else self.gain
-        return current * gain.view(-1, *(1,) * (current.ndim - 1)).to(current.dtype)
+        return current * align(gain, current).to(current.dtype)
 
 
 class Noise(nn.Module):
@@ -102,9 +103,6 @@ def parse_modulation(text: str, steps: int | None) -> nn.Module:
 
     :raises ValueError: for an unknown name or field, or a value that the module refuses."""
     name, _ = parse_call(text, "modulation")
-    given: dict[str, Any] = {}
-    if name == "gains":
-        given["steps"] = steps
-    if name == "gates":
-        given["shape"] = None
-    return parse_object(text, "modulation", MODULATIONS, "Leave it out for none.", **given)
+    given: dict[str, dict[str, Any]] = {"gains": {"steps": steps}, "gates": {"shape": None}}
+    remedy = "Leave it out for none."
+    return parse_object(text, "modulation", MODULATIONS, remedy, **given.get(name, {}))

@@ -197,8 +197,8 @@ class SpikingNetwork(nn.Module):
         body = self.body
         context = body.context
         # Parametrised weights that are cached would be constants after the pass as well.
-        constant = context.constant_weights and not getattr(parametrize, "_cache_enabled", 0)
-        run = NetworkRun(constant_weights=bool(constant))
+        constant = context.constant_weights and not parametrize._cache_enabled
+        run = NetworkRun(constant_weights=constant)
         with body.opened(), set_in_block(RUN, run):
             x = self._cast(x, body)
             if context.forward is not None:

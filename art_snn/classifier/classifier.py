@@ -242,9 +242,9 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         x = check_samples(x, self.input_shape)
         names = self._layer_names
         name = layer
-        if isinstance(layer, Integral) and not isinstance(layer, bool):
-            position = int(layer)
-            name = names[position] if -len(names) <= position < len(names) else layer
+        is_index = isinstance(layer, Integral) and not isinstance(layer, bool)
+        if is_index and -len(names) <= int(layer) < len(names):
+            name = names[int(layer)]
         require(
             name in names,
             "layer",

@@ -10,6 +10,7 @@ from art.preprocessing.standardisation_mean_std.numpy import StandardisationMean
 from art.preprocessing.standardisation_mean_std.pytorch import StandardisationMeanStdPyTorch
 
 from art_snn.checks import invalid, require
+from art_snn.gradients.shared import align
 from art_snn.network import SpikingNetwork
 
 
@@ -52,7 +53,7 @@ def fill(values: torch.Tensor, samples: torch.Tensor | None, value: float) -> to
     if samples is None:
         return values
     rows = samples.to(values.device).repeat_interleave(len(values) // len(samples))
-    return values.masked_fill(rows.view(-1, *(1,) * (values.ndim - 1)), value)
+    return values.masked_fill(align(rows, values), value)
 
 
 def as_array(values: Any) -> np.ndarray:
@@ -131,24 +132,18 @@ def check_labels(y: Any, samples: int, classes: int) -> None:
     )
     if len(y) == 0:
         return
-    indices = y.ndim == 1 or y.shape[1] == 1
-    low, high = -math.inf, math.inf
-    expected = "numbers as class scores"
-    if indices:
-        low, high = 0, classes - 1
-        expected = f"class indices from {low} to {high}"
-    y = y.detach() if isinstance(y, torch.Tensor) else y
-    least = float(y.min())
-    most = float(y.max())
-    require(
-        low <= least and most <= high,
-        "y",
-        expected,
-        f"values from {least:g} to {most:g}",
-        f"The classifier has nb_classes={classes}.",
-    )
-
-    whole = not indices or bool((y % 1 == 0).all())
+    values = as_array(y)
+    least = float(values.min())
+    most = float(values.max())
+    got = f"values from {least:g} to {most:g}"
+    remedy = f"The classifier has nb_classes={classes}."
+    if y.ndim == 2 and y.shape[1] > 1:
+        fits = -math.inf <= least and most <= math.inf
+        require(fits, "y", "numbers as class scores", got, remedy)
+        return
+    fits = least >= 0 and most <= classes - 1
+    require(fits, "y", f"class indices from 0 to {classes - 1}", got, remedy)
+    whole = (values % 1 == 0).all()
     require(whole, "y", "whole class indices", "fractions", "Round them, or give class scores.")
 
 

@@ -53,7 +53,7 @@ class Snapshot:
             module: name for module, name in names.items() if isinstance(module, Neuron)
         }
         self.answers: dict[Hashable, Any] = {}
-        self.mark = self._marked() if watches else None
+        self.mark = self._read_mark() if watches else None
 
     def holds(self) -> bool:
         """True if it watches, and modules, their settings, modes, hooks and weights are the same.
@@ -61,10 +61,10 @@ class Snapshot:
         Weights that are written through `.data` are not seen, nor changes inside of a setting."""
         if self.mark is None:
             return False
-        (held, weights), (now, others) = self.mark, self._marked()
+        (held, weights), (now, others) = self.mark, self._read_mark()
         return len(held) == len(now) and all(map(is_, held, now)) and weights == others
 
-    def _marked(self) -> tuple[list[Any], Hashable]:
+    def _read_mark(self) -> tuple[list[Any], Hashable]:
         held = [key for hooks in GLOBAL_HOOKS for key in getattr(nn.modules.module, hooks, ())]
         tensors = list[Tensor]()
         for module in self.modules:

@@ -34,23 +34,19 @@ class PerContext(Generic[_Value]):
 
     def __init__(self, make: Callable[[], _Value]) -> None:
         self.make = make
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self.values: ContextVar[WeakKeyDictionary[Any, _Value] | None]
-        self.values = ContextVar(name, default=None)
+        self.values: ContextVar[WeakKeyDictionary[Any, _Value]]
+        self.values = ContextVar("values", default=WeakKeyDictionary())  # noqa: B039
 
     def __get__(self, instance: object, owner: type) -> _Value:
         if instance is None:  # On the class, where documentation looks.
             return self  # type: ignore[return-value]
-        values = self.values.get()
-        if values is None or instance not in values:
-            self.__set__(instance, value := self.make())
-            return value
-        return values[instance]
+        if instance not in self.values.get():
+            self.__set__(instance, self.make())
+        return self.values.get()[instance]
 
     def __set__(self, instance: object, value: _Value) -> None:
         # A new mapping, since contexts that were copied from this one share the old one.
-        values = WeakKeyDictionary(self.values.get() or {})
+        values = WeakKeyDictionary(self.values.get())
         values[instance] = value
         self.values.set(values)
 

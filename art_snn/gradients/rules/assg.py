@@ -12,7 +12,7 @@ from torch import Tensor
 
 from art_snn.checks import require_number
 from art_snn.gradients.base import Body, NeuronRef, with_memory
-from art_snn.gradients.shared import blocks
+from art_snn.gradients.shared import align, blocks
 from art_snn.gradients.surrogates import ATan, Surrogate
 from art_snn.gradients.temporal import THROUGH_TIME, StepSlope, TemporalGradient
 
@@ -113,7 +113,7 @@ class ASSG(TemporalGradient):
         else:
             first = x.detach().clone()
         if moved is not None:
-            first = torch.where(moved.view(-1, *(1,) * (x.ndim - 1)), x.detach(), first)
+            first = torch.where(align(moved, x), x.detach(), first)
 
         this_pass = _Pass(self, moments, moved)
         body.execution = THROUGH_TIME
@@ -153,7 +153,7 @@ class _PotentialMoments:
 
     def rest(self, samples: Tensor) -> None:
         """Set the samples that a mask [N] names back to M = 1 and D = 0."""
-        mask = samples.view(1, -1, *(1,) * (self.mean.ndim - 2))
+        mask = align(samples, self.mean, 1)
         self.mean.masked_fill_(mask, 1)
         self.deviation.masked_fill_(mask, 0)
 

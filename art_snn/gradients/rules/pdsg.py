@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from art_snn.gradients.base import NeuronRef
-from art_snn.gradients.shared import blocks
+from art_snn.gradients.shared import align, blocks
 from art_snn.gradients.temporal import StepSlope, TemporalGradient
 
 
@@ -76,7 +76,7 @@ def _running_deviation(x: Tensor, per_sample: bool) -> Tensor:
 
     size = math.prod(x.shape[d] for d in dims)
     count = size * torch.arange(1, len(x) + 1, device=x.device, dtype=torch.float64)
-    count = count.view(-1, *(1,) * (x.ndim - 1))
+    count = align(count, x)
     variance = (second - first.square() / count) / (count - 1)
     sigma = variance.clamp(min=0).sqrt().to(x.dtype)
     return torch.where(sigma > 0, sigma, 1)
