@@ -103,6 +103,8 @@ def parse_modulation(text: str, steps: int | None) -> nn.Module:
 
     :raises ValueError: for an unknown name or field, or a value that the module refuses."""
     name, _ = parse_call(text, "modulation")
+
     given: dict[str, dict[str, Any]] = {"gains": {"steps": steps}, "gates": {"shape": None}}
-    remedy = "Leave it out for none."
-    return parse_object(text, "modulation", MODULATIONS, remedy, **given.get(name, {}))
+    return parse_object(
+        text, "modulation", MODULATIONS, "Leave it out for none.", **given.get(name, {})
+    )

@@ -96,11 +96,6 @@ class Progress:
         if self.shows:
             tqdm.write(line, file=sys.stderr)
 
-    @property
-    def took(self) -> str:
-        """The time since its beginning, in words."""
-        return duration(time.monotonic() - self.began)
-
     def __enter__(self) -> "Progress":
         with _TELLING:
             _RUNNING.append(self)
@@ -112,7 +107,7 @@ class Progress:
     def __str__(self) -> str:
         words = filter(None, (self.words, self.description))
         steps = f"{self.done}/{self.total} {self.unit}".rstrip()
-        state = filter(None, (steps, self.took, self.remark))
+        state = filter(None, (steps, duration(time.monotonic() - self.began), self.remark))
         return f"{', '.join(words)}: {', '.join(state)}"
 
     def __exit__(self, kind: Any, *_: Any) -> None:
@@ -123,8 +118,8 @@ class Progress:
         shown = not self.bar.disable
         self.bar.close()
         if kind is None and self.summary and not shown:
-            steps = f"{self.done} {self.unit}".rstrip()
-            self.write(f"{self.words}: {steps}, {self.took}")
+            took = duration(time.monotonic() - self.began)
+            self.write(f"{self.words}: {f'{self.done} {self.unit}'.rstrip()}, {took}")
 
 
 def _tell(ended: threading.Event) -> None:

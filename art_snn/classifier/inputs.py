@@ -132,6 +132,7 @@ def check_labels(y: Any, samples: int, classes: int) -> None:
     )
     if len(y) == 0:
         return
+
     values = as_array(y)
     least = float(values.min())
     most = float(values.max())
@@ -141,6 +142,7 @@ def check_labels(y: Any, samples: int, classes: int) -> None:
         fits = -math.inf <= least and most <= math.inf
         require(fits, "y", "numbers as class scores", got, remedy)
         return
+
     fits = least >= 0 and most <= classes - 1
     require(fits, "y", f"class indices from 0 to {classes - 1}", got, remedy)
     whole = (values % 1 == 0).all()

@@ -32,7 +32,15 @@ class LayerKind:
 _WEIGHTS = ("weight", "bias")
 _CONVOLUTION = (*_WEIGHTS, "stride", "padding", "dilation", "groups")
 _NORM = ("running_mean", "running_var", *_WEIGHTS, "training", "momentum", "eps")
-_WINDOW = ("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad", "divisor_override")
+_WINDOW = (
+    *("kernel_size", "stride", "padding"),
+    *("ceil_mode", "count_include_pad", "divisor_override"),
+)
+
+_AFFINE = LayerKind()
+_PASSES = LayerKind(passes=True)
+_RESHAPES = LayerKind(reshapes=True)
+_CURVED = LayerKind(affine=False)
 
 LAYER_KINDS: Mapping[type[nn.Module], LayerKind] = MappingProxyType(
     {
@@ -41,34 +49,32 @@ LAYER_KINDS: Mapping[type[nn.Module], LayerKind] = MappingProxyType(
         nn.BatchNorm1d: LayerKind(functional.batch_norm, _NORM),
         nn.BatchNorm2d: LayerKind(functional.batch_norm, _NORM),
         nn.AvgPool2d: LayerKind(functional.avg_pool2d, _WINDOW),
-        nn.AdaptiveAvgPool2d: LayerKind(),
-        nn.MaxPool2d: LayerKind(affine=False),
-        nn.AdaptiveMaxPool2d: LayerKind(affine=False),
-        nn.ReLU: LayerKind(affine=False),
-        nn.Dropout: LayerKind(passes=True),
-        nn.Dropout1d: LayerKind(passes=True),
-        nn.Dropout2d: LayerKind(passes=True),
-        nn.Dropout3d: LayerKind(passes=True),
-        nn.AlphaDropout: LayerKind(passes=True),
-        nn.FeatureAlphaDropout: LayerKind(passes=True),
-        nn.Identity: LayerKind(passes=True),
-        Noise: LayerKind(passes=True),
-        nn.Flatten: LayerKind(reshapes=True),
-        nn.Unflatten: LayerKind(reshapes=True),
-        Normalize: LayerKind(),
-        Scale: LayerKind(),
-        nn.Sequential: LayerKind(),
-        TimeDistributed: LayerKind(),
-        Residual: LayerKind(),
+        nn.AdaptiveAvgPool2d: _AFFINE,
+        nn.MaxPool2d: _CURVED,
+        nn.AdaptiveMaxPool2d: _CURVED,
+        nn.ReLU: _CURVED,
+        nn.Dropout: _PASSES,
+        nn.Dropout1d: _PASSES,
+        nn.Dropout2d: _PASSES,
+        nn.Dropout3d: _PASSES,
+        nn.AlphaDropout: _PASSES,
+        nn.FeatureAlphaDropout: _PASSES,
+        nn.Identity: _PASSES,
+        Noise: _PASSES,
+        nn.Flatten: _RESHAPES,
+        nn.Unflatten: _RESHAPES,
+        Normalize: _AFFINE,
+        Scale: _AFFINE,
+        nn.Sequential: _AFFINE,
+        TimeDistributed: _AFFINE,
+        Residual: _AFFINE,
     }
 )
 """The known types, of torch and ours. Layers that hold others are as affine as these are.
 
 Types that are missing may be used: passes find out what they compute, or refuse them by name."""
 
-_UNKNOWN = LayerKind(affine=False)
-
 
 def kind_of(module: nn.Module) -> LayerKind:
     """The row of a module's type; for other types one that promises nothing."""
-    return LAYER_KINDS.get(type(module), _UNKNOWN)
+    return LAYER_KINDS.get(type(module), _CURVED)

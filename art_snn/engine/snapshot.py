@@ -17,9 +17,11 @@ from art_snn.running.digests import count_writes, hooks_of
 
 def _is_known(module: Any) -> bool:
     """True if a module in evaluation mode has a function, or no weights."""
-    padded = getattr(module, "padding_mode", "zeros") != "zeros"
-    normed = isinstance(module, _NormBase) and None in (module.running_var, module.momentum)
-    return not (padded or normed) if kind_of(module).function else not module._parameters
+    if kind_of(module).function is None:
+        return not module._parameters
+    if isinstance(module, _NormBase):
+        return None not in (module.running_var, module.momentum)
+    return getattr(module, "padding_mode", "zeros") == "zeros"
 
 
 class _Forms(dict[Any, list[Form]]):
@@ -48,7 +50,8 @@ class Snapshot:
 
     def __init__(self, layers: nn.Module, watches: bool = False) -> None:
         names = {module: name for name, module in layers.named_modules(prefix="layers")}
-        self.modules, self.plain = list(names), are_plain(names)
+        self.modules = list(names)
+        self.plain = are_plain(names)
         self.neurons: dict[nn.Module, str] = {
             module: name for module, name in names.items() if isinstance(module, Neuron)
         }
@@ -61,8 +64,11 @@ class Snapshot:
         Weights that are written through `.data` are not seen, nor changes inside of a setting."""
         if self.mark is None:
             return False
-        (held, weights), (now, others) = self.mark, self._read_mark()
-        return len(held) == len(now) and all(map(is_, held, now)) and weights == others
+        held, weights = self.mark
+        now, others = self._read_mark()
+        if len(held) != len(now) or weights != others:
+            return False
+        return all(map(is_, held, now))
 
     def _read_mark(self) -> tuple[list[Any], Hashable]:
         held = [key for hooks in GLOBAL_HOOKS for key in getattr(nn.modules.module, hooks, ())]
@@ -81,8 +87,9 @@ class Snapshot:
         layers = [module for module in self.modules if type(module) is TimeDistributed]
         inside = {module for layer in layers for module in layer.module}
         others = any(m.training or (m._parameters and m not in inside) for m in self.modules)
-        usual = self.plain and self.neurons and not others
-        return _Forms() if usual and all(map(_is_known, inside)) else None
+        if others or not (self.plain and self.neurons and all(map(_is_known, inside))):
+            return None
+        return _Forms()
 
     @cached_property
     def affine(self) -> bool:
