@@ -13,17 +13,17 @@ from art_snn.layers import GLOBAL_HOOKS
 from art_snn.network import SpikingNetwork
 from art_snn.running.digests import hooks_of
 
-_NETWORK = ("__call__", "forward", "body")
-_BODY = ("encode", "run", "outputs", "opened")
-"""Methods that lead a pass from the input to the logits."""
-
 
 def find_addition(network: SpikingNetwork) -> str | None:
     """What takes part in a pass next to encoder, layers and mean over time, in words, or None."""
     if any(getattr(torch_module, name, None) for name in GLOBAL_HOOKS):
         return "a hook on all modules of torch"
 
-    for part, names in ((network, _NETWORK), (network.body, _BODY)):
+    # The methods that lead a pass from the input to the logits.
+    for part, names in (
+        (network, ("__call__", "forward", "body")),
+        (network.body, ("encode", "run", "outputs", "opened")),
+    ):
         for name in names:
             method = getattr(type(part), name)
             method = getattr(method, "fget", method)  # Of a property.

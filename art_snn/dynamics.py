@@ -275,9 +275,12 @@ class Dynamics:
             "floor": None,
         }
         usual |= {field.name: field.default for field in fields(Dynamics)[3:7]}
-        values = {field.name: getattr(self, field.name) for field in fields(Dynamics)}
-        shown = [f"{k}={v!r}" for k, v in values.items() if k not in usual or usual[k] != v]
-        return f"Dynamics({', '.join(shown)})"
+        words = []
+        for name in (field.name for field in fields(Dynamics)):
+            value = getattr(self, name)
+            if name not in usual or usual[name] != value:
+                words.append(f"{name}={value!r}")
+        return f"Dynamics({', '.join(words)})"
 
     @property
     def resets_below(self) -> bool:

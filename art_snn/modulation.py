@@ -103,8 +103,9 @@ def parse_modulation(text: str, steps: int | None) -> nn.Module:
 
     :raises ValueError: for an unknown name or field, or a value that the module refuses."""
     name, _ = parse_call(text, "modulation")
-
-    given: dict[str, dict[str, Any]] = {"gains": {"steps": steps}, "gates": {"shape": None}}
-    return parse_object(
-        text, "modulation", MODULATIONS, "Leave it out for none.", **given.get(name, {})
-    )
+    given: dict[str, Any] = {}
+    if name == "gains":
+        given["steps"] = steps
+    if name == "gates":
+        given["shape"] = None
+    return parse_object(text, "modulation", MODULATIONS, "Leave it out for none.", **given)

@@ -29,20 +29,20 @@ def set_in_block(variable: ContextVar[_Value], value: _Value) -> Iterator[None]:
 class PerContext(Generic[_Value]):
     """An attribute with a value of its own in every context, as :mod:`contextvars` has it.
 
-    A new thread starts with what `make` gives, an asyncio task with the values of the code that
-    starts it. Values are dropped with the object that they belong to."""
+    A new thread starts with the default, an asyncio task with the values of the code that starts
+    it. Values are dropped with the object that they belong to.
 
-    def __init__(self, make: Callable[[], _Value]) -> None:
-        self.make = make
+    :param default: a value that nobody changes."""
+
+    def __init__(self, default: _Value) -> None:
+        self.default = default
         self.values: ContextVar[WeakKeyDictionary[Any, _Value]]
         self.values = ContextVar("values", default=WeakKeyDictionary())  # noqa: B039
 
     def __get__(self, instance: object, owner: type) -> _Value:
         if instance is None:  # On the class, where documentation looks.
             return self  # type: ignore[return-value]
-        if instance not in self.values.get():
-            self.__set__(instance, self.make())
-        return self.values.get()[instance]
+        return self.values.get().get(instance, self.default)
 
     def __set__(self, instance: object, value: _Value) -> None:
         # A new mapping, since contexts that were copied from this one share the old one.
