@@ -15,8 +15,6 @@ from torch import Tensor
 
 from art_snn.checks import require, require_count, require_number, set_fields
 
-_SMALLEST_DECAY = 1e-6
-_DECAYS_OF_STEPS = (-10.0, 10.0)
 _THRESHOLDS = (1e-4, 1e4)
 """With these all rules have finite gradients over eight steps, in single and double precision."""
 _USUAL = "The neurons of the papers use 1.0. One that never fires has no spikes."
@@ -455,7 +453,8 @@ def _check_decay(decay: Any) -> Setting:
     remedy = "Use 1.0 for a neuron without leak."
     if isinstance(decay, list | tuple):
         require(decay, "decay", "one for each time step", "none", remedy)
-        return tuple(_check("decay", one, within=_DECAYS_OF_STEPS, remedy=remedy) for one in decay)
+        within = (-10.0, 10.0)
+        return tuple(_check("decay", one, within=within, remedy=remedy) for one in decay)
     decay = setting(decay)
-    within = (0.0 if least(decay) == 0 else _SMALLEST_DECAY, 1.0)
+    within = (0.0 if least(decay) == 0 else 1e-6, 1.0)
     return _check("decay", decay, at_least=0, up_to=1, within=within, remedy=remedy)
