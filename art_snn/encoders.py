@@ -118,7 +118,7 @@ class SQE(Poisson):
     :param levels: N, at most 2^20."""
 
     levels: int = 2
-    words: ClassVar[str] = "stochastic quantised encoding of {levels} levels"
+    words = "stochastic quantised encoding of {levels} levels"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -223,8 +223,8 @@ class Ablation(Frames):
     :param keep: probability that a value is kept, between 0 and 1."""
 
     keep: float = 0.05
-    draws: ClassVar[bool] = True
-    words: ClassVar[str] = "event frames, values kept with probability {keep:g}"
+    draws = True
+    words = "event frames, values kept with probability {keep:g}"
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -123,8 +123,8 @@ class Conversion(Gradient):
     Its forward pass is the ANN's, so **its logits are not those of the spiking network**;
     predictions need no gradient, and still are. A new rule overrides :meth:`activation`."""
 
-    exact_logits: ClassVar[bool] = False
-    second_derivative: ClassVar[bool] = True
+    exact_logits = False
+    second_derivative = True
 
     @abstractmethod
     def activation(self, current: Tensor, dynamics: Dynamics) -> Tensor:

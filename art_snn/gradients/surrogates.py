@@ -61,7 +61,7 @@ class Rectangle(Surrogate):
     """``1 / width where |z| < width / 2, otherwise 0`` (Wu et al., 2018)."""
 
     width: float = 1.0
-    flat: ClassVar[bool] = True
+    flat = True
 
     def __call__(self, distance: Tensor) -> Tensor:
         return (distance.abs() < self.width / 2).to(distance.dtype).div_(self.width)
@@ -129,7 +129,7 @@ class Exponential(Surrogate):
 class StraightThrough(Surrogate):
     """1 everywhere: the straight-through estimator (Bengio et al., 2013)."""
 
-    flat: ClassVar[bool] = True
+    flat = True
 
     def __call__(self, distance: Tensor) -> Tensor:
         return torch.ones_like(distance)

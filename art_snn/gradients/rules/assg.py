@@ -5,7 +5,7 @@ import weakref
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -68,8 +68,8 @@ class ASSG(TemporalGradient):
     relax: float = 1.5
     restart: float = 0.5
     detach_reset: bool = True
-    remembers: ClassVar[bool] = True
-    second_derivative: ClassVar[bool] = True
+    remembers = True
+    second_derivative = True
 
     def __post_init__(self) -> None:
         remedy = "sharpness_of(0.85) is 2.65."
@@ -222,7 +222,7 @@ class _Attack:
 class _Pass(TemporalGradient):
     """One forward pass of ASSG: takes up the moments of the calls in order, and updates them."""
 
-    second_derivative: ClassVar[bool] = True
+    second_derivative = True
 
     def __init__(
         self, rule: ASSG, earlier: Sequence[_PotentialMoments], moved: Tensor | None

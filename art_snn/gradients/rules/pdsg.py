@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -31,7 +31,7 @@ class PDSG(TemporalGradient):
 
     per_sample: bool = False
     detach_reset: bool = False
-    second_derivative: ClassVar[bool] = True
+    second_derivative = True
 
     def slope(self, distance: Tensor, site: NeuronRef) -> Tensor:
         return _bell(distance, _running_deviation(distance, self.per_sample))

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -29,7 +29,7 @@ class RGA(RateGradient):
 
     beta: float = 2.0
     gamma: float = 0.2
-    uses_rate: ClassVar[bool] = False
+    uses_rate = False
 
     def __post_init__(self) -> None:
         remedy = "The paper searches 1 to 4; 2 is best."
