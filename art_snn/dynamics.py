@@ -265,14 +265,8 @@ class Dynamics:
 
     def __repr__(self) -> str:
         """The fields, of the further ones those that change something."""
-        usual = {
-            "v_start": self.v_reset,
-            "reset_by": None,
-            "amplitude": 1,
-            "max_spikes": 1,
-            "floor": None,
-        }
-        usual |= {field.name: field.default for field in fields(Dynamics)[3:7]}
+        usual = {field.name: field.default for field in fields(Dynamics)[3:]}
+        usual["v_start"] = self.v_reset
         words = []
         for name in (field.name for field in fields(Dynamics)):
             value = getattr(self, name)

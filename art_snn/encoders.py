@@ -1,6 +1,5 @@
 """Encoders: how an input [N, ...] becomes T time steps [T, N, ...]."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, ClassVar, Protocol
@@ -257,7 +256,7 @@ def _probabilities(probability: ArrayLike) -> NDArray[np.float64]:
 
 _Known = Direct | Poisson | Frequency | Frames
 KNOWN: tuple[type[_Known], ...] = (Direct, Poisson, SQE, Frequency, Frames, Ablation)
-ENCODERS: Mapping[str, type[_Known]] = MappingProxyType({k.__name__.lower(): k for k in KNOWN})
+ENCODERS = MappingProxyType({kind.__name__.lower(): kind for kind in KNOWN})
 """The encoders by name: those of images, and those of event frames."""
 
 

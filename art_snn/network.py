@@ -162,14 +162,11 @@ class SpikingNetwork(nn.Module):
             remedy = "A usual radius is 8/255; None where it is not known."
             radius = require_number("radius", radius, at_least=0, remedy=remedy)
         self.forget()
-        attack: dict[str, Any] = {
-            "radius": radius,
-            "attacking": True,
-            "constant_weights": True,
-            "snapshots": {},
-        }
+        attack = self.body.changed(
+            radius=radius, attacking=True, constant_weights=True, snapshots={}
+        )
         try:
-            with self.body.changed(**attack):
+            with attack:
                 yield
         finally:
             self.forget()

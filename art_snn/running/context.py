@@ -51,7 +51,7 @@ class PerContext(Generic[_Value]):
         self.values.set(values)
 
 
-_KEEPING: ContextVar[bool] = ContextVar("keeping", default=False)
+_KEEPING = ContextVar("keeping", default=False)
 _MODES_LOCK = threading.Lock()
 _MODES: WeakKeyDictionary[nn.Module, tuple[int, bool]] = WeakKeyDictionary()
 """The number of threads that rely on the mode of a module, and its mode before them."""

@@ -31,5 +31,5 @@ class NetworkRun:
     in_neuron: bool = False
 
 
-RUN: ContextVar[NetworkRun] = ContextVar("run", default=NetworkRun())  # noqa: B039
+RUN = ContextVar("run", default=NetworkRun())  # noqa: B039
 """The run of this thread or task. Modules are shared by passes, so they keep nothing."""
