@@ -161,6 +161,7 @@ class SpikingNetwork(nn.Module):
         if radius is not None:
             remedy = "A usual radius is 8/255; None where it is not known."
             radius = require_number("radius", radius, at_least=0, remedy=remedy)
+
         self.forget()
         attack = self.body.changed(
             radius=radius, attacking=True, constant_weights=True, snapshots={}
