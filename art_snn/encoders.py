@@ -168,9 +168,9 @@ class Frequency(_Repeating):
         wide = x.to(torch.promote_types(x.dtype, torch.float32))
         spectrum = torch.fft.fft2(wide)
         slowest = max(8, self.steps)
-        encoded = list[Tensor]()
+        encoded = []
         for t in range(self.steps):
-            masks = list[Tensor]()
+            masks = []
             for side in x.shape[-2:]:
                 # L, rounded up.
                 radius = -(-side * (slowest - t) // (2 * slowest))

@@ -8,6 +8,7 @@ import torch
 from art.estimators.classification import PyTorchClassifier
 from art.preprocessing.standardisation_mean_std.numpy import StandardisationMeanStd
 from art.preprocessing.standardisation_mean_std.pytorch import StandardisationMeanStdPyTorch
+from torch import Tensor
 
 from art_snn.checks import invalid, require
 from art_snn.gradients.shared import align
@@ -28,7 +29,7 @@ def check_samples(x: Any, input_shape: tuple[int, ...]) -> Any:
     return x
 
 
-def with_finite_rows(x: Any, input_shape: tuple[int, ...]) -> tuple[Any, torch.Tensor | None]:
+def with_finite_rows(x: Any, input_shape: tuple[int, ...]) -> tuple[Any, Tensor | None]:
     """Samples as torch can take them, with zeros for those that are not finite.
 
     Attacks of ART that divide by the length of a perturbation give such samples.
@@ -39,14 +40,14 @@ def with_finite_rows(x: Any, input_shape: tuple[int, ...]) -> tuple[Any, torch.T
     missing = torch.as_tensor(~finite, device="cpu")
     if not missing.any():
         return x, None
-    if isinstance(x, torch.Tensor):
+    if isinstance(x, Tensor):
         return fill(x, missing, 0), missing
     filled = x.copy()
     filled[missing.numpy()] = 0
     return filled, missing
 
 
-def fill(values: torch.Tensor, samples: torch.Tensor | None, value: float) -> torch.Tensor:
+def fill(values: Tensor, samples: Tensor | None, value: float) -> Tensor:
     """The values [N, ...] with one value for the rows of some samples, bool [N].
 
     Under an expectation over transformation the values are several draws of each sample."""
@@ -58,7 +59,7 @@ def fill(values: torch.Tensor, samples: torch.Tensor | None, value: float) -> to
 
 def as_array(values: Any) -> np.ndarray:
     """A tensor of any device as numpy, in half precision as single; an array as torch takes it."""
-    if isinstance(values, torch.Tensor):
+    if isinstance(values, Tensor):
         half = values.dtype in (torch.float16, torch.bfloat16)
         return (values.float() if half else values).detach().cpu().numpy()
     array = np.asarray(values)
@@ -68,9 +69,9 @@ def as_array(values: Any) -> np.ndarray:
     return array.copy() if min(array.strides, default=0) < 0 else array
 
 
-def as_tensor(x: Any) -> torch.Tensor:
+def as_tensor(x: Any) -> Tensor:
     """An array as a tensor on the CPU, whatever torch's default device is; a tensor as it is."""
-    return x if isinstance(x, torch.Tensor) else torch.as_tensor(x, device="cpu")
+    return x if isinstance(x, Tensor) else torch.as_tensor(x, device="cpu")
 
 
 def _is_finite(x: Any) -> Any:
@@ -88,7 +89,7 @@ def _check_form(x: Any, input_shape: tuple[int, ...]) -> Any:
             "Samples come first, then time of event frames, channels, height and width: x[None] or "
             "x[:, None] adds an axis, x.transpose moves them.",
         )
-    if isinstance(x, torch.Tensor):
+    if isinstance(x, Tensor):
         return x.float() if x.dtype == torch.bool else x
     refuse_masked("x", x)
     return as_array(x.astype(np.float32) if x.dtype == bool else x)
@@ -108,9 +109,9 @@ def refuse_masked(argument: str, values: Any) -> None:
 def _require_numbers(argument: str, values: Any, remedy: str) -> None:
     """TypeError unless torch takes the values as real numbers (not long doubles)."""
     kind = type(values).__name__
-    if isinstance(values, torch.Tensor | np.ndarray):
+    if isinstance(values, Tensor | np.ndarray):
         kind = f"{kind} of dtype {values.dtype}"
-    if isinstance(values, torch.Tensor) and not values.is_complex():
+    if isinstance(values, Tensor) and not values.is_complex():
         return
     if isinstance(values, np.ndarray) and values.dtype.kind in "buif" and values.itemsize <= 8:
         return

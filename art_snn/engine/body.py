@@ -79,7 +79,7 @@ class NetworkBody(Body):
         self.layers = layers
         self.encoder = encoder
         self.traits = Traits()
-        self.probe_results: dict[Hashable, str | None] = {}
+        self.probe_results = {}
         self.verified: dict[Hashable, Any] = {}
         """What passes have verified of a model of another framework."""
         self.volatile: set[tuple[type, str]] = set()

@@ -158,7 +158,7 @@ def parse_rules(text: str) -> dict[str, Gradient]:
 
 def hyperparameters(rule: object) -> dict[str, Any]:
     """The fields of a rule that hold numbers, and those of dataclasses inside, by dotted name."""
-    numbers = dict[str, Any]()
+    numbers = {}
     for field in fields(rule) if is_dataclass(rule) else ():
         value = getattr(rule, field.name)
         if isinstance(value, Real) and field.init:
