@@ -42,9 +42,13 @@ def find_addition(network: SpikingNetwork) -> str | None:
 def require_composed(network: SpikingNetwork, argument: str) -> None:
     """Refuse, by a ValueError, a network that computes more than its parts show."""
     addition = find_addition(network)
-    expected = "a network that is its encoder, its layers and the mean over time"
-    remedy = "Remove it, or put what it computes into the layers."
-    require(addition is None, argument, expected, f"one with {addition}", remedy)
+    require(
+        addition is None,
+        argument,
+        "a network that is its encoder, its layers and the mean over time",
+        f"one with {addition}",
+        "Remove it, or put what it computes into the layers.",
+    )
 
 
 def _has_exchanged_forward(module: nn.Module) -> bool:

@@ -220,9 +220,8 @@ class Dynamics:
 
     def __post_init__(self) -> None:
         set_fields(self, decay=_check_decay(self.decay), strict=bool(self.strict))
-        expected = "'hard', 'soft' or 'none'"
         known = self.reset in ("hard", "soft", "none")
-        require(known, "reset", expected, repr(self.reset), SOFT_AND_HARD)
+        require(known, "reset", "'hard', 'soft' or 'none'", repr(self.reset), SOFT_AND_HARD)
 
         if self.v_start is None:
             set_fields(self, v_start=self.v_reset)
@@ -241,27 +240,40 @@ class Dynamics:
     def _check_together(self) -> None:
         """Refuse settings that others do not allow."""
         fits = self.v_reset == 0 or self.reset == "hard"
-        expected = "0 where the reset is not hard"
-        require(fits, "v_reset", expected, self.v_reset, "Leave it out.")
+        require(fits, "v_reset", "0 where the reset is not hard", self.v_reset, "Leave it out.")
 
         fits = self.reset_by is None or self.reset == "soft"
-        remedy = "Leave it out, or use v_reset."
-        require(fits, "reset_by", "None unless the reset is soft", self.reset_by, remedy)
+        require(
+            fits,
+            "reset_by",
+            "None unless the reset is soft",
+            self.reset_by,
+            "Leave it out, or use v_reset.",
+        )
 
         if self.max_spikes is not None:
             require_count("max_spikes", self.max_spikes, remedy="None is for any number.")
         further = (self.strict, self.v_reset, self.reset_by)
         fits = self.max_spikes == 1 or further == (False, 0, None)
-        expected = "1, unless neurons fire at the threshold and are reset to 0 or by it"
-        remedy = (
-            "Leave out strict, v_reset and reset_by. A neuron that rounds its potential has "
-            "constant=0.5 * (1 - decay) and v_start=0.5 instead."
+        require(
+            fits,
+            "max_spikes",
+            "1, unless neurons fire at the threshold and are reset to 0 or by it",
+            self.max_spikes,
+            (
+                "Leave out strict, v_reset and reset_by. A neuron that rounds its potential has "
+                "constant=0.5 * (1 - decay) and v_start=0.5 instead."
+            ),
         )
-        require(fits, "max_spikes", expected, self.max_spikes, remedy)
 
         fits = self.floor is None or most(self.floor - self.v_reset) <= 0
-        remedy = "sinabs' IAF has minus the threshold, None is for no floor."
-        require(fits, "floor", f"at most v_reset, {self.v_reset:g}", self.floor, remedy)
+        require(
+            fits,
+            "floor",
+            f"at most v_reset, {self.v_reset:g}",
+            self.floor,
+            "sinabs' IAF has minus the threshold, None is for no floor.",
+        )
 
     def __repr__(self) -> str:
         """The fields, of the further ones those that change something."""

@@ -49,8 +49,9 @@ class _Repeating:
     words: ClassVar[str]
 
     def __post_init__(self) -> None:
-        remedy = "The papers use 4 to 10 time steps."
-        steps = require_count("steps", self.steps, up_to=MOST_STEPS, remedy=remedy)
+        steps = require_count(
+            "steps", self.steps, up_to=MOST_STEPS, remedy="The papers use 4 to 10 time steps."
+        )
         set_fields(self, steps=steps)
 
     def with_steps(self, steps: int) -> Self:
@@ -202,9 +203,12 @@ class Frames:
 
     def __call__(self, x: Tensor) -> Tensor:
         if x.ndim < 3 or x.shape[1] < 1 or self.steps not in (None, x.shape[1]):
-            expected = f"frames [N, {self.steps or 'T'}, ...]"
-            remedy = "The time axis comes second, after the batch."
-            raise invalid("x", expected, f"shape {list(x.shape)}", remedy)
+            raise invalid(
+                "x",
+                f"frames [N, {self.steps or 'T'}, ...]",
+                f"shape {list(x.shape)}",
+                "The time axis comes second, after the batch.",
+            )
         # A view that repeats one frame would pass for a constant input, and the whole
         # gradient for that of its first frame.
         x = x.contiguous() if x.stride(1) == 0 else x
@@ -227,8 +231,9 @@ class Ablation(Frames):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        remedy = "0.02 to 0.2 are usual; Frames keeps all."
-        keep = require_number("keep", self.keep, above=0, below=1, remedy=remedy)
+        keep = require_number(
+            "keep", self.keep, above=0, below=1, remedy="0.02 to 0.2 are usual; Frames keeps all."
+        )
         set_fields(self, keep=keep)
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -265,5 +270,10 @@ def parse_encoder(text: str, steps: int = 8) -> _Known:
 
     :raises ValueError: for an unknown name or field, or a value that the encoder
         refuses."""
-    remedy = "Another encoder takes a network of your own: file.py:function."
-    return parse_object(text, "encoder", ENCODERS, remedy, steps=steps)
+    return parse_object(
+        text,
+        "encoder",
+        ENCODERS,
+        "Another encoder takes a network of your own: file.py:function.",
+        steps=steps,
+    )

@@ -70,9 +70,12 @@ def copy_module(argument: str, module: nn.Module, name: str = "network") -> Any:
     except Exception as error:
         for part, child in module.named_children():
             copy_module(argument, child, f"{name}.{part}")
-        got = f"{name} ({type(module).__name__}) with an attribute that cannot be ({error})"
-        remedy = "Keep scripted functions, generators and the like outside of modules."
-        raise invalid(argument, "modules that can be copied", got, remedy) from error
+        raise invalid(
+            argument,
+            "modules that can be copied",
+            f"{name} ({type(module).__name__}) with an attribute that cannot be ({error})",
+            "Keep scripted functions, generators and the like outside of modules.",
+        ) from error
 
 
 def weights_of(module: nn.Module) -> list[Tensor]:
@@ -190,9 +193,12 @@ class TimeDistributed(nn.Module):
     @staticmethod
     def _check_rows(y: Tensor, rows: int) -> Tensor:
         if y.shape[0] != rows:
-            expected = f"modules that keep the batch axis of size {rows}"
-            remedy = "Every module must map [N, ...] to [N, ...]."
-            raise invalid("modules", expected, f"an output of shape {list(y.shape)}", remedy)
+            raise invalid(
+                "modules",
+                f"modules that keep the batch axis of size {rows}",
+                f"an output of shape {list(y.shape)}",
+                "Every module must map [N, ...] to [N, ...].",
+            )
         run = RUN.get()
         # No other module sees the order of memory, or that values are missing.
         channels_last = run.plain and y.ndim == 4 and y.is_contiguous(memory_format=_LAST)
@@ -211,8 +217,13 @@ class Normalize(nn.Module):
     def __init__(self, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
         super().__init__()
         fits = len(mean) == len(std) and all(value > 0 for value in std)
-        expected = f"{len(mean)} numbers above 0, as many as in mean"
-        require(fits, "std", expected, repr(std), "Give mean and std once per channel.")
+        require(
+            fits,
+            "std",
+            f"{len(mean)} numbers above 0, as many as in mean",
+            repr(std),
+            "Give mean and std once per channel.",
+        )
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.get_default_dtype()))
         self.register_buffer("std", torch.tensor(std, dtype=torch.get_default_dtype()))
 

@@ -21,8 +21,12 @@ class Gains(nn.Module):
 
     def __init__(self, steps: int) -> None:
         super().__init__()
-        remedy = "Gains need an encoder that knows its time steps."
-        steps = require_count("steps", steps, up_to=MOST_STEPS, remedy=remedy)
+        steps = require_count(
+            "steps",
+            steps,
+            up_to=MOST_STEPS,
+            remedy="Gains need an encoder that knows its time steps.",
+        )
         self.gain = nn.Parameter(torch.ones(steps))
 
     def reset_parameters(self) -> None:

@@ -160,13 +160,16 @@ def final(grad: Tensor, anchor: Tensor, rule: object) -> Tensor:
 
 def has_no_second_derivative(rule: object) -> ValueError:
     """The error for a rule whose gradient is to be differentiated again."""
-    expected, got = "a rule with a second derivative", f"{rule}, which has none"
-    remedy = (
-        "Take a rule whose second_derivative is True, such as STBP(), where neurons get all "
-        "time steps in one call. Or take differences between "
-        "the gradients of two inputs."
+    return invalid(
+        "gradient",
+        "a rule with a second derivative",
+        f"{rule}, which has none",
+        (
+            "Take a rule whose second_derivative is True, such as STBP(), where neurons get all "
+            "time steps in one call. Or take differences between "
+            "the gradients of two inputs."
+        ),
     )
-    return invalid("gradient", expected, got, remedy)
 
 
 class _Final(Function):

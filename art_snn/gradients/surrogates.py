@@ -26,10 +26,15 @@ class Surrogate(ABC):
     """True if it is constant between jumps, where its derivative is 0."""
 
     def __post_init__(self) -> None:
-        remedy = "The shape of a surrogate is a positive, finite number."
         for field in fields(self):
             name, value = f"{type(self).__name__}.{field.name}", getattr(self, field.name)
-            require_number(name, value, above=0, within=_SHAPES, remedy=remedy)
+            require_number(
+                name,
+                value,
+                above=0,
+                within=_SHAPES,
+                remedy="The shape of a surrogate is a positive, finite number.",
+            )
 
     @abstractmethod
     def __call__(self, distance: Tensor) -> Tensor:

@@ -26,8 +26,7 @@ _SHARP = (1e-3, 10.0)
 
 def sharpness_of(vanishing: float) -> float:
     """omega = 2 tan(pi A / 2) / pi of the arctangent with vanishing degree A in (0, 1)."""
-    remedy = "The paper uses 0.85 to 0.90."
-    require_number("vanishing", vanishing, above=0, below=1, remedy=remedy)
+    require_number("vanishing", vanishing, above=0, below=1, remedy="The paper uses 0.85 to 0.90.")
     return 2 * math.tan(math.pi * vanishing / 2) / math.pi
 
 
@@ -72,14 +71,17 @@ class ASSG(TemporalGradient):
     second_derivative = True
 
     def __post_init__(self) -> None:
-        remedy = "sharpness_of(0.85) is 2.65."
-        require_number("omega", self.omega, above=0, within=_SHARP, remedy=remedy)
+        require_number(
+            "omega", self.omega, above=0, within=_SHARP, remedy="sharpness_of(0.85) is 2.65."
+        )
         for name in ("decay_mean", "decay_deviation"):
             require_number(name, getattr(self, name), at_least=0, up_to=1, remedy="Usual is 0.9.")
-        remedy = "The paper uses 1.5."
-        require_number("relax", self.relax, at_least=0, within=(0, 1e3), remedy=remedy)
-        remedy = "A half is the default."
-        require_number("restart", self.restart, at_least=0, within=(0, 1e6), remedy=remedy)
+        require_number(
+            "relax", self.relax, at_least=0, within=(0, 1e3), remedy="The paper uses 1.5."
+        )
+        require_number(
+            "restart", self.restart, at_least=0, within=(0, 1e6), remedy="A half is the default."
+        )
 
     def slope(self, distance: Tensor, site: NeuronRef) -> Tensor:
         """Slope of a first pass."""

@@ -35,8 +35,13 @@ class StaticCurve(RateGradient):
 
     def __post_init__(self) -> None:
         if self.limit != math.inf:
-            remedy = "Use 2, or math.inf for none."
-            require_number("limit", self.limit, at_least=1, within=(1, 1e4), remedy=remedy)
+            require_number(
+                "limit",
+                self.limit,
+                at_least=1,
+                within=(1, 1e4),
+                remedy="Use 2, or math.inf for none.",
+            )
 
     def slope(self, trace: Trace) -> Tensor:
         current = trace.current
