@@ -40,8 +40,13 @@ def save(network: SpikingNetwork, path: str | Path, **notes: Any) -> None:
     :raises ValueError: for another name, or when a weight is NaN or infinite, before anything is
         written.
     :raises WriteFailed: when the file cannot be written."""
-    expected, remedy = "a name that ends in .safetensors", "Weights are kept in files of that kind."
-    require(Path(path).suffix == _ENDING, "path", expected, path, remedy)
+    require(
+        Path(path).suffix == _ENDING,
+        "path",
+        "a name that ends in .safetensors",
+        path,
+        "Weights are kept in files of that kind.",
+    )
     check_weights(network, "network")
     # No two share memory, which safetensors refuses.
     weights = {}
@@ -79,9 +84,12 @@ def load(network: SpikingNetwork, path: str | Path) -> dict[str, Any]:
     problems = misfits(expected, weights)
     if problems:
         more = " ..." if len(problems) > 5 else ""
-        got = f"a file that differs in {'; '.join(problems[:5])}{more}: {path}"
-        remedy = "Build the network with the options it was saved with."
-        raise CheckpointError.of("path", "weights of this network", got, remedy)
+        raise CheckpointError.of(
+            "path",
+            "weights of this network",
+            f"a file that differs in {'; '.join(problems[:5])}{more}: {path}",
+            "Build the network with the options it was saved with.",
+        )
     network.load_state_dict(weights)
     return noted or {}
 
@@ -113,8 +121,9 @@ def _read(path: Path) -> tuple[Mapping[str, Any], dict[str, Any] | None]:
     if damage is not None:
         raise _unreadable(path, damage, "Take another copy of it, or save it again.")
     if not isinstance(content, dict):
-        remedy = "Save the network's weights, not an object."
-        raise _unreadable(path, f"holds a {type(content).__name__}", remedy)
+        raise _unreadable(
+            path, f"holds a {type(content).__name__}", "Save the network's weights, not an object."
+        )
     # The weights of Lightning, and of scripts that keep the state of a training next to them.
     for name in ("state_dict", "model_state_dict", "model", "net"):
         if isinstance(content.get(name), dict):
@@ -136,13 +145,13 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any] | N
         if not isinstance(noted, dict):
             raise TypeError(f"a {type(noted).__name__} in place of notes")
     except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
-        why = f"holds no tensors and notes that can be read ({error})"
-        raise _unreadable(path, why, remedy) from error
+        raise _unreadable(
+            path, f"holds no tensors and notes that can be read ({error})", remedy
+        ) from error
     # Networks of the zoo have none of their notes: the manifest has one of the file.
     notes_match = content.get("notes_sha256") in (None, _sum_notes(noted))
     if content.get("sha256") != _sum(weights) or not notes_match:
-        why = "is damaged: its checksum does not match its content"
-        raise _unreadable(path, why, remedy)
+        raise _unreadable(path, "is damaged: its checksum does not match its content", remedy)
     return weights, noted
 
 
@@ -157,17 +166,22 @@ def _sum_notes(notes: Mapping[str, Any]) -> str:
 
 
 def _unreadable(path: str | Path, why: str, remedy: str) -> CheckpointError:
-    expected = "a checkpoint written by art_snn.checkpoint.save"
-    return CheckpointError.of("path", expected, f"{path}, which {why}", remedy)
+    return CheckpointError.of(
+        "path", "a checkpoint written by art_snn.checkpoint.save", f"{path}, which {why}", remedy
+    )
 
 
 def check_weights(network: SpikingNetwork, argument: str) -> None:
     """ValueError for parameters that are not finite, and buffers that hold NaN."""
     bad = [name for name, weight in network.named_parameters() if not weight.isfinite().all()]
     bad += [name for name, buffer in network.named_buffers() if buffer.isnan().any()]
-    got = f"NaN or infinity in {', '.join(bad[:3])}"
-    remedy = "Train it at a lower learning rate."
-    require(not bad, argument, "a network of finite weights", got, remedy)
+    require(
+        not bad,
+        argument,
+        "a network of finite weights",
+        f"NaN or infinity in {', '.join(bad[:3])}",
+        "Train it at a lower learning rate.",
+    )
 
 
 def misfits(expected: Mapping[str, Any], weights: Mapping[str, Any]) -> list[str]:

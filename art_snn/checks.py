@@ -153,8 +153,9 @@ def require_number(
         if least <= number <= most:
             return number
         words = [f"from {least:g} to {most:g}"]
-    expected = f"a number {' and '.join(words) or 'that is finite'}"
-    raise invalid(argument, expected, shown(value), remedy)
+    raise invalid(
+        argument, f"a number {' and '.join(words) or 'that is finite'}", shown(value), remedy
+    )
 
 
 def require_whole(
@@ -164,8 +165,7 @@ def require_whole(
     whole = isinstance(value, Integral) and not isinstance(value, bool)
     number: int = int(value) if whole else least - 1  # type: ignore[call-overload]
     bounds = f"from {least} to {up_to}" if number > up_to else f">= {least}"
-    expected = f"a whole number {bounds}"
-    require(least <= number <= up_to, argument, expected, shown(value), remedy)
+    require(least <= number <= up_to, argument, f"a whole number {bounds}", shown(value), remedy)
     return number
 
 
@@ -233,9 +233,13 @@ def _memory_limit(root: Path = Path("/")) -> int:
 def require_memory(argument: str, value: object, what: str, needed: int, *, remedy: str) -> None:
     """ValueError when `what`, of so many bytes, needs more memory than there is."""
     limit = _memory_limit()
-    expected = f"{what} that fit into the {limit / 2**30:,.1f} GiB of memory that there are"
-    got = f"{value}, which makes {what} of {needed / 2**30:,.1f} GiB"
-    require(needed <= limit, argument, expected, got, remedy)
+    require(
+        needed <= limit,
+        argument,
+        f"{what} that fit into the {limit / 2**30:,.1f} GiB of memory that there are",
+        f"{value}, which makes {what} of {needed / 2**30:,.1f} GiB",
+        remedy,
+    )
 
 
 def set_fields(settings: object, **values: object) -> None:
@@ -252,10 +256,15 @@ def require_choice(argument: str, value: object, words: Collection[str], *, reme
 def require_sides(image_size: int | tuple[int, int], *, channels: str) -> tuple[int, int]:
     """(height, width) of a side or of both, when they are whole numbers from 1 to 2**15."""
     sides = image_size if isinstance(image_size, Sequence) else (image_size, image_size)
-    expected = "a side, or (height, width)"
-    require(len(sides) == 2, "image_size", expected, shown(image_size), channels)
-    remedy = "Give the side of a square image, or (height, width), in pixels."
-    check = partial(require_count, "image_size", up_to=LONGEST_SIDE, remedy=remedy)
+    require(
+        len(sides) == 2, "image_size", "a side, or (height, width)", shown(image_size), channels
+    )
+    check = partial(
+        require_count,
+        "image_size",
+        up_to=LONGEST_SIDE,
+        remedy="Give the side of a square image, or (height, width), in pixels.",
+    )
     height, width = sides
     return check(height), check(width)
 
@@ -290,8 +299,13 @@ def require_kind(argument: str, path: Path, kind: str, expected: str) -> None:
         raise MissingFile(argument, f"expected {expected}, but {path}{link} does not exist.")
     require(there == kind, argument, expected, f"{path}, {there}", f"Give {kind} instead.")
     readable = os.access(path, os.R_OK | os.X_OK if kind == FOLDER else os.R_OK)
-    got = f"{path}, which may not be read"
-    require(readable, argument, expected, got, "Change its permissions, or take a copy.")
+    require(
+        readable,
+        argument,
+        expected,
+        f"{path}, which may not be read",
+        "Change its permissions, or take a copy.",
+    )
 
 
 def require_root(root: str | Path) -> Path:
@@ -304,6 +318,9 @@ def require_root(root: str | Path) -> Path:
 
 def _unknown(argument: str, path: str | Path, error: Exception) -> ArgumentError:
     # str of an OSError repeats the whole path, which may be what is too long.
-    got = f"{shown(str(path))} ({getattr(error, 'strerror', None) or error})"
-    expected = "a path that can be looked up"
-    return invalid(argument, expected, got, "Check the spelling and the path.")
+    return invalid(
+        argument,
+        "a path that can be looked up",
+        f"{shown(str(path))} ({getattr(error, 'strerror', None) or error})",
+        "Check the spelling and the path.",
+    )

@@ -13,17 +13,17 @@ from art_snn.layers import GLOBAL_HOOKS
 from art_snn.network import SpikingNetwork
 from art_snn.running.digests import hooks_of
 
-_NETWORK = ("__call__", "forward", "body")
-_BODY = ("encode", "run", "outputs", "opened")
-"""Methods that lead a pass from the input to the logits."""
-
 
 def find_addition(network: SpikingNetwork) -> str | None:
     """What takes part in a pass next to encoder, layers and mean over time, in words, or None."""
     if any(getattr(torch_module, name, None) for name in GLOBAL_HOOKS):
         return "a hook on all modules of torch"
 
-    for part, names in ((network, _NETWORK), (network.body, _BODY)):
+    # The methods that lead a pass from the input to the logits.
+    for part, names in (
+        (network, ("__call__", "forward", "body")),
+        (network.body, ("encode", "run", "outputs", "opened")),
+    ):
         for name in names:
             method = getattr(type(part), name)
             method = getattr(method, "fget", method)  # Of a property.
@@ -42,9 +42,13 @@ def find_addition(network: SpikingNetwork) -> str | None:
 def require_composed(network: SpikingNetwork, argument: str) -> None:
     """Refuse, by a ValueError, a network that computes more than its parts show."""
     addition = find_addition(network)
-    expected = "a network that is its encoder, its layers and the mean over time"
-    remedy = "Remove it, or put what it computes into the layers."
-    require(addition is None, argument, expected, f"one with {addition}", remedy)
+    require(
+        addition is None,
+        argument,
+        "a network that is its encoder, its layers and the mean over time",
+        f"one with {addition}",
+        "Remove it, or put what it computes into the layers.",
+    )
 
 
 def _has_exchanged_forward(module: nn.Module) -> bool:

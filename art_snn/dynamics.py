@@ -15,31 +15,42 @@ from torch import Tensor
 
 from art_snn.checks import require, require_count, require_number, set_fields
 
-_DECAYS = (1e-6, 1.0)
-_DECAYS_OF_STEPS = (-10.0, 10.0)
 _THRESHOLDS = (1e-4, 1e4)
 """With these all rules have finite gradients over eight steps, in single and double precision."""
-_POTENTIALS = (-1e4, 1e4)
+_USUAL = "The neurons of the papers use 1.0. One that never fires has no spikes."
+_POTENTIAL: dict[str, Any] = {
+    "within": (-1e4, 1e4),
+    "remedy": "Leave it out, the neurons of the papers have none.",
+}
+_FACTOR: dict[str, Any] = {"above": 0, "within": _THRESHOLDS, "remedy": _USUAL}
+_BOUNDS = {
+    "constant": _POTENTIAL,
+    "v_reset": _POTENTIAL,
+    "v_start": _POTENTIAL,
+    "floor": _POTENTIAL,
+    "gain": _FACTOR,
+    "reset_by": _FACTOR,
+    "amplitude": _FACTOR,
+}
+"""The bounds of settings that may be left out, as :func:`require_number` takes them."""
 SOFT_AND_HARD = "Hard sets the potential to zero, soft subtracts the threshold."
 MOST_STEPS = 100_000
 
 _Operation: TypeAlias = Callable[[Any, Any], Any]
 
 
-def _before(operation: _Operation) -> _Operation:
-    """The operation of Values with another operand after them."""
+def _apply_to_numbers(operation: _Operation) -> tuple[_Operation, _Operation]:
+    """The operation of Values with another operand after them, and with a number before them."""
 
     def apply(values: Values, other: Any) -> Any:
         if isinstance(other, Tensor):
             return operation(values.at(other), other)
         return Values(operation(values.numbers, getattr(other, "numbers", other)))
 
-    return apply
+    def apply_after(values: Values, number: float) -> Values:
+        return Values(operation(number, values.numbers))
 
-
-def _after(operation: _Operation) -> _Operation:
-    """The operation of Values with a number before them; tensors have their own."""
-    return lambda values, other: Values(operation(getattr(other, "numbers", other), values.numbers))
+    return apply, apply_after
 
 
 class Values:
@@ -80,10 +91,10 @@ class Values:
     def __repr__(self) -> str:
         return f"({self:.4g}, {self.numbers.numel()} values)"
 
-    __add__, __radd__ = _before(operator.add), _after(operator.add)
-    __sub__, __rsub__ = _before(operator.sub), _after(operator.sub)
-    __mul__, __rmul__ = _before(operator.mul), _after(operator.mul)
-    __truediv__, __rtruediv__ = _before(operator.truediv), _after(operator.truediv)
+    __add__, __radd__ = _apply_to_numbers(operator.add)
+    __sub__, __rsub__ = _apply_to_numbers(operator.sub)
+    __mul__, __rmul__ = _apply_to_numbers(operator.mul)
+    __truediv__, __rtruediv__ = _apply_to_numbers(operator.truediv)
 
     def __neg__(self) -> Values:
         return Values(-self.numbers)
@@ -208,72 +219,72 @@ class Dynamics:
     floor: Setting = None
 
     def __post_init__(self) -> None:
-        remedy = "Use 1.0 for a neuron without leak."
-        if isinstance(self.decay, list | tuple):
-            steps = "one for each time step"
-            require(len(self.decay) > 0, "decay", steps, "none", remedy)
-            each = {"within": _DECAYS_OF_STEPS, "remedy": remedy}
-            decay: Setting = tuple(_checked("decay", one, **each) for one in self.decay)
-        else:
-            decay = setting(self.decay)
-            within = (0.0 if least(decay) == 0 else _DECAYS[0], 1.0)
-            decay = _checked("decay", decay, at_least=0, up_to=1, within=within, remedy=remedy)
-        remedy, resets = SOFT_AND_HARD, ("hard", "soft", "none")
-        require(self.reset in resets, "reset", "'hard', 'soft' or 'none'", repr(self.reset), remedy)
-        v_start = self.v_reset if self.v_start is None else self.v_start
-        set_fields(self, decay=decay, v_start=v_start, strict=bool(self.strict))
-        remedy = "Leave it out, the neurons of the papers have none."
-        for name in ("constant", "v_reset", "v_start", "floor"):
-            if (value := getattr(self, name)) is not None:
-                number = _checked(name, value, within=_POTENTIALS, remedy=remedy)
-                set_fields(self, **{name: number})
-        expected, hard = "0 where the reset is not hard", self.reset == "hard"
-        require(hard or self.v_reset == 0, "v_reset", expected, self.v_reset, "Leave it out.")
-        remedy = "The neurons of the papers use 1.0. One that never fires has no spikes."
+        set_fields(self, decay=_check_decay(self.decay), strict=bool(self.strict))
+        known = self.reset in ("hard", "soft", "none")
+        require(known, "reset", "'hard', 'soft' or 'none'", repr(self.reset), SOFT_AND_HARD)
+
+        if self.v_start is None:
+            set_fields(self, v_start=self.v_reset)
+        for name, bounds in _BOUNDS.items():
+            value = getattr(self, name)
+            if value is not None:
+                set_fields(self, **{name: _check(name, value, **bounds)})
+
         lowest = min(0.0, least(self.v_reset))
-        threshold = _checked("threshold", self.threshold, above=lowest, remedy=remedy)
+        threshold = _check("threshold", self.threshold, above=lowest, remedy=_USUAL)
         set_fields(self, threshold=threshold)
         span = threshold - self.v_reset if self.resets_below else threshold
-        _checked("threshold", span, within=_THRESHOLDS, remedy=remedy)
-        for name in ("gain", "reset_by", "amplitude"):
-            if (value := getattr(self, name)) is not None:
-                number = _checked(name, value, above=0, within=_THRESHOLDS, remedy=remedy)
-                set_fields(self, **{name: number})
-        fits, expected = (
-            self.reset_by is None or self.reset == "soft",
+        _check("threshold", span, within=_THRESHOLDS, remedy=_USUAL)
+        self._check_together()
+
+    def _check_together(self) -> None:
+        """Refuse settings that others do not allow."""
+        fits = self.v_reset == 0 or self.reset == "hard"
+        require(fits, "v_reset", "0 where the reset is not hard", self.v_reset, "Leave it out.")
+
+        fits = self.reset_by is None or self.reset == "soft"
+        require(
+            fits,
+            "reset_by",
             "None unless the reset is soft",
+            self.reset_by,
+            "Leave it out, or use v_reset.",
         )
-        require(fits, "reset_by", expected, self.reset_by, "Leave it out, or use v_reset.")
+
         if self.max_spikes is not None:
             require_count("max_spikes", self.max_spikes, remedy="None is for any number.")
-        fits = self.max_spikes == 1 or (self.strict, self.v_reset, self.reset_by) == (
-            False,
-            0,
-            None,
+        further = (self.strict, self.v_reset, self.reset_by)
+        fits = self.max_spikes == 1 or further == (False, 0, None)
+        require(
+            fits,
+            "max_spikes",
+            "1, unless neurons fire at the threshold and are reset to 0 or by it",
+            self.max_spikes,
+            (
+                "Leave out strict, v_reset and reset_by. A neuron that rounds its potential has "
+                "constant=0.5 * (1 - decay) and v_start=0.5 instead."
+            ),
         )
-        expected = "1, unless neurons fire at the threshold and are reset to 0 or by it"
-        remedy = (
-            "Leave out strict, v_reset and reset_by. A neuron that rounds its potential has "
-            "constant=0.5 * (1 - decay) and v_start=0.5 instead."
-        )
-        require(fits, "max_spikes", expected, self.max_spikes, remedy)
+
         fits = self.floor is None or most(self.floor - self.v_reset) <= 0
-        remedy = "sinabs' IAF has minus the threshold, None is for no floor."
-        require(fits, "floor", f"at most v_reset, {self.v_reset:g}", self.floor, remedy)
+        require(
+            fits,
+            "floor",
+            f"at most v_reset, {self.v_reset:g}",
+            self.floor,
+            "sinabs' IAF has minus the threshold, None is for no floor.",
+        )
 
     def __repr__(self) -> str:
         """The fields, of the further ones those that change something."""
-        usual = {
-            "v_start": self.v_reset,
-            "reset_by": None,
-            "amplitude": 1,
-            "max_spikes": 1,
-            "floor": None,
-        }
-        usual |= {field.name: field.default for field in fields(Dynamics)[3:7]}
-        values = {field.name: getattr(self, field.name) for field in fields(Dynamics)}
-        shown = [f"{k}={v!r}" for k, v in values.items() if k not in usual or usual[k] != v]
-        return f"Dynamics({', '.join(shown)})"
+        usual = {field.name: field.default for field in fields(Dynamics)[3:]}
+        usual["v_start"] = self.v_reset
+        words = []
+        for name in (field.name for field in fields(Dynamics)):
+            value = getattr(self, name)
+            if name not in usual or usual[name] != value:
+                words.append(f"{name}={value!r}")
+        return f"Dynamics({', '.join(words)})"
 
     @property
     def resets_below(self) -> bool:
@@ -433,10 +444,23 @@ def empty_steps(like: Tensor) -> Tensor:
     return torch.empty_like(like, memory_format=kept)
 
 
-def _checked(name: str, value: Any, **bounds: Any) -> Setting:
+def _check(name: str, value: Any, **bounds: Any) -> Setting:
     """A setting whose numbers are all within the bounds of :func:`require_number`."""
     value = setting(value)
-    several = isinstance(value, Values)
-    extremes = (least(value), most(value)) if several else (value,)
-    numbers = [require_number(name, extreme, **bounds) for extreme in extremes]
-    return value if several else numbers[0]
+    if not isinstance(value, Values):
+        return require_number(name, value, **bounds)
+    for extreme in (least(value), most(value)):
+        require_number(name, extreme, **bounds)
+    return value
+
+
+def _check_decay(decay: Any) -> Setting:
+    """A decay, or a tuple of one for each time step, in its range."""
+    remedy = "Use 1.0 for a neuron without leak."
+    if isinstance(decay, list | tuple):
+        require(decay, "decay", "one for each time step", "none", remedy)
+        within = (-10.0, 10.0)
+        return tuple(_check("decay", one, within=within, remedy=remedy) for one in decay)
+    decay = setting(decay)
+    within = (0.0 if least(decay) == 0 else 1e-6, 1.0)
+    return _check("decay", decay, at_least=0, up_to=1, within=within, remedy=remedy)

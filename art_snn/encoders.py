@@ -1,6 +1,5 @@
 """Encoders: how an input [N, ...] becomes T time steps [T, N, ...]."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, ClassVar, Protocol
@@ -50,8 +49,9 @@ class _Repeating:
     words: ClassVar[str]
 
     def __post_init__(self) -> None:
-        remedy = "The papers use 4 to 10 time steps."
-        steps = require_count("steps", self.steps, up_to=MOST_STEPS, remedy=remedy)
+        steps = require_count(
+            "steps", self.steps, up_to=MOST_STEPS, remedy="The papers use 4 to 10 time steps."
+        )
         set_fields(self, steps=steps)
 
     def with_steps(self, steps: int) -> Self:
@@ -118,7 +118,7 @@ class SQE(Poisson):
     :param levels: N, at most 2^20."""
 
     levels: int = 2
-    words: ClassVar[str] = "stochastic quantised encoding of {levels} levels"
+    words = "stochastic quantised encoding of {levels} levels"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -169,9 +169,9 @@ class Frequency(_Repeating):
         wide = x.to(torch.promote_types(x.dtype, torch.float32))
         spectrum = torch.fft.fft2(wide)
         slowest = max(8, self.steps)
-        encoded = list[Tensor]()
+        encoded = []
         for t in range(self.steps):
-            masks = list[Tensor]()
+            masks = []
             for side in x.shape[-2:]:
                 # L, rounded up.
                 radius = -(-side * (slowest - t) // (2 * slowest))
@@ -203,9 +203,12 @@ class Frames:
 
     def __call__(self, x: Tensor) -> Tensor:
         if x.ndim < 3 or x.shape[1] < 1 or self.steps not in (None, x.shape[1]):
-            expected = f"frames [N, {self.steps or 'T'}, ...]"
-            remedy = "The time axis comes second, after the batch."
-            raise invalid("x", expected, f"shape {list(x.shape)}", remedy)
+            raise invalid(
+                "x",
+                f"frames [N, {self.steps or 'T'}, ...]",
+                f"shape {list(x.shape)}",
+                "The time axis comes second, after the batch.",
+            )
         # A view that repeats one frame would pass for a constant input, and the whole
         # gradient for that of its first frame.
         x = x.contiguous() if x.stride(1) == 0 else x
@@ -223,13 +226,14 @@ class Ablation(Frames):
     :param keep: probability that a value is kept, between 0 and 1."""
 
     keep: float = 0.05
-    draws: ClassVar[bool] = True
-    words: ClassVar[str] = "event frames, values kept with probability {keep:g}"
+    draws = True
+    words = "event frames, values kept with probability {keep:g}"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        remedy = "0.02 to 0.2 are usual; Frames keeps all."
-        keep = require_number("keep", self.keep, above=0, below=1, remedy=remedy)
+        keep = require_number(
+            "keep", self.keep, above=0, below=1, remedy="0.02 to 0.2 are usual; Frames keeps all."
+        )
         set_fields(self, keep=keep)
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -257,7 +261,7 @@ def _probabilities(probability: ArrayLike) -> NDArray[np.float64]:
 
 _Known = Direct | Poisson | Frequency | Frames
 KNOWN: tuple[type[_Known], ...] = (Direct, Poisson, SQE, Frequency, Frames, Ablation)
-ENCODERS: Mapping[str, type[_Known]] = MappingProxyType({k.__name__.lower(): k for k in KNOWN})
+ENCODERS = MappingProxyType({kind.__name__.lower(): kind for kind in KNOWN})
 """The encoders by name: those of images, and those of event frames."""
 
 
@@ -266,5 +270,10 @@ def parse_encoder(text: str, steps: int = 8) -> _Known:
 
     :raises ValueError: for an unknown name or field, or a value that the encoder
         refuses."""
-    remedy = "Another encoder takes a network of your own: file.py:function."
-    return parse_object(text, "encoder", ENCODERS, remedy, steps=steps)
+    return parse_object(
+        text,
+        "encoder",
+        ENCODERS,
+        "Another encoder takes a network of your own: file.py:function.",
+        steps=steps,
+    )

@@ -104,8 +104,12 @@ def read_arrays(
             return {name: _unpack(archive, info) for name, info in members.items()}
     except Exception as error:
         # A damaged file fails in any way its bytes happen to lead to.
-        got = f"{path}, which cannot be read ({str(error) or type(error).__name__})"
-        raise invalid(argument, expected, got, remedy) from error
+        raise invalid(
+            argument,
+            expected,
+            f"{path}, which cannot be read ({str(error) or type(error).__name__})",
+            remedy,
+        ) from error
 
 
 def _check_members(members: Iterable[zipfile.ZipInfo], largest: int) -> None:

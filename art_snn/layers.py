@@ -13,7 +13,7 @@ from torch.nn.modules.dropout import _DropoutNd
 from art_snn import pooling
 from art_snn.checks import invalid, require
 from art_snn.gradients.fixed import without_saving
-from art_snn.gradients.shared import repeat_step, repeats_one_step
+from art_snn.gradients.shared import align, repeat_step, repeats_one_step
 from art_snn.modulation import Gains, Gates, Noise
 from art_snn.neurons import Neuron
 from art_snn.running.digests import HOOKS, hooks_of
@@ -70,9 +70,12 @@ def copy_module(argument: str, module: nn.Module, name: str = "network") -> Any:
     except Exception as error:
         for part, child in module.named_children():
             copy_module(argument, child, f"{name}.{part}")
-        got = f"{name} ({type(module).__name__}) with an attribute that cannot be ({error})"
-        remedy = "Keep scripted functions, generators and the like outside of modules."
-        raise invalid(argument, "modules that can be copied", got, remedy) from error
+        raise invalid(
+            argument,
+            "modules that can be copied",
+            f"{name} ({type(module).__name__}) with an attribute that cannot be ({error})",
+            "Keep scripted functions, generators and the like outside of modules.",
+        ) from error
 
 
 def weights_of(module: nn.Module) -> list[Tensor]:
@@ -91,7 +94,6 @@ def fold(convolution: nn.Module, norm: nn.Module) -> tuple[Tensor, Tensor] | Non
     if (
         type(convolution) is not nn.Conv2d
         or type(norm) is not nn.BatchNorm2d
-        or norm.running_mean is None
         or norm.running_var is None
         or norm.training
         or norm.num_features != convolution.out_channels
@@ -113,7 +115,7 @@ _PACKED = 64
 """Pixels of an image from which convolutions are faster with the channels last."""
 
 
-def _packed(x: Tensor, convolution: nn.Module) -> Tensor:
+def _pack(x: Tensor, convolution: nn.Module) -> Tensor:
     """x [N, C, H, W] in the order of memory that is faster for a convolution of a training step.
 
     With the channels last oneDNN need not reorder values, forward and backward."""
@@ -141,8 +143,6 @@ class TimeDistributed(nn.Module):
     :raises TypeError: when a module is no torch module, or is a neuron, which needs the time axis.
     """
 
-    affine = True
-
     def __init__(self, *modules: nn.Module) -> None:
         super().__init__()
         for module in modules:
@@ -160,9 +160,9 @@ class TimeDistributed(nn.Module):
         steps, batch = x.shape[:2]
         draws = (isinstance(m, _DropoutNd) and m.training for m in self.module.modules())
         if repeats_one_step(x) and not any(draws):
-            return repeat_step(self._checked(self._compute(x[0]), batch), steps)
+            return repeat_step(self._check_rows(self._compute(x[0]), batch), steps)
         y = self._compute(x.flatten(0, 1))
-        return self._checked(y, steps * batch).view(steps, batch, *y.shape[1:])
+        return self._check_rows(y, steps * batch).view(steps, batch, *y.shape[1:])
 
     def _compute(self, x: Tensor) -> Tensor:
         """[N, ...] -> [N, ...]."""
@@ -174,7 +174,7 @@ class TimeDistributed(nn.Module):
                 kernel = pooling.pair(module.kernel_size)
                 x = pooling.average(x, kernel, module.divisor_override)
             else:
-                x = _packed(x, module) if packs and type(func) is nn.Conv2d else x
+                x = _pack(x, module) if packs and type(func) is nn.Conv2d else x
                 x = without_saving(func, x, *arguments)
         return x
 
@@ -191,11 +191,14 @@ class TimeDistributed(nn.Module):
         return forms
 
     @staticmethod
-    def _checked(y: Tensor, rows: int) -> Tensor:
+    def _check_rows(y: Tensor, rows: int) -> Tensor:
         if y.shape[0] != rows:
-            expected = f"modules that keep the batch axis of size {rows}"
-            remedy = "Every module must map [N, ...] to [N, ...]."
-            raise invalid("modules", expected, f"an output of shape {list(y.shape)}", remedy)
+            raise invalid(
+                "modules",
+                f"modules that keep the batch axis of size {rows}",
+                f"an output of shape {list(y.shape)}",
+                "Every module must map [N, ...] to [N, ...].",
+            )
         run = RUN.get()
         # No other module sees the order of memory, or that values are missing.
         channels_last = run.plain and y.ndim == 4 and y.is_contiguous(memory_format=_LAST)
@@ -210,17 +213,48 @@ class Normalize(nn.Module):
 
     mean: Tensor
     std: Tensor
-    affine = True
 
     def __init__(self, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
         super().__init__()
         fits = len(mean) == len(std) and all(value > 0 for value in std)
-        expected = f"{len(mean)} numbers above 0, as many as in mean"
-        require(fits, "std", expected, repr(std), "Give mean and std once per channel.")
+        require(
+            fits,
+            "std",
+            f"{len(mean)} numbers above 0, as many as in mean",
+            repr(std),
+            "Give mean and std once per channel.",
+        )
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.get_default_dtype()))
         self.register_buffer("std", torch.tensor(std, dtype=torch.get_default_dtype()))
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, C, ...] -> [N, C, ...]."""
-        shape = (1, -1) + (1,) * (x.ndim - 2)
-        return (x - self.mean.view(shape)) / self.std.view(shape)
+        return (x - align(self.mean, x, 1)) / align(self.std, x, 1)
+
+
+class Scale(nn.Module):
+    """x times a number for every value of a step [N, ...]."""
+
+    scale: Tensor
+
+    def __init__(self, scale: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("scale", scale)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, ...] -> [N, ...]."""
+        return x * self.scale
+
+
+class Residual(nn.Module):
+    """The sum body(x) + shortcut(x) of tensors [T, N, ...]; a branch without modules gives x."""
+
+    def __init__(self, body: list[nn.Module], shortcut: list[nn.Module]) -> None:
+        super().__init__()
+        self.body = nn.Sequential(*body)
+        self.shortcut = nn.Sequential(*shortcut)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[T, N, C, H, W] -> the sum of both branches, of one shape."""
+        y: Tensor = self.body(x) + self.shortcut(x)
+        return y

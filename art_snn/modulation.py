@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from art_snn.checks import require_count, require_number
 from art_snn.dynamics import MOST_STEPS
 from art_snn.gradients.names import parse_call, parse_object
+from art_snn.gradients.shared import align
 
 
 class Gains(nn.Module):
@@ -20,8 +21,12 @@ class Gains(nn.Module):
 
     def __init__(self, steps: int) -> None:
         super().__init__()
-        remedy = "Gains need an encoder that knows its time steps."
-        steps = require_count("steps", steps, up_to=MOST_STEPS, remedy=remedy)
+        steps = require_count(
+            "steps",
+            steps,
+            up_to=MOST_STEPS,
+            remedy="Gains need an encoder that knows its time steps.",
+        )
         self.gain = nn.Parameter(torch.ones(steps))
 
     def reset_parameters(self) -> None:
@@ -30,15 +35,13 @@ class Gains(nn.Module):
     def forward(self, current: Tensor) -> Tensor:
         """[T, N, ...] -> [T, N, ...]."""
         gain = self.gain.mean(0, keepdim=True) if len(current) == 1 else self.gain
-        return current * gain.view(-1, *(1,) * (current.ndim - 1)).to(current.dtype)
+        return current * align(gain, current).to(current.dtype)
 
 
 class Noise(nn.Module):
     """Currents with Gaussian noise, in training mode alone: NLIF of TGO (arXiv 2602.20548).
 
     :param sigma: deviation of the noise of a step, above 0, in the unit of the threshold."""
-
-    affine = True
 
     def __init__(self, sigma: float = 0.2) -> None:
         super().__init__()

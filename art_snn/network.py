@@ -159,17 +159,19 @@ class SpikingNetwork(nn.Module):
             budget in any other norm also bounds it. None: the block is for a single batch.
         :raises ValueError: when `radius` is neither None nor a finite number of at least 0."""
         if radius is not None:
-            remedy = "A usual radius is 8/255; None where it is not known."
-            radius = require_number("radius", radius, at_least=0, remedy=remedy)
+            radius = require_number(
+                "radius",
+                radius,
+                at_least=0,
+                remedy="A usual radius is 8/255; None where it is not known.",
+            )
+
         self.forget()
-        attack: dict[str, Any] = {
-            "radius": radius,
-            "attacking": True,
-            "constant_weights": True,
-            "snapshots": {},
-        }
+        attack = self.body.changed(
+            radius=radius, attacking=True, constant_weights=True, snapshots={}
+        )
         try:
-            with self.body.changed(**attack):
+            with attack:
                 yield
         finally:
             self.forget()
@@ -197,8 +199,8 @@ class SpikingNetwork(nn.Module):
         body = self.body
         context = body.context
         # Parametrised weights that are cached would be constants after the pass as well.
-        constant = context.constant_weights and not getattr(parametrize, "_cache_enabled", 0)
-        run = NetworkRun(constant_weights=bool(constant))
+        constant = context.constant_weights and not parametrize._cache_enabled
+        run = NetworkRun(constant_weights=constant)
         with body.opened(), set_in_block(RUN, run):
             x = self._cast(x, body)
             if context.forward is not None:
@@ -216,16 +218,24 @@ class SpikingNetwork(nn.Module):
         if not isinstance(x, Tensor):
             raise TypeError(f"x: expected a torch tensor [N, ...], got {type(x).__name__}.")
         plain = not torch._C._functorch.is_functorch_wrapped_tensor(x)
-        remedy = "Differentiate it by torch.autograd.grad, one output after another."
-        require(plain, "x", "a plain tensor", "one within vmap or torch.func", remedy)
+        require(
+            plain,
+            "x",
+            "a plain tensor",
+            "one within vmap or torch.func",
+            "Differentiate it by torch.autograd.grad, one output after another.",
+        )
         wanted, shape = self.input_shape, tuple(x.shape[1:])
         if wanted is not None and (
             len(shape) != len(wanted)
             or any(size not in (None, got) for got, size in zip(shape, wanted, strict=True))
         ):
-            remedy = "The axes are batch, time of event frames, channels, height, width."
-            expected = f"shape [N, {', '.join(str(n or 'any') for n in wanted)}]"
-            raise invalid("x", expected, f"{list(x.shape)}", remedy)
+            raise invalid(
+                "x",
+                f"shape [N, {', '.join(str(n or 'any') for n in wanted)}]",
+                f"{list(x.shape)}",
+                "The axes are batch, time of event frames, channels, height, width.",
+            )
         return x.to(body.remembered("dtype", lambda: dtype_of(self)))
 
     def _resolve(self, rule: Gradient | str, argument: str) -> Gradient:

@@ -42,9 +42,12 @@ class Neuron(nn.Module):
         :raises ValueError: when the current has no time and batch axis, or no time step.
         :raises RuntimeError: when called during a backward pass, by activation checkpointing."""
         if current.ndim < 2 or current.shape[0] < 1:
-            expected = "a tensor [T, N, ...] with T >= 1"
-            remedy = "Time comes first: x.expand(steps, *x.shape) repeats an image."
-            raise invalid("current", expected, f"shape {list(current.shape)}", remedy)
+            raise invalid(
+                "current",
+                "a tensor [T, N, ...] with T >= 1",
+                f"shape {list(current.shape)}",
+                "Time comes first: x.expand(steps, *x.shape) repeats an image.",
+            )
         run = RUN.get()
         if run.firing is not None and self in run.names:
             spikes = NeuronRef(run.names[self], self.dynamics).fire(run.firing, current)

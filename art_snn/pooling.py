@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd import forward_ad
+from torch.autograd import Function, forward_ad
 
 Pair = tuple[int, int]
 
@@ -51,7 +51,7 @@ def pair(value: Any) -> Pair:
     return several * 2 if len(several) == 1 else several
 
 
-class _Average(torch.autograd.Function):
+class _Average(Function):
     """Sums over windows by a divisor. This and :class:`_Spread` are each other's gradient."""
 
     @staticmethod
@@ -67,7 +67,7 @@ class _Average(torch.autograd.Function):
         return unpool(grad / ctx.divisor, ctx.kernel), None, None
 
 
-class _Spread(torch.autograd.Function):
+class _Spread(Function):
     """Values at all places of their windows."""
 
     @staticmethod

@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 
 Thing = TypeVar("Thing")
 
-SILENT: ContextVar[bool] = ContextVar("silent", default=False)
+SILENT = ContextVar("silent", default=False)
 """True where nothing is shown: in quiet commands, and in processes that do not lead."""
 
 EVERY = 30.0

@@ -27,8 +27,12 @@ class L1Ball:
 
     def holds(self, radius: float = 0.0) -> NDArray[np.bool_]:
         """True for samples (N,) whose class stays under every perturbation of that l1 norm."""
-        remedy = "An l1 norm is in the unit of the samples, summed over all values of one."
-        norm = require_number("radius", radius, at_least=0, remedy=remedy)
+        norm = require_number(
+            "radius",
+            radius,
+            at_least=0,
+            remedy="An l1 norm is in the unit of the samples, summed over all values of one.",
+        )
         return np.asarray(self.radius > norm)
 
 

@@ -485,7 +485,7 @@ _NAMES: dict[str, Any] = {
     "transpose permute squeeze unsqueeze movedim __getitem__": _permute,
     "chunk split unbind": _split,
     "cat stack": _join,
-    "dropout dropout1d dropout2d dropout3d": _drop_out,
+    "dropout dropout1d dropout2d dropout3d alpha_dropout feature_alpha_dropout": _drop_out,
     "to float double detach": _convert,
     "add __add__ __radd__": _add,
     "sub __sub__": lambda func, a, b, alpha=1: _add(func, a, b, alpha=-alpha),

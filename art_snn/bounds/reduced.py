@@ -31,9 +31,9 @@ from art_snn.checks import invalid, require
 from art_snn.composition import require_composed
 from art_snn.encoders import Direct
 from art_snn.engine.body import LayeredBody
-from art_snn.engine.snapshot import AFFINE
+from art_snn.engine.kinds import kind_of
 from art_snn.gradients.base import NeuronRef, simulation
-from art_snn.layers import Normalize, TimeDistributed, are_plain, copy_module, dtype_of, list_layers
+from art_snn.layers import TimeDistributed, are_plain, copy_module, dtype_of, list_layers
 from art_snn.network import SpikingNetwork
 from art_snn.neurons import Neuron
 from art_snn.running.context import keep_modes
@@ -64,7 +64,6 @@ def read_chain(network: SpikingNetwork) -> tuple[list[NeuronRef], list[nn.Sequen
     fits(type(network.encoder) is Direct, f"{network.encoder}")
     require_composed(network, "classifier")
 
-    affine = {*AFFINE, Normalize, TimeDistributed}
     copied = copy_module("classifier", network).double().cpu().eval()
 
     # A neuron ends a segment of affine layers and begins the next one.
@@ -82,7 +81,7 @@ def read_chain(network: SpikingNetwork) -> tuple[list[NeuronRef], list[nn.Sequen
 
         fits(isinstance(module, TimeDistributed), shown)
         for inner in module.modules():
-            fits(type(inner) in affine, f"{name}, with a {type(inner).__name__}")
+            fits(kind_of(inner).affine, f"{name}, with a {type(inner).__name__}")
         segments[-1].append(module)
 
     steps = network.body.steps or 0

@@ -242,9 +242,9 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         x = check_samples(x, self.input_shape)
         names = self._layer_names
         name = layer
-        if isinstance(layer, Integral) and not isinstance(layer, bool):
-            position = int(layer)
-            name = names[position] if -len(names) <= position < len(names) else layer
+        is_index = isinstance(layer, Integral) and not isinstance(layer, bool)
+        if is_index and -len(names) <= int(layer) < len(names):
+            name = names[int(layer)]
         require(
             name in names,
             "layer",
@@ -373,11 +373,14 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         x, missing = with_finite_rows(x, self.input_shape)
         if missing is not None and not self._warned:
             self._warned = True
-            text = (
-                "some samples hold NaN or infinity: their logits and losses are NaN, their "
-                "gradients 0. This warning comes once per classifier."
+            warnings.warn(
+                (
+                    "some samples hold NaN or infinity: their logits and losses are NaN, their "
+                    "gradients 0. This warning comes once per classifier."
+                ),
+                RuntimeWarning,
+                stacklevel=3,
             )
-            warnings.warn(text, RuntimeWarning, stacklevel=3)
         return x, missing
 
     def _forward(self, inputs: Tensor) -> Tensor:

@@ -8,8 +8,10 @@ import torch
 from art.estimators.classification import PyTorchClassifier
 from art.preprocessing.standardisation_mean_std.numpy import StandardisationMeanStd
 from art.preprocessing.standardisation_mean_std.pytorch import StandardisationMeanStdPyTorch
+from torch import Tensor
 
 from art_snn.checks import invalid, require
+from art_snn.gradients.shared import align
 from art_snn.network import SpikingNetwork
 
 
@@ -27,7 +29,7 @@ def check_samples(x: Any, input_shape: tuple[int, ...]) -> Any:
     return x
 
 
-def with_finite_rows(x: Any, input_shape: tuple[int, ...]) -> tuple[Any, torch.Tensor | None]:
+def with_finite_rows(x: Any, input_shape: tuple[int, ...]) -> tuple[Any, Tensor | None]:
     """Samples as torch can take them, with zeros for those that are not finite.
 
     Attacks of ART that divide by the length of a perturbation give such samples.
@@ -38,26 +40,26 @@ def with_finite_rows(x: Any, input_shape: tuple[int, ...]) -> tuple[Any, torch.T
     missing = torch.as_tensor(~finite, device="cpu")
     if not missing.any():
         return x, None
-    if isinstance(x, torch.Tensor):
+    if isinstance(x, Tensor):
         return fill(x, missing, 0), missing
     filled = x.copy()
     filled[missing.numpy()] = 0
     return filled, missing
 
 
-def fill(values: torch.Tensor, samples: torch.Tensor | None, value: float) -> torch.Tensor:
+def fill(values: Tensor, samples: Tensor | None, value: float) -> Tensor:
     """The values [N, ...] with one value for the rows of some samples, bool [N].
 
     Under an expectation over transformation the values are several draws of each sample."""
     if samples is None:
         return values
     rows = samples.to(values.device).repeat_interleave(len(values) // len(samples))
-    return values.masked_fill(rows.view(-1, *(1,) * (values.ndim - 1)), value)
+    return values.masked_fill(align(rows, values), value)
 
 
 def as_array(values: Any) -> np.ndarray:
     """A tensor of any device as numpy, in half precision as single; an array as torch takes it."""
-    if isinstance(values, torch.Tensor):
+    if isinstance(values, Tensor):
         half = values.dtype in (torch.float16, torch.bfloat16)
         return (values.float() if half else values).detach().cpu().numpy()
     array = np.asarray(values)
@@ -67,9 +69,9 @@ def as_array(values: Any) -> np.ndarray:
     return array.copy() if min(array.strides, default=0) < 0 else array
 
 
-def as_tensor(x: Any) -> torch.Tensor:
+def as_tensor(x: Any) -> Tensor:
     """An array as a tensor on the CPU, whatever torch's default device is; a tensor as it is."""
-    return x if isinstance(x, torch.Tensor) else torch.as_tensor(x, device="cpu")
+    return x if isinstance(x, Tensor) else torch.as_tensor(x, device="cpu")
 
 
 def _is_finite(x: Any) -> Any:
@@ -87,7 +89,7 @@ def _check_form(x: Any, input_shape: tuple[int, ...]) -> Any:
             "Samples come first, then time of event frames, channels, height and width: x[None] or "
             "x[:, None] adds an axis, x.transpose moves them.",
         )
-    if isinstance(x, torch.Tensor):
+    if isinstance(x, Tensor):
         return x.float() if x.dtype == torch.bool else x
     refuse_masked("x", x)
     return as_array(x.astype(np.float32) if x.dtype == bool else x)
@@ -107,9 +109,9 @@ def refuse_masked(argument: str, values: Any) -> None:
 def _require_numbers(argument: str, values: Any, remedy: str) -> None:
     """TypeError unless torch takes the values as real numbers (not long doubles)."""
     kind = type(values).__name__
-    if isinstance(values, torch.Tensor | np.ndarray):
+    if isinstance(values, Tensor | np.ndarray):
         kind = f"{kind} of dtype {values.dtype}"
-    if isinstance(values, torch.Tensor) and not values.is_complex():
+    if isinstance(values, Tensor) and not values.is_complex():
         return
     if isinstance(values, np.ndarray) and values.dtype.kind in "buif" and values.itemsize <= 8:
         return
@@ -131,24 +133,20 @@ def check_labels(y: Any, samples: int, classes: int) -> None:
     )
     if len(y) == 0:
         return
-    indices = y.ndim == 1 or y.shape[1] == 1
-    low, high = -math.inf, math.inf
-    expected = "numbers as class scores"
-    if indices:
-        low, high = 0, classes - 1
-        expected = f"class indices from {low} to {high}"
-    y = y.detach() if isinstance(y, torch.Tensor) else y
-    least = float(y.min())
-    most = float(y.max())
-    require(
-        low <= least and most <= high,
-        "y",
-        expected,
-        f"values from {least:g} to {most:g}",
-        f"The classifier has nb_classes={classes}.",
-    )
 
-    whole = not indices or bool((y % 1 == 0).all())
+    values = as_array(y)
+    least = float(values.min())
+    most = float(values.max())
+    got = f"values from {least:g} to {most:g}"
+    remedy = f"The classifier has nb_classes={classes}."
+    if y.ndim == 2 and y.shape[1] > 1:
+        fits = -math.inf <= least and most <= math.inf
+        require(fits, "y", "numbers as class scores", got, remedy)
+        return
+
+    fits = least >= 0 and most <= classes - 1
+    require(fits, "y", f"class indices from 0 to {classes - 1}", got, remedy)
+    whole = (values % 1 == 0).all()
     require(whole, "y", "whole class indices", "fractions", "Round them, or give class scores.")
 
 

@@ -79,7 +79,7 @@ class NetworkBody(Body):
         self.layers = layers
         self.encoder = encoder
         self.traits = Traits()
-        self.probe_results: dict[Hashable, str | None] = {}
+        self.probe_results = {}
         self.verified: dict[Hashable, Any] = {}
         """What passes have verified of a model of another framework."""
         self.volatile: set[tuple[type, str]] = set()
@@ -209,12 +209,21 @@ class NetworkBody(Body):
 
         :raises ValueError: when the encoder cannot give another number of steps, or steps < 1."""
         change: Any = getattr(self.encoder, "with_steps", None)
-        remedy = "Event frames have their steps; one of your own needs with_steps(steps)."
-        expected = "one that can give any number of time steps, such as Direct or Poisson"
-        require(callable(change), "encoder", expected, repr(self.encoder), remedy)
+        require(
+            callable(change),
+            "encoder",
+            "one that can give any number of time steps, such as Direct or Poisson",
+            repr(self.encoder),
+            "Event frames have their steps; one of your own needs with_steps(steps).",
+        )
         for gains in (m.gain for m in self.layers.modules() if isinstance(m, Gains)):
-            expected, remedy = f"{len(gains)}, for which it has gains", "Train another network."
-            require(len(gains) == steps, "steps", expected, steps, remedy)
+            require(
+                len(gains) == steps,
+                "steps",
+                f"{len(gains)}, for which it has gains",
+                steps,
+                "Train another network.",
+            )
         twin: NetworkBody = self.share()
         twin.encoder = change(steps)
         twin.context = replace(self.context, rule=None, memory={}, execution=None)
@@ -276,8 +285,13 @@ class LayeredBody(NetworkBody):
     def __init__(self, layers: nn.Module, encoder: Encoder) -> None:
         super().__init__(layers, encoder)
         neurons = any(isinstance(child, Neuron) for child in layers.modules())
-        remedy = "Put LIF() or IF() between the layers."
-        require(neurons, "layers", "at least one spiking neuron", "none", remedy)
+        require(
+            neurons,
+            "layers",
+            "at least one spiking neuron",
+            "none",
+            "Put LIF() or IF() between the layers.",
+        )
 
     @contextmanager
     def opened(self) -> Iterator[None]:

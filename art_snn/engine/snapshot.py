@@ -7,41 +7,21 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.nn.modules.batchnorm import _NormBase
 
+from art_snn.engine.kinds import kind_of
 from art_snn.layers import GLOBAL_HOOKS, Form, TimeDistributed, are_plain
 from art_snn.neurons import Neuron
 from art_snn.running.digests import count_writes, hooks_of
 
-_POOL = ["kernel_size", "stride", "padding", "ceil_mode", "count_include_pad", "divisor_override"]
-_NORM = ["running_mean", "running_var", "weight", "bias", "training", "momentum", "eps"]
-_WEIGHTED: Mapping[Any, tuple[Any, list[str]]] = {
-    nn.Conv2d: (functional.conv2d, ["weight", "bias", "stride", "padding", "dilation", "groups"]),
-    nn.Linear: (functional.linear, ["weight", "bias"]),
-    nn.AvgPool2d: (functional.avg_pool2d, _POOL),
-    nn.BatchNorm1d: (functional.batch_norm, _NORM),
-    nn.BatchNorm2d: (functional.batch_norm, _NORM),
-}
-"""Modules as functions, and the attributes that are their further arguments."""
-AFFINE = {
-    *_WEIGHTED,
-    nn.AdaptiveAvgPool2d,
-    nn.Dropout,
-    nn.Dropout2d,
-    nn.Flatten,
-    nn.Unflatten,
-    nn.Sequential,
-    nn.Identity,
-}
-"""Modules that are affine in evaluation mode."""
-
 
 def _is_known(module: Any) -> bool:
-    """True if a module in evaluation mode is a function of _WEIGHTED, or has no weights."""
-    padded = getattr(module, "padding_mode", "zeros") != "zeros"
-    normed = isinstance(module, _NormBase) and None in (module.running_var, module.momentum)
-    return not (padded or normed) if type(module) in _WEIGHTED else not module._parameters
+    """True if a module in evaluation mode has a function, or no weights."""
+    if kind_of(module).function is None:
+        return not module._parameters
+    if isinstance(module, _NormBase):
+        return None not in (module.running_var, module.momentum)
+    return getattr(module, "padding_mode", "zeros") == "zeros"
 
 
 class _Forms(dict[Any, list[Form]]):
@@ -54,10 +34,11 @@ class _Forms(dict[Any, list[Form]]):
     def __missing__(self, layer: TimeDistributed) -> list[Form]:
         forms = list[Form]()
         for module, _, folded in layer.forms():
-            func, names = _WEIGHTED.get(type(module), (module, []))
-            arguments = [*folded, *(getattr(module, name) for name in names[len(folded) :])]
+            kind = kind_of(module)
+            names = kind.arguments[len(folded) :]
+            arguments = [*folded, *(getattr(module, name) for name in names)]
             given = (a.detach() if isinstance(a, Tensor) else a for a in arguments)
-            forms.append((module, func, tuple(given)))
+            forms.append((module, kind.function or module, tuple(given)))
         return self.setdefault(layer, forms)
 
 
@@ -69,12 +50,13 @@ class Snapshot:
 
     def __init__(self, layers: nn.Module, watches: bool = False) -> None:
         names = {module: name for name, module in layers.named_modules(prefix="layers")}
-        self.modules, self.plain = list(names), are_plain(names)
+        self.modules = list(names)
+        self.plain = are_plain(names)
         self.neurons: dict[nn.Module, str] = {
             module: name for module, name in names.items() if isinstance(module, Neuron)
         }
         self.answers: dict[Hashable, Any] = {}
-        self.mark = self._marked() if watches else None
+        self.mark = self._read_mark() if watches else None
 
     def holds(self) -> bool:
         """True if it watches, and modules, their settings, modes, hooks and weights are the same.
@@ -82,10 +64,13 @@ class Snapshot:
         Weights that are written through `.data` are not seen, nor changes inside of a setting."""
         if self.mark is None:
             return False
-        (held, weights), (now, others) = self.mark, self._marked()
-        return len(held) == len(now) and all(map(is_, held, now)) and weights == others
+        held, weights = self.mark
+        now, others = self._read_mark()
+        if len(held) != len(now) or weights != others:
+            return False
+        return all(map(is_, held, now))
 
-    def _marked(self) -> tuple[list[Any], Hashable]:
+    def _read_mark(self) -> tuple[list[Any], Hashable]:
         held = [key for hooks in GLOBAL_HOOKS for key in getattr(nn.modules.module, hooks, ())]
         tensors = list[Tensor]()
         for module in self.modules:
@@ -102,12 +87,12 @@ class Snapshot:
         layers = [module for module in self.modules if type(module) is TimeDistributed]
         inside = {module for layer in layers for module in layer.module}
         others = any(m.training or (m._parameters and m not in inside) for m in self.modules)
-        usual = self.plain and self.neurons and not others
-        return _Forms() if usual and all(map(_is_known, inside)) else None
+        if others or not (self.plain and self.neurons and all(map(_is_known, inside))):
+            return None
+        return _Forms()
 
     @cached_property
     def affine(self) -> bool:
         """True if its stateless layers have the same gradient whatever their input is."""
-        kinds = set(map(type, self.modules))
-        ours = (issubclass(k, Neuron) or getattr(k, "affine", False) for k in kinds - AFFINE)
-        return self.constant is not None and all(ours)
+        affine = (m in self.neurons or kind_of(m).affine for m in self.modules)
+        return self.constant is not None and all(affine)

@@ -76,7 +76,7 @@ class Body(ABC):
 
     Its user sees :class:`~art_snn.SpikingNetwork`, which has one."""
 
-    context: PerContext[Context] = PerContext(Context)
+    context = PerContext(Context())
     layers: nn.Module
     encoder: Any
     input_span: float = 1.0

@@ -27,7 +27,7 @@ def choose_rule(network: Any, x: Tensor | None = None, y: Tensor | None = None) 
     :param network: a :class:`~art_snn.SpikingNetwork`, which keeps its own rule.
     :param x: samples [N, ...] of classes y [N], on its device; None: the equations decide alone.
     :return: the rule; STBP where none applies."""
-    counts = dict[Gradient, int]()
+    counts = {}
     for rule in map(parse_rule, ORDER):
         if network.body.objection(rule) is not None:
             continue

@@ -21,7 +21,7 @@ from torch.nn import functional
 from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 
-from art_snn.gradients.shared import apply
+from art_snn.gradients.shared import align, apply
 from art_snn.pooling import pair, tiles, unpool
 from art_snn.running.run import RUN
 
@@ -198,7 +198,7 @@ def _norm(
         return NotImplemented
 
     def gradient(grad: Tensor, scale: Tensor) -> Tensor:
-        return (grad * scale.view(-1, *(1,) * (grad.ndim - 2))).to(grad.dtype)
+        return (grad * align(scale, grad, 1)).to(grad.dtype)
 
     scale = torch.rsqrt(running_var + eps)
     scale = scale if weight is None else scale * weight

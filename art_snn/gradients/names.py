@@ -84,8 +84,13 @@ def parse_object(
     kind = kinds[name]
     names = [name for name in signature(kind).parameters if name not in given]
     odd = [option for option in options if option not in names]
-    expected = f"options of {name}: {', '.join(names) or 'none'}"
-    require(not odd, argument, expected, ", ".join(odd), "Leave out the others.")
+    require(
+        not odd,
+        argument,
+        f"options of {name}: {', '.join(names) or 'none'}",
+        ", ".join(odd),
+        "Leave out the others.",
+    )
     try:
         made = kind(**options, **given)
     except ArgumentError as error:
@@ -158,7 +163,7 @@ def parse_rules(text: str) -> dict[str, Gradient]:
 
 def hyperparameters(rule: object) -> dict[str, Any]:
     """The fields of a rule that hold numbers, and those of dataclasses inside, by dotted name."""
-    numbers = dict[str, Any]()
+    numbers = {}
     for field in fields(rule) if is_dataclass(rule) else ():
         value = getattr(rule, field.name)
         if isinstance(value, Real) and field.init:
@@ -276,7 +281,9 @@ def check_applicable(
             names = ", ".join(map(repr, applicable(sites, encoder, excluded))) or "none"
             named = site.name or not site.dynamics.unknown
             neuron = f"neuron {site.name!r} with {site.dynamics}" if named else "the model"
-            got = f"{rule}, which does not apply to {neuron}: {reason}"
-            expected = "a rule that applies to every neuron of the network"
-            remedy = f"The rules that do apply: {names}.{hint if site.dynamics.unknown else ''}"
-            raise invalid(argument, expected, got, remedy)
+            raise invalid(
+                argument,
+                "a rule that applies to every neuron of the network",
+                f"{rule}, which does not apply to {neuron}: {reason}",
+                f"The rules that do apply: {names}.{hint if site.dynamics.unknown else ''}",
+            )

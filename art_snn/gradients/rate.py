@@ -27,6 +27,7 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
+from torch.autograd import Function
 
 from art_snn.dynamics import Dynamics, empty_steps, least, operand
 from art_snn.gradients.base import Body, Execution, Gradient, NeuronRef
@@ -123,8 +124,8 @@ class Conversion(Gradient):
     Its forward pass is the ANN's, so **its logits are not those of the spiking network**;
     predictions need no gradient, and still are. A new rule overrides :meth:`activation`."""
 
-    exact_logits: ClassVar[bool] = False
-    second_derivative: ClassVar[bool] = True
+    exact_logits = False
+    second_derivative = True
 
     @abstractmethod
     def activation(self, current: Tensor, dynamics: Dynamics) -> Tensor:
@@ -180,7 +181,8 @@ def _replay(
     """The exact logits on the graph of a replay, whose calls are answered from the tape in order.
 
     Or why the replay is not the time average of the recording."""
-    names, excesses = [entry.site.name for entry in tape], list[Tensor]()
+    names = [entry.site.name for entry in tape]
+    excesses = []
 
     def fire(site: NeuronRef, current: Tensor) -> Tensor:
         if not tape:
@@ -230,7 +232,7 @@ class _Graph:
         return d
 
 
-class _Connected(torch.autograd.Function):
+class _Connected(Function):
     """Logits of a recording forward; backward the gradient of a graph with its slopes."""
 
     @staticmethod
@@ -313,7 +315,7 @@ def _record(
 
     def fire(site: NeuronRef, current: Tensor) -> Tensor:
         spikes, slope = empty_steps(current), empty_steps(current[:1])
-        sums = list[Tensor]()
+        sums = []
         for part in blocks(spikes, 2 * len(spikes)):
             sums.append(record(site, current[:, part], spikes[:, part], slope[:, part]))
         if shapes_only:
@@ -333,7 +335,7 @@ def _record(
     return body.run(encoded.detach(), fire), tape
 
 
-class _Sloped(torch.autograd.Function):
+class _Sloped(Function):
     """Spikes or a rate forward; backward the gradient times the slope."""
 
     @staticmethod

@@ -56,8 +56,7 @@ def apply(function: type[Function], *arguments: Any) -> Tensor:
 
 def needs_gradient(node: Any) -> bool:
     """True if the backward pass that runs needs the gradient at a node."""
-    asks = getattr(torch._C, "_will_engine_execute_node", None)
-    return asks is None or node is None or bool(asks(node))
+    return node is None or bool(torch._C._will_engine_execute_node(node))
 
 
 def graph_task() -> int:
@@ -99,6 +98,13 @@ def mean_over_time(x: Tensor) -> Tensor:
     if len(x) == 1 or repeats_one_step(x):
         return x[:1]
     return x.mean(0, keepdim=True)
+
+
+def align(values: Tensor, like: Tensor, axis: int = 0) -> Tensor:
+    """A view of values [K] that broadcasts them along one axis of another tensor."""
+    shape = [1] * like.ndim
+    shape[axis] = -1
+    return values.view(shape)
 
 
 class _StraightThrough(Function):
@@ -154,13 +160,16 @@ def final(grad: Tensor, anchor: Tensor, rule: object) -> Tensor:
 
 def has_no_second_derivative(rule: object) -> ValueError:
     """The error for a rule whose gradient is to be differentiated again."""
-    expected, got = "a rule with a second derivative", f"{rule}, which has none"
-    remedy = (
-        "Take a rule whose second_derivative is True, such as STBP(), where neurons get all "
-        "time steps in one call. Or take differences between "
-        "the gradients of two inputs."
+    return invalid(
+        "gradient",
+        "a rule with a second derivative",
+        f"{rule}, which has none",
+        (
+            "Take a rule whose second_derivative is True, such as STBP(), where neurons get all "
+            "time steps in one call. Or take differences between "
+            "the gradients of two inputs."
+        ),
     )
-    return invalid("gradient", expected, got, remedy)
 
 
 class _Final(Function):

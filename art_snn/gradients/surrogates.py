@@ -26,10 +26,15 @@ class Surrogate(ABC):
     """True if it is constant between jumps, where its derivative is 0."""
 
     def __post_init__(self) -> None:
-        remedy = "The shape of a surrogate is a positive, finite number."
         for field in fields(self):
             name, value = f"{type(self).__name__}.{field.name}", getattr(self, field.name)
-            require_number(name, value, above=0, within=_SHAPES, remedy=remedy)
+            require_number(
+                name,
+                value,
+                above=0,
+                within=_SHAPES,
+                remedy="The shape of a surrogate is a positive, finite number.",
+            )
 
     @abstractmethod
     def __call__(self, distance: Tensor) -> Tensor:
@@ -61,7 +66,7 @@ class Rectangle(Surrogate):
     """``1 / width where |z| < width / 2, otherwise 0`` (Wu et al., 2018)."""
 
     width: float = 1.0
-    flat: ClassVar[bool] = True
+    flat = True
 
     def __call__(self, distance: Tensor) -> Tensor:
         return (distance.abs() < self.width / 2).to(distance.dtype).div_(self.width)
@@ -129,7 +134,7 @@ class Exponential(Surrogate):
 class StraightThrough(Surrogate):
     """1 everywhere: the straight-through estimator (Bengio et al., 2013)."""
 
-    flat: ClassVar[bool] = True
+    flat = True
 
     def __call__(self, distance: Tensor) -> Tensor:
         return torch.ones_like(distance)

@@ -27,6 +27,7 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
+from torch.autograd import Function
 from torch.autograd.graph import saved_tensors_hooks
 
 from art_snn.dynamics import Dynamics, empty_steps, operand, plus_product, plus_scaled
@@ -108,14 +109,14 @@ class TemporalGradient(Gradient):
         return site.dynamics.simulate(current, potential), potential
 
 
-class _ThroughTime(torch.autograd.Function):
+class _ThroughTime(Function):
     """Spikes of one layer forward, the recursion of the module's docstring backward."""
 
     @staticmethod
     def forward(
         ctx: Any, current: Tensor, rule: TemporalGradient, site: NeuronRef
     ) -> tuple[Tensor, Tensor, Tensor]:
-        ctx.rule, ctx.site, ctx.further = rule, site, dict[int, Tensor]()
+        ctx.rule, ctx.site, ctx.further = rule, site, {}
         ctx.set_materialize_grads(False)
         # True if only the sum over time will be read of the gradient at the current.
         repeated = type(current.grad_fn).__name__ == "_RepeatBackward"  # By repeat_step.
@@ -242,7 +243,8 @@ def _spikes(
     decays = [operand(decay, potential) for decay in dynamics.decays(len(potential))]
     soft = dynamics.reset == "soft"
     drop = operand(dynamics.reset_amount, potential) if soft else 0
-    spikes, v = list[Tensor](), None
+    spikes = []
+    v = None
     for t, (value, x) in enumerate(zip(potential, current, strict=True)):
         u = straight_through(value, gain * x if v is None else gain * x + decays[t] * v)
         fired = dynamics.fire(value.detach())
@@ -257,7 +259,7 @@ def _spikes(
     return torch.stack(spikes)
 
 
-class _Current(torch.autograd.Function):
+class _Current(Function):
     """A broadcast zero that stands for the current.
 
     Its gradient [T, N, ...] is added to `further`, under the number of the backward pass."""
@@ -274,7 +276,7 @@ class _Current(torch.autograd.Function):
         return grad.new_empty(0), None, None
 
 
-class _Spike(torch.autograd.Function):
+class _Spike(Function):
     """Known spikes forward; backward the gradient times the slope at z, with a graph."""
 
     @staticmethod

@@ -13,7 +13,7 @@ from art_snn.dynamics import Setting, operand
 from art_snn.encoders import Direct, Encoder, Frames
 from art_snn.interop.nir_files import WRITE_AGAIN, Node, Nodes, order_nodes, read_graph, refusing
 from art_snn.interop.nir_readers import READERS, Reader, Reading
-from art_snn.layers import TimeDistributed
+from art_snn.layers import Scale, TimeDistributed
 from art_snn.network import SpikingNetwork
 from art_snn.neurons import Neuron
 
@@ -38,21 +38,6 @@ FIELDS = {
     "AvgPool2d": ("kernel_size", "stride", "padding"),
 }
 """The nodes that are known, and the parameters that they need."""
-
-
-class Scale(nn.Module):
-    """x times a number for every value of a step [N, ...]."""
-
-    affine = True
-    scale: Tensor
-
-    def __init__(self, scale: Tensor) -> None:
-        super().__init__()
-        self.register_buffer("scale", scale)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[N, ...] -> [N, ...]."""
-        return x * self.scale
 
 
 class Integrator(nn.Module):

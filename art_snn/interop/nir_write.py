@@ -14,10 +14,11 @@ from art_snn.checks import require, require_number
 from art_snn.dynamics import Dynamics, Values, most
 from art_snn.encoders import Frames
 from art_snn.engine.body import LayeredBody
+from art_snn.engine.kinds import kind_of
 from art_snn.files import atomic_write
-from art_snn.interop.nir import FIELDS, Scale
+from art_snn.interop.nir import FIELDS
 from art_snn.interop.nir_files import Node, package
-from art_snn.layers import Normalize, TimeDistributed, list_layers
+from art_snn.layers import Normalize, Scale, TimeDistributed, list_layers
 from art_snn.network import SpikingNetwork
 from art_snn.neurons import Neuron
 
@@ -178,7 +179,7 @@ def _write_layer(name: str, module: Any, folded: tuple[Any, ...], shape: tuple[i
     :param folded: weight and bias of a convolution with the batch norm after it,
         otherwise ()."""
     kind: Any = type(module)
-    if kind in (nn.Dropout, nn.Dropout2d, nn.Identity):
+    if kind_of(module).passes:
         return {}
 
     if kind is Scale:

@@ -15,21 +15,23 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
-from torch.nn.modules.dropout import _DropoutNd
 
 from art_snn.checks import require, require_count
 from art_snn.classifier.inputs import as_array, check_samples, require_network
 from art_snn.composition import require_composed
+from art_snn.engine.kinds import LAYER_KINDS
 from art_snn.gradients.base import Firing, NeuronRef, simulation
 from art_snn.gradients.rate import probe
 from art_snn.gradients.shared import repeats_one_step
 from art_snn.layers import Normalize, copy_module, device_of
-from art_snn.modulation import Noise
 from art_snn.network import SpikingNetwork
 from art_snn.neurons import Neuron
 from art_snn.running.context import keep_modes
 
-_KEPT = (nn.Flatten, nn.Unflatten, nn.Identity, nn.Sequential, _DropoutNd, Neuron, Noise)
+_KEPT = (
+    *(kind for kind, row in LAYER_KINDS.items() if row.passes or row.reshapes),
+    *(nn.Sequential, Neuron),
+)
 """Layers that change no value while synapses are counted, and neurons."""
 ACCUMULATE = 0.9
 """Energy in pJ of an addition of 32 bits at 45 nm (Horowitz 2014)."""

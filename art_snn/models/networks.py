@@ -9,12 +9,12 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from art_snn.checks import require, require_count, require_number, require_sides, set_fields
 from art_snn.encoders import KNOWN, Direct, Encoder, Frames
 from art_snn.gradients import Gradient
-from art_snn.layers import Normalize, TimeDistributed, device_of
+from art_snn.layers import Normalize, Residual, TimeDistributed, device_of
 from art_snn.modulation import Gates, gates_of, parse_modulation
 from art_snn.network import SpikingNetwork
 from art_snn.neurons import LIF
@@ -271,22 +271,6 @@ def cnn4(**options: Any) -> SpikingNetwork:
             TimeDistributed(nn.Linear(hidden, settings.classes)),
         ]
     )
-
-
-class Residual(nn.Module):
-    """The sum body(x) + shortcut(x) of tensors [T, N, ...]; a branch without modules gives x."""
-
-    affine = True
-
-    def __init__(self, body: list[nn.Module], shortcut: list[nn.Module]) -> None:
-        super().__init__()
-        self.body = nn.Sequential(*body)
-        self.shortcut = nn.Sequential(*shortcut)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[T, N, C, H, W] -> the sum of both branches, of one shape."""
-        y: Tensor = self.body(x) + self.shortcut(x)
-        return y
 
 
 def resnet17(**options: Any) -> SpikingNetwork:

@@ -29,33 +29,29 @@ def set_in_block(variable: ContextVar[_Value], value: _Value) -> Iterator[None]:
 class PerContext(Generic[_Value]):
     """An attribute with a value of its own in every context, as :mod:`contextvars` has it.
 
-    A new thread starts with what `make` gives, an asyncio task with the values of the code that
-    starts it. Values are dropped with the object that they belong to."""
+    A new thread starts with the default, an asyncio task with the values of the code that starts
+    it. Values are dropped with the object that they belong to.
 
-    def __init__(self, make: Callable[[], _Value]) -> None:
-        self.make = make
+    :param default: a value that nobody changes."""
 
-    def __set_name__(self, owner: type, name: str) -> None:
-        self.values: ContextVar[WeakKeyDictionary[Any, _Value] | None]
-        self.values = ContextVar(name, default=None)
+    def __init__(self, default: _Value) -> None:
+        self.default = default
+        self.values: ContextVar[WeakKeyDictionary[Any, _Value]]
+        self.values = ContextVar("values", default=WeakKeyDictionary())  # noqa: B039
 
     def __get__(self, instance: object, owner: type) -> _Value:
         if instance is None:  # On the class, where documentation looks.
             return self  # type: ignore[return-value]
-        values = self.values.get()
-        if values is None or instance not in values:
-            self.__set__(instance, value := self.make())
-            return value
-        return values[instance]
+        return self.values.get().get(instance, self.default)
 
     def __set__(self, instance: object, value: _Value) -> None:
         # A new mapping, since contexts that were copied from this one share the old one.
-        values = WeakKeyDictionary(self.values.get() or {})
+        values = WeakKeyDictionary(self.values.get())
         values[instance] = value
         self.values.set(values)
 
 
-_KEEPING: ContextVar[bool] = ContextVar("keeping", default=False)
+_KEEPING = ContextVar("keeping", default=False)
 _MODES_LOCK = threading.Lock()
 _MODES: WeakKeyDictionary[nn.Module, tuple[int, bool]] = WeakKeyDictionary()
 """The number of threads that rely on the mode of a module, and its mode before them."""

@@ -6,7 +6,7 @@ one's address. So their values are read, at the speed of memory."""
 
 from collections.abc import Container, Hashable, Iterable, Mapping
 from functools import cache, partial
-from types import BuiltinFunctionType, FunctionType, MethodType
+from types import BuiltinFunctionType, FunctionType, MethodType, NoneType
 from typing import Any
 
 import numpy as np
@@ -23,9 +23,11 @@ _ROW = 1024
 _LARGE = 16 * _ROW
 HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
 _INTERNAL = frozenset(vars(nn.Module())) | {"forward"}
-_SINGLE = frozenset([int, float, bool, str, bytes, complex, type(None), torch.dtype, torch.device])
-_WHOLE = (FunctionType, MethodType, BuiltinFunctionType, partial, type, nn.Module)
-"""Kinds of values that differ exactly when they are different objects."""
+_WHOLE = (
+    *(int, float, str, bytes, complex, NoneType, torch.dtype, torch.device),
+    *(FunctionType, MethodType, BuiltinFunctionType, partial, type, nn.Module),
+)
+"""Kinds of values that can be compared as they are; those of the second row as objects."""
 
 
 def hooks_of(module: nn.Module) -> tuple[int, ...]:
@@ -57,7 +59,7 @@ def settings(modules: Modules, without: Container[tuple[type, str]] = ()) -> Set
 def comparable(held: Any, depth: int = _DEPTH) -> Hashable:
     """A hashable value of a setting at present, equal where the setting is."""
     kind = type(held)
-    if kind in _SINGLE or isinstance(held, _WHOLE):
+    if isinstance(held, _WHOLE):
         return held  # type: ignore[no-any-return]
     if isinstance(held, Tensor):
         return digest_tensors([held])

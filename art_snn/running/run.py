@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any
 
 from torch import Tensor, nn
@@ -23,7 +22,7 @@ class NetworkRun:
     :param in_neuron: True while a rule computes what a neuron fires."""
 
     firing: Callable[[Any, Tensor], Tensor] | None = None
-    names: Mapping[nn.Module, str] = field(default_factory=lambda: MappingProxyType({}))
+    names: Mapping[nn.Module, str] = field(default_factory=dict)
     plain: bool = False
     constant_weights: bool = False
     shapes_only: bool = False
@@ -31,5 +30,5 @@ class NetworkRun:
     in_neuron: bool = False
 
 
-RUN: ContextVar[NetworkRun] = ContextVar("run", default=NetworkRun())  # noqa: B039
+RUN = ContextVar("run", default=NetworkRun())  # noqa: B039
 """The run of this thread or task. Modules are shared by passes, so they keep nothing."""

@@ -5,14 +5,14 @@ import weakref
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from art_snn.checks import require_number
 from art_snn.gradients.base import Body, NeuronRef, with_memory
-from art_snn.gradients.shared import blocks
+from art_snn.gradients.shared import align, blocks
 from art_snn.gradients.surrogates import ATan, Surrogate
 from art_snn.gradients.temporal import THROUGH_TIME, StepSlope, TemporalGradient
 
@@ -26,8 +26,7 @@ _SHARP = (1e-3, 10.0)
 
 def sharpness_of(vanishing: float) -> float:
     """omega = 2 tan(pi A / 2) / pi of the arctangent with vanishing degree A in (0, 1)."""
-    remedy = "The paper uses 0.85 to 0.90."
-    require_number("vanishing", vanishing, above=0, below=1, remedy=remedy)
+    require_number("vanishing", vanishing, above=0, below=1, remedy="The paper uses 0.85 to 0.90.")
     return 2 * math.tan(math.pi * vanishing / 2) / math.pi
 
 
@@ -68,18 +67,21 @@ class ASSG(TemporalGradient):
     relax: float = 1.5
     restart: float = 0.5
     detach_reset: bool = True
-    remembers: ClassVar[bool] = True
-    second_derivative: ClassVar[bool] = True
+    remembers = True
+    second_derivative = True
 
     def __post_init__(self) -> None:
-        remedy = "sharpness_of(0.85) is 2.65."
-        require_number("omega", self.omega, above=0, within=_SHARP, remedy=remedy)
+        require_number(
+            "omega", self.omega, above=0, within=_SHARP, remedy="sharpness_of(0.85) is 2.65."
+        )
         for name in ("decay_mean", "decay_deviation"):
             require_number(name, getattr(self, name), at_least=0, up_to=1, remedy="Usual is 0.9.")
-        remedy = "The paper uses 1.5."
-        require_number("relax", self.relax, at_least=0, within=(0, 1e3), remedy=remedy)
-        remedy = "A half is the default."
-        require_number("restart", self.restart, at_least=0, within=(0, 1e6), remedy=remedy)
+        require_number(
+            "relax", self.relax, at_least=0, within=(0, 1e3), remedy="The paper uses 1.5."
+        )
+        require_number(
+            "restart", self.restart, at_least=0, within=(0, 1e6), remedy="A half is the default."
+        )
 
     def slope(self, distance: Tensor, site: NeuronRef) -> Tensor:
         """Slope of a first pass."""
@@ -104,7 +106,7 @@ class ASSG(TemporalGradient):
         # and once, of two tasks that were started with this memory.
         earlier = body.memory.get(self)
         body.memory = {rule: value for rule, value in body.memory.items() if rule != self}
-        attack = earlier if isinstance(earlier, _Attack) and earlier.key == key else None
+        attack = earlier if earlier is not None and earlier.key == key else None
         moments = attack.take() if attack else []
         moved = None
         if attack and moments:
@@ -113,7 +115,7 @@ class ASSG(TemporalGradient):
         else:
             first = x.detach().clone()
         if moved is not None:
-            first = torch.where(moved.view(-1, *(1,) * (x.ndim - 1)), x.detach(), first)
+            first = torch.where(align(moved, x), x.detach(), first)
 
         this_pass = _Pass(self, moments, moved)
         body.execution = THROUGH_TIME
@@ -153,7 +155,7 @@ class _PotentialMoments:
 
     def rest(self, samples: Tensor) -> None:
         """Set the samples that a mask [N] names back to M = 1 and D = 0."""
-        mask = samples.view(1, -1, *(1,) * (self.mean.ndim - 2))
+        mask = align(samples, self.mean, 1)
         self.mean.masked_fill_(mask, 1)
         self.deviation.masked_fill_(mask, 0)
 
@@ -222,7 +224,7 @@ class _Attack:
 class _Pass(TemporalGradient):
     """One forward pass of ASSG: takes up the moments of the calls in order, and updates them."""
 
-    second_derivative: ClassVar[bool] = True
+    second_derivative = True
 
     def __init__(
         self, rule: ASSG, earlier: Sequence[_PotentialMoments], moved: Tensor | None

@@ -1,7 +1,6 @@
 """BPTR: back-propagation through rate."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from torch import Tensor
 
@@ -14,7 +13,7 @@ class BPTR(RateGradient):
 
     The gradient passes straight through neurons that fired at all, and is cut at the others."""
 
-    uses_current: ClassVar[bool] = False
+    uses_current = False
 
     def slope(self, trace: Trace) -> Tensor:
         return (trace.rate > 0).to(trace.rate.dtype)

@@ -28,8 +28,9 @@ class CBA(Conversion):
     levels: int = 8
 
     def __post_init__(self) -> None:
-        remedy = "The conversion of the papers uses 8 levels."
-        require_count("levels", self.levels, up_to=2**16, remedy=remedy)
+        require_count(
+            "levels", self.levels, up_to=2**16, remedy="The conversion of the papers uses 8 levels."
+        )
 
     def activation(self, current: Tensor, dynamics: Dynamics) -> Tensor:
         scaled = current.div(operand(dynamics.threshold, current))

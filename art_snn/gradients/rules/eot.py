@@ -1,7 +1,6 @@
 """EOT: expectation over what a network draws at random."""
 
 from dataclasses import KW_ONLY, dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -30,7 +29,7 @@ class EOT(Composite):
     rule: Gradient
     _: KW_ONLY
     samples: int = 10
-    exact_logits: ClassVar[bool] = False
+    exact_logits = False
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,7 +1,6 @@
 """HART: the surrogate slope averaged over time."""
 
 from dataclasses import dataclass, field
-from typing import ClassVar
 
 from torch import Tensor
 
@@ -23,10 +22,10 @@ class HART(RateGradient):
     """
 
     surrogate: Surrogate = field(default_factory=Triangle)
-    uses_potential: ClassVar[bool] = True
-    uses_current: ClassVar[bool] = False
-    uses_rate: ClassVar[bool] = False
-    averages: ClassVar[bool] = True
+    uses_potential = True
+    uses_current = False
+    uses_rate = False
+    averages = True
 
     def slope(self, trace: Trace) -> Tensor:
         assert trace.potential is not None

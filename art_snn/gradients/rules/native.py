@@ -1,7 +1,6 @@
 """Native: the gradient that a network of another framework has by itself."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from torch import Tensor
 
@@ -16,7 +15,7 @@ class Native(Gradient):
     For networks that :func:`art_snn.interop.adapt` took from another framework. Neurons that cut
     their surrogate outside of training are in training mode for the time of the pass."""
 
-    second_derivative: ClassVar[bool] = True
+    second_derivative = True
     """As far as its framework's surrogates have one, which are none of ours."""
 
     def logits(self, body: Body, x: Tensor) -> Tensor:

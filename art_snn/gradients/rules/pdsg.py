@@ -3,13 +3,13 @@
 import math
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from art_snn.gradients.base import NeuronRef
-from art_snn.gradients.shared import blocks
+from art_snn.gradients.shared import align, blocks
 from art_snn.gradients.temporal import StepSlope, TemporalGradient
 
 
@@ -31,7 +31,7 @@ class PDSG(TemporalGradient):
 
     per_sample: bool = False
     detach_reset: bool = False
-    second_derivative: ClassVar[bool] = True
+    second_derivative = True
 
     def slope(self, distance: Tensor, site: NeuronRef) -> Tensor:
         return _bell(distance, _running_deviation(distance, self.per_sample))
@@ -76,7 +76,7 @@ def _running_deviation(x: Tensor, per_sample: bool) -> Tensor:
 
     size = math.prod(x.shape[d] for d in dims)
     count = size * torch.arange(1, len(x) + 1, device=x.device, dtype=torch.float64)
-    count = count.view(-1, *(1,) * (x.ndim - 1))
+    count = align(count, x)
     variance = (second - first.square() / count) / (count - 1)
     sigma = variance.clamp(min=0).sqrt().to(x.dtype)
     return torch.where(sigma > 0, sigma, 1)

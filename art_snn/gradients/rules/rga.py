@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -29,13 +29,19 @@ class RGA(RateGradient):
 
     beta: float = 2.0
     gamma: float = 0.2
-    uses_rate: ClassVar[bool] = False
+    uses_rate = False
 
     def __post_init__(self) -> None:
-        remedy = "The paper searches 1 to 4; 2 is best."
-        require_number("beta", self.beta, above=0, within=(1e-4, 1e4), remedy=remedy)
-        remedy = "The paper searches 0 to 0.3."
-        require_number("gamma", self.gamma, at_least=0, within=(0, 1e4), remedy=remedy)
+        require_number(
+            "beta",
+            self.beta,
+            above=0,
+            within=(1e-4, 1e4),
+            remedy="The paper searches 1 to 4; 2 is best.",
+        )
+        require_number(
+            "gamma", self.gamma, at_least=0, within=(0, 1e4), remedy="The paper searches 0 to 0.3."
+        )
 
     def slope(self, trace: Trace) -> Tensor:
         x = trace.current
@@ -82,11 +88,17 @@ class RGA(RateGradient):
         neuron = f"a neuron with decay {decay:g} and {name} {threshold:g}"
         # As corners are computed, so that rounding does not make them meet.
         if several == 1 and least(self.beta * threshold - (1 - decay) * threshold) <= 0:
-            expected = f"more than 1 - decay = {1 - decay:g} for {neuron}"
-            remedy = "Raise beta: the rate cannot saturate before the neuron can fire at all."
-            raise invalid("beta", expected, f"{self.beta:g}", remedy)
+            raise invalid(
+                "beta",
+                f"more than 1 - decay = {1 - decay:g} for {neuron}",
+                f"{self.beta:g}",
+                "Raise beta: the rate cannot saturate before the neuron can fire at all.",
+            )
 
         if most(self.gamma * threshold * (1 - decay)) >= 1:
-            expected = f"gamma * {name} * (1 - decay) below 1 for {neuron}"
-            remedy = "Lower gamma: the curve would pass rate 1 before the neuron can fire."
-            raise invalid("gamma", expected, f"gamma = {self.gamma:g}", remedy)
+            raise invalid(
+                "gamma",
+                f"gamma * {name} * (1 - decay) below 1 for {neuron}",
+                f"gamma = {self.gamma:g}",
+                "Lower gamma: the curve would pass rate 1 before the neuron can fire.",
+            )

@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -32,12 +31,17 @@ class StaticCurve(RateGradient):
         or 4.7 % (decay 0.9) above the knee."""
 
     limit: float = 2.0
-    uses_rate: ClassVar[bool] = False
+    uses_rate = False
 
     def __post_init__(self) -> None:
         if self.limit != math.inf:
-            remedy = "Use 2, or math.inf for none."
-            require_number("limit", self.limit, at_least=1, within=(1, 1e4), remedy=remedy)
+            require_number(
+                "limit",
+                self.limit,
+                at_least=1,
+                within=(1, 1e4),
+                remedy="Use 2, or math.inf for none.",
+            )
 
     def slope(self, trace: Trace) -> Tensor:
         current = trace.current

@@ -1,7 +1,6 @@
 """STBP: spatio-temporal back-propagation with a surrogate slope."""
 
 from dataclasses import dataclass, field
-from typing import ClassVar
 
 from torch import Tensor
 
@@ -22,8 +21,8 @@ class STBP(TemporalGradient):
 
     surrogate: Surrogate = field(default_factory=Triangle)
     detach_reset: bool = False
-    elementwise: ClassVar[bool] = True
-    second_derivative: ClassVar[bool] = True
+    elementwise = True
+    second_derivative = True
 
     def slope(self, distance: Tensor, site: NeuronRef) -> Tensor:
         return self.surrogate(distance)
