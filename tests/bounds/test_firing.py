@@ -18,7 +18,7 @@ from hypothesis import given, settings, strategies as st
 from torch import nn
 
 from art_snn import SpikingNetwork, TimeDistributed
-from art_snn.bounds import METHODS, Bounding, firing as module
+from art_snn.bounds import METHODS, Bounding
 from art_snn.bounds.firing import bound_steps, list_spans, write_meetings
 from art_snn.dynamics import Dynamics, Values
 from art_snn.neurons import Neuron
@@ -169,13 +169,6 @@ def test_trains_of_constant_currents_are_all_and_nothing_else(neuron, steps):
     # At a threshold a soft reset leaves next to nothing, and rounding all trains after it.
     few = 0.1 if neuron.reset == "soft" else 0.01
     assert ((sure != always) | (maybe != ever)).float().mean() < few
-
-
-def test_too_many_trains_are_left_to_steps(monkeypatch):
-    monkeypatch.setattr(module, "_MOST_PIECES", 3)
-    list_spans.cache_clear()
-    assert list_spans(Dynamics(0.9, reset="soft"), 12, torch.float32) is None
-    list_spans.cache_clear()
 
 
 def counts(currents: Sequence[float], neuron: Dynamics) -> list[int]:
