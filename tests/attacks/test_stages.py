@@ -77,7 +77,7 @@ STAGES = [
 
 
 @pytest.mark.parametrize(
-    ("stage", "words"), zip(STAGES, NAMED.strip().splitlines(), strict=True), ids=str
+    ("stage", "words"), [*zip(STAGES, NAMED.strip().splitlines(), strict=True)], ids=str
 )
 def test_a_stage_has_a_description_a_label_and_an_id(stage, words):
     assert f"{stage}; {stage.label}; {stage.id}" == words
