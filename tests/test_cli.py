@@ -176,21 +176,14 @@ def test_a_command_whose_output_nobody_reads_ends_without_a_traceback(words, mon
     assert call(*words).status == 74
 
 
-@pytest.mark.parametrize(
-    ("error", "flag"),
-    [
-        (ArgumentError("eps", "expected more."), "--eps: "),
-        (ArgumentError("batch_size", "expected more."), "--batch-size: "),
-        (ArgumentError("path", "expected another."), "--checkpoint: "),
-        (ArgumentError("resume", "expected another."), "--output: "),
-        (ArgumentError("x_train", "expected others."), "--data: "),
-        (ArgumentError("gradient", "expected another."), "--rules: "),
-        (ArgumentError("kernel", "expected another."), "kernel: "),
-        (MissingFile("path", "there is none."), "--checkpoint: "),
-        (FileNotFoundError("no such file"), ""),
-    ],
-    ids=repr,
-)
+FLAGS = {"eps": "--eps", "batch_size": "--batch-size", "path": "--checkpoint", "kernel": "kernel"}
+FLAGS |= {"resume": "--output", "x_train": "--data", "gradient": "--rules"}
+REFUSING = [(ArgumentError(name, "expected more."), f"{flag}: ") for name, flag in FLAGS.items()]
+REFUSING += [(MissingFile("path", "there is none."), "--checkpoint: ")]
+REFUSING += [(FileNotFoundError("no such file"), "")]
+
+
+@pytest.mark.parametrize(("error", "flag"), REFUSING, ids=repr)
 def test_refused_arguments_and_missing_files_are_usage_errors(error, flag, monkeypatch):
     failing(monkeypatch, error)
     done = call(*COMPARE)

@@ -102,12 +102,6 @@ def test_frequency_encoding_begins_with_the_image_and_keeps_a_constant(sides, st
     )
 
 
-@pytest.mark.parametrize("shape", [(2, 5), (2, 4, 3, 8, 8)])
-def test_frequency_encoding_refuses_what_is_no_image(shape):
-    with pytest.raises(ValueError, match=r"^x: .*Frames"):
-        Frequency(4)(torch.zeros(shape))
-
-
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_ablation_keeps_each_value_of_each_step_with_a_probability(dtype):
     x = torch.ones(200, 4, 50, dtype=dtype, requires_grad=True)
@@ -192,10 +186,14 @@ def test_a_number_of_steps_that_is_no_count_is_refused(make, steps):
         make(steps)
 
 
-@pytest.mark.parametrize(
-    ("steps", "shape"), [(4, (2, 5, 3)), (4, (2, 4)), (None, (2, 4)), (None, (2, 0, 3))]
-)
-def test_frames_of_another_shape_are_refused(steps, shape):
-    message = rf"^x: .*\[N, {steps or 'T'}, "
-    with pytest.raises(ValueError, match=message):
-        Frames(steps)(torch.zeros(shape))
+SHAPES = [
+    *((Frames(4), shape, r"\[N, 4, ") for shape in ((2, 5, 3), (2, 4))),
+    *((Frames(), shape, r"\[N, T, ") for shape in ((2, 4), (2, 0, 3))),
+    *((Frequency(4), shape, "Frames") for shape in ((2, 5), (2, 4, 3, 8, 8))),
+]
+
+
+@pytest.mark.parametrize(("encoder", "shape", "words"), SHAPES)
+def test_samples_of_another_shape_are_refused(encoder, shape, words):
+    with pytest.raises(ValueError, match=f"^x: .*{words}"):
+        encoder(torch.zeros(shape))

@@ -51,12 +51,8 @@ WRITERS: Mapping[str, Callable[[Path], None]] = {
 
 
 def test_a_digest_changes_with_settings_and_values_and_not_with_memory_and_places():
-    others = (
-        (("settings", 2), ARRAY),
-        (BASE, ARRAY + 1),
-        (BASE, ARRAY.T),
-        (BASE, ARRAY.astype("f4")),
-    )
+    arrays = ARRAY + 1, ARRAY.T, ARRAY.astype("f4")
+    others = (("settings", 2), ARRAY), *((BASE, array) for array in arrays)
     assert len({digest(BASE, ARRAY), *(digest(*other) for other in others)}) == 5
     assert digest(BASE, np.asfortranarray(ARRAY)) == digest(BASE, ARRAY)
     functions = [lambda: 0 for _ in range(2)]

@@ -36,6 +36,7 @@ BASES: tuple[tuple[str, ...], ...] = (
 )
 """Calls of commands that end well and soon."""
 SETTINGS = {"train": Train, "compare": Compare, "cost": Cost, "inspect": Inspect}
+STRAY = ("--nothing", "--epss", "stray", "---eps", "--no-such=1", "--eps")
 VALUES = (
     *("0", "-1", "1", "2", "0.5", "1/2", "8/255", "1e308", "1e-320", "1e39", "nan", "inf", "-inf"),
     *("1/0", "1/2/3", "1e", "0x10", "1_000", "٣", "½", "1 000", str(10**20), str(2**63)),
@@ -68,15 +69,11 @@ def command_line(draw: random.Random) -> tuple[str, ...]:
     words = [name, *given, *SMALL, "--output", f"out-{draw.random()}"]
     options = [f.name for f in fields(SETTINGS[name]) if f.name not in ("quiet", "download")]
     for _ in range(draw.choice((1, 1, 1, 2))):
-        flag, value = (
-            f"--{draw.choice(options).replace('_', draw.choice('-_'))}",
-            draw.choice(VALUES),
-        )
+        flag = f"--{draw.choice(options).replace('_', draw.choice('-_'))}"
+        value = draw.choice(VALUES)
         words += draw.choice(([flag, value], [f"{flag}={value}"], [flag, value]))
     if draw.random() < 0.1:
-        words.append(
-            draw.choice(("--nothing", "--epss", "stray", "---eps", "--no-such=1", "--eps"))
-        )
+        words.append(draw.choice(STRAY))
     return tuple(words)
 
 

@@ -88,11 +88,8 @@ ATTACKS = {
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_attacks_run_by_the_selected_rule(trained_layers, batch, attack):
     selected, other = Counted(RGA()), Counted(STBP())
-    layers, rules = (
-        copy.deepcopy(trained_layers),
-        {"gradient": selected, "training_gradient": other},
-    )
-    classifier = build(layers, **rules, device_type="gpu")
+    rules = {"gradient": selected, "training_gradient": other}
+    classifier = build(copy.deepcopy(trained_layers), **rules, device_type="gpu")
     adversarial = ATTACKS[attack](classifier).generate(*batch)
     assert np.abs(adversarial - batch[0]).max() == pytest.approx(0.1, abs=1e-5)
     assert selected.tally.backwards > 0

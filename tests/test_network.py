@@ -130,14 +130,6 @@ def test_what_is_no_rule_is_refused_with_the_known_ones(argument, wrong):
     assert (net.gradient, net.training_gradient) == (STBP(), STBP())
 
 
-def test_the_logits_are_the_time_mean_of_the_last_layer_at_every_call():
-    net, x = network(chain), batch()
-    with torch.no_grad():
-        for _ in range(2):
-            torch.testing.assert_close(net(x), net.layers(Direct(4)(x)).mean(0), rtol=0, atol=0)
-    assert net(x).shape == (3, CLASSES)
-
-
 def test_an_input_shape_is_checked_and_an_axis_may_have_any_size():
     net = network(chain, input_shape=[*SHAPE])
     assert net.input_shape == SHAPE

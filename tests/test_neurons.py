@@ -30,12 +30,6 @@ def test_a_neuron_has_its_dynamics_shows_them_and_has_nothing_to_save(neuron, dy
     assert neuron.state_dict() == {}
 
 
-@pytest.mark.parametrize("shape", [(4, 2), (4, 2, 3), (1, 2, 3, 5, 5), (4, 0, 3)])
-def test_spikes_have_the_shape_of_the_current(shape):
-    current = 2 * torch.rand(shape)
-    assert torch.equal(LIF()(current), Dynamics().simulate(current))
-
-
 def test_a_neuron_on_its_own_is_differentiated_by_stbp():
     neuron = LIF(decay=0.9, reset="soft")
     current = torch.randn(6, 2, 3).add_(0.6).requires_grad_()

@@ -2,7 +2,6 @@
 
 import io
 import re
-import subprocess
 import sys
 import threading
 from contextlib import contextmanager, redirect_stderr
@@ -14,6 +13,7 @@ from art_snn.app.results import run_folder
 from art_snn.app.settings import Cost
 from art_snn.progress import SILENT, Progress, duration, progress_over
 from art_snn.running.context import set_in_block
+from tests.command import python
 from tests.terminal import Terminal
 
 
@@ -139,13 +139,14 @@ def test_a_notebook_without_ipywidgets_is_not_warned_and_no_filter_changes():
 import sys, types, warnings
 kernel = types.SimpleNamespace(config={"IPKernelApp": 1})
 sys.modules["IPython"] = types.SimpleNamespace(get_ipython=lambda: kernel)
-sys.modules["ipywidgets"] = None
+sys.modules |= {"ipykernel.zmqshell": types, "ipywidgets": None}
 before = list(warnings.filters)
-assert warnings.filters == before
-import tqdm.auto
 """
-    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert shown.stderr == ""
+    done = python(
+        "-c", f"{code}import art_snn\nassert warnings.filters == before\nimport tqdm.auto"
+    )
+    assert (done.status, done.stderr) == (0, "")
+    assert "IProgress not found" in python("-c", f"{code}import tqdm.auto").stderr
 
 
 @pytest.mark.parametrize(

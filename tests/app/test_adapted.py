@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 
 from art_snn import checkpoint
-from art_snn.app.evaluation.record import Evaluation
-from art_snn.app.results import from_json, read_result
 from tests.command import call
 from tests.datasets import counts, images
 from tests.interop import adapted
+from tests.records import evaluation_in
 
 TRAIN = ("train", "--epochs", "1", "--validation", "0.4", "--batch-size", "4", "--attack", "fgsm")
 EVALUATE = ("evaluate", "--samples", "4", "--batch-size", "4", "--output", "out")
@@ -32,10 +31,6 @@ def test_a_bare_model_is_trained(kind, tmp_path):
     assert found["subject"]["model"] == model
 
 
-def evaluated(folder):
-    return from_json(read_result(Path(folder, "evaluation.json")), Evaluation)
-
-
 def test_a_plan_of_which_one_stage_has_the_only_gradient_is_an_open_finding(tmp_path):
     counts(tmp_path / "counts.npz")
     frames = {k: v > 1 if k[0] == "x" else v for k, v in np.load("counts.npz").items()}
@@ -45,7 +40,7 @@ def test_a_plan_of_which_one_stage_has_the_only_gradient_is_an_open_finding(tmp_
     data = ("--data", "frames.npz", "--value-range", "0,1", "--model", model)
     done = call(*EVALUATE, *words, *data, "--plan", "ensemble-19")
     assert done.status == 4, done.stderr
-    found = evaluated("out")
+    found = evaluation_in(Path("out"))
     assert ("ensemble-19", "few-gradients") in [(one.about, one.id) for one in found.findings]
     assert found.provenance.rules == {"native": "Native()"}
     done = call(*EVALUATE, *data, "--plan", "fast", "--rules", "stbp", "--output", "other")

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from art_snn.app import compare as module
-from art_snn.app.compare import _RULES, CAUTION, Comparison, _compare_rules, _Row
-from art_snn.app.results import read_result
+from art_snn.app.compare import CAUTION, Comparison, _compare_rules
+from art_snn.app.results import as_json, from_json, read_result
 from art_snn.app.settings import Compare
 from art_snn.checks import ArgumentError
 from art_snn.encoders import Poisson
@@ -21,6 +21,7 @@ from art_snn.gradients import (
     ASSG,
     CBA,
     EOT,
+    GRADIENTS,
     RGA,
     STBP,
     Gradient,
@@ -36,7 +37,7 @@ from tests.datasets import images
 from tests.interop import adapted
 from tests.outcomes import outcome
 
-ALL = parse_rules(_RULES)
+ALL = parse_rules(",".join((*GRADIENTS, "pdsg-per-sample", "native")))
 TWO: dict[str, Gradient] = {"stbp": STBP(), "rga": RGA()}
 
 
@@ -200,19 +201,24 @@ def test_finished_rules_are_not_run_again_and_others_are_refused(monkeypatch, tm
     assert list(read_result(file, Comparison).rows) == ["stbp", "rga"]
 
 
-def by_hand(**rows: _Row) -> Comparison:
+def by_hand(**rows: dict[str, Any]) -> Comparison:
     times = {"stbp": 2.0, "rga": 0.75}
-    seconds = {name: times.get(name, 1.0) for name, row in rows.items() if row.outcome is not None}
-    title, attack = "a network on digits", "pgd, eps 0.1"
-    return Comparison(title, "key", attack, {}, "a machine", 0.5, seconds, dict(rows))
+    seconds = {name: times.get(name, 1.0) for name, row in rows.items() if "outcome" in row}
+    words = {"title": "a network on digits", "key": "key", "attack": "pgd, eps 0.1"}
+    figures = {"machine": "a machine", "inference": 0.5, "seconds": seconds, "settings": {}}
+    return from_json(as_json(words | figures | {"rows": rows}), Comparison)
+
+
+def row(flips: int, vanished: int, **more: Any) -> dict[str, Any]:
+    return {"rule": "", "outcome": outcome(flips), "vanished": Share(vanished, 10)} | more
 
 
 BLANK = ("",) * 5
 EXAMPLE = by_hand(
-    stbp=_Row("STBP()", None, outcome(1), Share(0, 10), 1.0),
-    rga=_Row("RGA()", None, outcome(7), Share(4, 10), 0.25),
-    pdsg=_Row("PDSG()", None, outcome(0), Share(10, 10)),
-    cba=_Row("CBA()", objection="only IF"),
+    stbp=row(1, 0, cosine=1.0),
+    rga=row(7, 4, cosine=0.25),
+    pdsg=row(0, 10),
+    cba={"rule": "CBA()", "objection": "only IF"},
 )
 # Eight are correct; the p-values are 2 / 2^6 for six flips more and 1 for one fewer.
 CELLS = [
@@ -238,7 +244,7 @@ def test_the_table_says_how_strong_how_expensive_and_how_blind_every_rule_is():
 
 
 def test_settings_of_one_rule_are_compared_with_the_first_and_come_with_a_caution():
-    rows = {f"rga(beta={b})": _Row("", None, outcome(b), Share(0, 10)) for b in (1, 7)}
+    rows = {f"rga(beta={b})": row(b, 0) for b in (1, 7)}
     text = " ".join(by_hand(**rows).render().split())
     assert "against rga(beta=1)" in text
     assert "stronger, p = 0.031" in text

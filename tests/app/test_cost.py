@@ -13,17 +13,9 @@ import pytest
 import torch
 
 from art_snn.app import cost
-from art_snn.app.cost import (
-    Costs,
-    _Cell,
-    build_network,
-    draw_samples,
-    make_call,
-    measure_row_peak,
-    run,
-)
+from art_snn.app.cost import Costs, build_network, draw_samples, make_call, measure_row_peak, run
 from art_snn.app.machine import describe_machine, measure_medians, measure_peak
-from art_snn.app.results import read_result
+from art_snn.app.results import from_json, read_result
 from art_snn.app.settings import Cost
 from art_snn.checks import ArgumentError
 from tests.command import python
@@ -169,15 +161,19 @@ def test_loads_that_cannot_be_measured_are_refused_before_anything_is(change, me
 def by_hand(*steps: int) -> Costs:
     """RGA takes twice the time of inference and STBP four times; all grow with T."""
     rows = {"inference": 1.0, "rga": 2.0, "stbp": 4.0}
-    found = [
-        _Cell(
-            "vgg5", t, {k: v * t for k, v in rows.items()}, {k: v * 2**20 for k, v in rows.items()}
-        )
-        for t in steps
-    ]
-    return Costs(
-        "One gradient: a network", "gradient", {"repeats": 3}, "a machine", tuple(found), []
-    )
+    peak = {row: factor * 2**20 for row, factor in rows.items()}
+    seconds = [{row: factor * t for row, factor in rows.items()} for t in steps]
+    pairs = zip(steps, seconds, strict=True)
+    measured = [{"model": "vgg5", "steps": t, "seconds": s, "peak": peak} for t, s in pairs]
+    content = {
+        "title": "One gradient: a network",
+        "what": "gradient",
+        "settings": {"repeats": 3},
+        "machine": "a machine",
+        "cells": measured,
+        "remarks": [],
+    }
+    return from_json(content, Costs)
 
 
 def test_ratios_and_tables_follow_from_the_figures():

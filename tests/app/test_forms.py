@@ -168,13 +168,6 @@ def test_settings_beside_a_network_that_has_its_own_are_refused(option, tmp_path
         build_own(own(tmp_path), **option)
 
 
-def test_steps_beside_a_model_that_makes_its_own_are_refused_when_it_runs(tmp_path):
-    network = build_own(adapted.own(tmp_path, "step"), steps=4)
-    message = "^model: .*no steps"
-    with pytest.raises(ArgumentError, match=message):
-        network(torch.rand(2, *adapted.SHAPE))
-
-
 FORMS = """
 from torch import nn
 from tests.interop.neurons import Output, Step, Steps

@@ -16,7 +16,7 @@ from art_snn.checkpoint import CheckpointError
 from art_snn.checks import ArgumentError
 from art_snn.data import Source
 from tests.command import python
-from tests.datasets import halves, halves_in_frames
+from tests.datasets import halves
 from tests.interop import adapted
 from tests.own import own
 from tests.zoo.server import serving
@@ -45,9 +45,8 @@ def test_a_checkpoint_says_which_network_it_holds_and_options_overrule_it(weight
     settled = subject.settle(data)
     form = {"width": 0.05, "steps": 2, "decay": 0.9, "encoder": "direct"}
     assert form.items() <= settled.given.items()
-    assert (
-        subject.describe(data) == "vgg5 of width 0.05, T = 2, decay 0.9, direct encoding on halves"
-    )
+    words = "vgg5 of width 0.05, T = 2, decay 0.9, direct encoding on halves"
+    assert subject.describe(data) == words
     assert subject.training == "3 epochs"
     longer = resolve(checkpoint=weights, steps=5, encoder="poisson")
     given = longer.settle(data).given
@@ -106,21 +105,10 @@ def test_the_state_dict_of_a_bare_model_is_a_checkpoint(kind, tmp_path):
     assert all(torch.equal(loaded[f"layers.{name}"], tensor) for name, tensor in inner.items())
 
 
-def test_event_frames_decide_steps_and_encoder(tmp_path):
-    data = halves_in_frames((0.0, 5.0))
-    network = Architecture(width=0.05).build_for(data)
-    checkpoint.save(
-        network, tmp_path / "n.safetensors", subject={"width": 0.05, "encoder": "frames"}
-    )
-    settled = resolve(checkpoint=tmp_path / "n.safetensors").settle(data).given
-    assert (settled["steps"], settled["encoder"]) == (3, "frames")
-
-
 def test_recordings_are_cut_into_as_many_frames_as_there_are_steps(tmp_path):
     for data, frames in (("nmnist", 16), ("cifar10", None), ("counts.npz", None)):
-        assert (
-            resolve(model="vgg5", checkpoint=tmp_path, data=data, steps=16).source.frames == frames
-        )
+        subject = resolve(model="vgg5", checkpoint=tmp_path, data=data, steps=16)
+        assert subject.source.frames == frames
 
 
 @pytest.mark.parametrize("noted", [None, "a string", {"colour": "red"}], ids=repr)
@@ -165,22 +153,17 @@ def test_a_network_without_weights_or_with_options_that_it_lacks_is_refused(opti
 def test_weights_that_do_not_fit_and_data_of_one_class_are_refused(weights):
     with pytest.raises(CheckpointError, match=r"^path: expected weights of this network"):
         ResolvedNetwork(Architecture(width=1), weights, Source()).build(halves())
+    alike = halves(y_train=0 * halves().y_train, y_test=0 * halves().y_test)
     with pytest.raises(ArgumentError, match=r"^data: expected samples of two classes or more"):
-        resolve(checkpoint=weights).classifier(
-            halves(y_train=0 * halves().y_train, y_test=0 * halves().y_test)
-        )
+        resolve(checkpoint=weights).classifier(alike)
 
 
 @pytest.mark.parametrize("value", ["nan", "inf"])
 def test_weights_of_a_function_that_are_not_finite_are_refused(value, tmp_path):
-    model = own(tmp_path)
+    model, end = own(tmp_path), "    return SpikingNetwork("
     file = Path(model.rpartition(":")[0])
-    text = file.read_text().replace(
-        "    return SpikingNetwork(",
-        f"    layers[0].module[1].bias.data.fill_(float('{value}'))\n    return SpikingNetwork(",
-        1,
-    )
-    file.write_text(text)
+    line = f"    layers[0].module[1].bias.data.fill_(float('{value}'))\n"
+    file.write_text(file.read_text().replace(end, line + end, 1))
     with pytest.raises(ArgumentError, match=r"^model: expected"):
         resolve(model=model).build(halves())
 

@@ -2,11 +2,16 @@
 
 import html
 import re
+from itertools import combinations
 
+import numpy as np
 import pytest
 from hypothesis import given, strategies as st
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 
-from art_snn.app.tables import Command, Notes, Table, _escape_markdown, render
+from art_snn.app.tables import SERIES, Command, Notes, Table, render, write_title
 
 TITLES = ("rule", "ms", "remark")
 ROWS = [("stbp", "12", "usual"), ("a|b", "7", "x | y"), ("<rga> & co", "1e3", "")]
@@ -71,9 +76,9 @@ def test_a_reader_of_markdown_sees_every_cell_as_it_came(rows):
 def test_markup_is_escaped_and_what_would_end_a_line_is_a_space():
     odd = "a\\b|c <b>*x*</b> [y](z) &amp; `k`\nnext\r\x07\u2028end"
     expected = r"a\\b\|c \<b>\*x\*\</b> \[y](z) \&amp; \`k\` next end"
-    assert _escape_markdown(odd) == expected
+    assert render([odd], "markdown") == f"{expected}\n"
     for plain in ("36.0 % [31.3, 41.0]", "1 < 2 & 3", "max_iter", "p < 0.001", "-1.5", "a: b"):
-        assert _escape_markdown(plain) == plain
+        assert render([plain], "markdown") == f"{plain}\n"
     assert render([Command("art-snn `a` <b>")], "markdown") == "```bash\nart-snn `a` <b>\n```\n"
 
 
@@ -131,9 +136,55 @@ def test_no_text_becomes_markup_a_control_character_or_another_line(text):
         assert found.count("list_item") == 4
         rows = cells(render(parts[2:3], "markdown"))
         shown = " ".join(re.sub(r"[^ -~]", " ", text).split())
-        assert [[" ".join(cell.split()) for cell in row] for row in rows] == [
-            [shown, "a"],
-            [shown] * 2,
-        ]
+        read = [[" ".join(cell.split()) for cell in row] for row in rows]
+        assert read == [[shown, "a"], [shown, shown]]
     for form in FORMS:
         assert render([*parts, Command(text)], form).replace("\n", "").isprintable()
+
+
+def lab(colour: str) -> np.ndarray:
+    """A colour in CIELAB, in which distances are those of the eye."""
+    red_green_blue = np.array(to_rgb(colour))
+    linear = np.where(
+        red_green_blue <= 0.04045, red_green_blue / 12.92, ((red_green_blue + 0.055) / 1.055) ** 2.4
+    )
+    matrix = [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
+    x, y, z = np.cbrt(np.array(matrix) @ linear / [0.9505, 1, 1.089])
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+def test_colours_of_lines_differ_to_the_eye():
+    colours = list(map(lab, SERIES))
+    assert min(np.linalg.norm(a - b) for a, b in combinations(colours, 2)) > 30
+
+
+def test_what_users_write_is_no_formula():
+    figure = Figure(figsize=(5, 3))
+    write_title(figure, "costs $5_{")
+    figure.canvas.draw()
+    drawn = [artist for artist in figure.findobj(Text) if artist.get_text() == "costs $5_{"]
+    assert [artist.get_parse_math() for artist in drawn] == [False]
+
+
+@pytest.mark.parametrize("width", [5, 7, 9])
+@pytest.mark.parametrize("word", ["RGA(beta=2.0, gamma=0.2), ", "somewhere/"])
+@pytest.mark.parametrize("fontsize", ["medium", "small"])
+def test_no_title_leaves_the_picture(width, word, fontsize):
+    figure = Figure(figsize=(width, 3))
+    write_title(figure, "short", 40 * word, fontsize=fontsize)
+    figure.canvas.draw()
+    (title,) = figure.findobj(lambda artist: isinstance(artist, Text) and artist.get_text())
+    box = title.get_window_extent()
+    assert box.x0 >= 0
+    assert box.x1 <= figure.bbox.width
+    assert title.get_text().splitlines()[0] == "short"
+    assert "".join(title.get_text().split()) == "short" + "".join((40 * word).split())
+
+
+def test_a_picture_grows_by_the_lines_that_its_title_is_folded_into():
+    short, long = Figure(figsize=(5, 1), layout="constrained"), Figure(figsize=(5, 1))
+    write_title(short, "short", "name")
+    write_title(long, "short", 40 * "somewhere/")
+    lines = next(iter(long.findobj(Text))).get_text().count("\n")
+    assert short.get_figheight() == 1
+    assert long.get_figheight() == pytest.approx(1 + 0.2 * (lines - 1))

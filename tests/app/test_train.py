@@ -15,12 +15,12 @@ from art_snn.app.architecture import Architecture
 from art_snn.app.network import ResolvedNetwork
 from art_snn.app.results import read_result
 from art_snn.app.settings import Train
-from art_snn.app.train import Training, _resolve_adversary, train_network
+from art_snn.app.train import Training, train_network
 from art_snn.checkpoint import CheckpointError
 from art_snn.checks import ArgumentError
 from art_snn.data import Source
 from art_snn.metrics import Share
-from art_snn.training import IBP, TRADES, AdversarialTraining, Epoch, Recipe
+from art_snn.training import IBP, TRADES, Epoch, Recipe
 from tests.command import call
 from tests.datasets import halves, halves_in_frames, images
 from tests.interop.adapted import own as adapted
@@ -180,9 +180,8 @@ def test_a_training_starts_from_a_checkpoint_and_notes_it(folder, tmp_path):
     notes, before = checkpoint.notes(tmp_path / "network.safetensors"), load_file(start)
     assert notes["training"] == "2 epochs, then adversarial training, 1 epoch"
     assert (notes["start"]["file"], notes["subject"]["steps"]) == (str(start), 2)
-    assert f"Starts from {start}, weights {notes['start']['weights']}." in " ".join(
-        result.render().split()
-    )
+    words = f"Starts from {start}, weights {notes['start']['weights']}."
+    assert words in " ".join(result.render().split())
     names = [name for name in before if name.endswith("weight")]
     after = load_file(tmp_path / "network.safetensors")
     assert all(torch.allclose(before[name], after[name], atol=1e-6) for name in names)
@@ -213,18 +212,28 @@ def test_a_run_that_did_not_learn_says_so_and_keeps_everything(tmp_path, monkeyp
     ("options", "expected"),
     [
         ({"attack": "pgd"}, {"attack": "pgd", "eps": 8 / 255}),
-        (
-            {**FGSM, "attack_rule": "stbp", "adversarial_share": 0.5},
-            {**FGSM, "rule": STBP(), "share": 0.5},
-        ),
+        ({"attack_rule": "stbp", **FGSM}, {"rule": STBP(), **FGSM}),
+        ({"adversarial_share": 0.5, **FGSM}, {"share": 0.5}),
         ({"defence": "trades(beta=2)"}, {"defence": TRADES(beta=2)}),
         ({"defence": "ibp(ramp=0.5)", "eps": 0.1}, {"defence": IBP(ramp=0.5), "eps": 0.1}),
     ],
 )
-def test_the_adversary_is_that_of_the_options_and_the_data(options, expected, tmp_path):
-    found = _resolve_adversary(settings(tmp_path, **options), halves_in_frames((0.0, 6.0)))
-    assert found == AdversarialTraining(value_range=(0.0, 6.0), **expected)
-    assert _resolve_adversary(settings(tmp_path), halves()) is None
+def test_the_adversary_is_that_of_the_options_and_the_data(
+    options, expected, tmp_path, monkeypatch
+):
+    taken: list[Any] = []
+
+    def noted(*_: Any, adversary: Any, **__: Any) -> list[Any]:
+        taken.append(adversary)
+        return [Epoch(1, 1.0, 0.5)]
+
+    monkeypatch.setattr(module, "train", noted)
+    data = halves_in_frames((0.0, 6.0))
+    train_network(settings(tmp_path / "with", steps=None, **options), data)
+    train_network(settings(tmp_path / "without", steps=None), data)
+    adversary, none = taken
+    assert (adversary.value_range, none) == ((0.0, 6.0), None)
+    assert {name: getattr(adversary, name) for name in expected} == expected
 
 
 @pytest.mark.parametrize(
@@ -242,7 +251,7 @@ def test_the_adversary_is_that_of_the_options_and_the_data(options, expected, tm
 )
 def test_options_that_do_not_suit_each_other_are_refused(options, message, tmp_path):
     with pytest.raises(ArgumentError, match=message):
-        _resolve_adversary(settings(tmp_path, **options), halves())
+        train_network(settings(tmp_path, **options), halves())
 
 
 def test_adversarial_training_without_a_range_leaves_no_file(tmp_path):

@@ -128,6 +128,12 @@ def other_summary(content):
     content["summary"][0]["robust"] = 1.0
 
 
+def other_size(content):
+    content["provenance"]["parameters"] = 10**9
+
+
+HARMLESS = {"adversarial": lambda one: np.stack([one["x"], one["x"]])}
+FIRST = "record/first.npz"
 CASES = {
     "summary": (lambda folder: forge(folder, other_summary), "summary: not what trials"),
     "weights": (other_weights, "weights: digest "),
@@ -135,34 +141,16 @@ CASES = {
     "nothing broken": (forge_all, "standing: "),
     "margins of 1": (lambda folder: forge_all(folder, True), "certified: "),
     "honest first 20": (lambda folder: forge(folder, lambda c: stand(c, 20)), "standing: "),
-    "misclassified and standing": (
-        lambda folder: forge_one(folder, "clean", -1),
-        "fields: 0 samples with a class above 9, 1 whose class and result differ",
-    ),
-    "labels of none": (
-        lambda folder: forge_one(folder, "labels", 99),
-        "fields: 1 samples with a class above 9",
-    ),
-    "size": (
-        lambda folder: forge(folder, lambda c: c["provenance"].update(parameters=10**9)),
-        "; another form",
-    ),
+    "misclassified": (lambda folder: forge_one(folder, "clean", -1), "1 whose class and result"),
+    "labels of none": (lambda folder: forge_one(folder, "labels", 99), "1 samples with a class"),
+    "size": (lambda folder: forge(folder, other_size), "; another form"),
     "plan": (lambda folder: forge(folder, other_plan), "standing: expected one of"),
-    "missing": (lambda folder: (folder / "record" / "first.npz").unlink(), "first.npz: expected"),
-    "damaged": (
-        lambda folder: (folder / "record" / "first.npz").write_bytes(b"PK"),
-        "first.npz: expected the first samples with their adversarials",
-    ),
+    "missing": (lambda folder: (folder / FIRST).unlink(), "first.npz: expected"),
+    "damaged": (lambda folder: (folder / FIRST).write_bytes(b"PK"), "first.npz: expected"),
     "far": (lambda folder: swap(folder, adversarial=far), "ball: "),
-    "harmless": (
-        lambda folder: swap(folder, adversarial=lambda one: np.stack([one["x"], one["x"]])),
-        "fool the network",
-    ),
+    "harmless": (lambda folder: swap(folder, **HARMLESS), "fool the network"),
     "flags": (lambda folder: swap(folder, broken=lambda one: ~one["broken"]), "broken samples: "),
-    "others": (
-        lambda folder: swap(folder, x=lambda one: one["x"][::-1]),
-        "broken samples: first.npz is of other samples or budgets",
-    ),
+    "others": (lambda folder: swap(folder, x=lambda one: one["x"][::-1]), "of other samples or"),
 }
 
 

@@ -87,9 +87,7 @@ def test_complaints_name_the_option(shelf, tmp_path):
         resolve_network(settings(tmp_path, checkpoint=tmp_path / "weights.safetensors"))
     done = call("inspect", "--model", "zoo:smal-plain")
     assert done.status == 2
-    assert (
-        "error: --model: expected one of small-plain, got 'smal-plain'. art-snn zoo" in done.stderr
-    )
+    assert "--model: expected one of small-plain, got 'smal-plain'. art-snn zoo" in done.stderr
     (shelf / "small-plain.safetensors").write_bytes(b"")
     done = call("inspect", "--model", NAME)
     assert (done.status, "error: --model: expected the file of the" in done.stderr) == (2, True)

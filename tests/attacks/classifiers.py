@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from art_snn import PyTorchSpikingClassifier
 from art_snn.attacks.queries import Queries
 from art_snn.progress import Progress
-from tests.conftest import varied
+from tests.seeds import varied
 
 
 def linear(weights: Any, bias: Any = None, **options: Any) -> PyTorchClassifier:
@@ -64,7 +64,7 @@ def stock(module, shape, classes, **options):
     return PyTorchClassifier(_Whole(module), nn.CrossEntropyLoss(), shape, classes, **options)
 
 
-def around(network, shape, classes, clip_values=(0.0, 1.0), **options):
+def around(network, shape, classes=4, clip_values=(0.0, 1.0), **options):
     """A classifier around a spiking network."""
     options |= {"clip_values": clip_values, "device_type": "cpu"}
     return PyTorchSpikingClassifier(network, nn.CrossEntropyLoss(), shape, classes, **options)

@@ -129,15 +129,12 @@ def test_bad_input_is_refused_by_name():
     bad("unexpected keyword argument 'tries'", error=TypeError, tries=3)
 
 
-@pytest.mark.parametrize("y", [np.zeros(0), None])
-def test_no_sample_gives_none(y):
-    assert attack().generate(X[:0], y).shape == (0, 2)
+KINDS = [AutoPGD, SparseDynamicAttack, SpikeRetiming, SpikingAutoAttack, SquareSearch]
 
 
-@pytest.mark.parametrize(
-    "kind", [AutoPGD, SparseDynamicAttack, SpikeRetiming, SpikingAutoAttack, SquareSearch]
-)
-def test_no_sample_without_a_label_gives_none(kind):
+@pytest.mark.parametrize("kind", [*KINDS, StableAdaptivePGD])
+def test_no_sample_with_or_without_a_label_gives_none(kind):
     wrapped = small.classifier()
     x, _ = small.samples(wrapped)
-    assert kind(wrapped, verbose=False).generate(x[:0]).shape == (0, *x.shape[1:])
+    for y in (np.zeros(0), None):
+        assert kind(wrapped, verbose=False).generate(x[:0], y).shape == (0, *x.shape[1:])

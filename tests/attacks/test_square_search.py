@@ -8,12 +8,14 @@ from art.attacks.evasion import SquareAttack
 from art_snn.attacks import SquareSearch, square_search
 from art_snn.attacks.balls import Ball
 from art_snn.attacks.measures import require_measure
-from art_snn.attacks.square_search import _RACE, SQUARES, _share_at
+from art_snn.attacks.square_search import SQUARES
 from art_snn.seeding import uniform_noise
 from tests.attacks.classifiers import stock
 from tests.classifiers import build
 
 QUIET = {"verbose": False}
+RACE = {0.25: 0.25, 0.5: 0.15, 0.75: 0.1}
+"""After these shares of a run a race gives up what lacks more than such a part of its height."""
 
 
 class Steps(torch.nn.Module):
@@ -52,11 +54,14 @@ def naive(classifier, x, norm, eps, steps, share, seed, halving=False, racing=Fa
     drawn = uniform_noise(x[None], seed, SQUARES, (steps, 4))[0]
     current, best = x, margin(x)
     logits = classifier.predict(x[None].numpy())[0]
-    limits = {int(done * steps): lack * (logits[0] - logits.mean()) for done, lack in _RACE.items()}
+    limits = {int(done * steps): lack * (logits[0] - logits.mean()) for done, lack in RACE.items()}
+    theirs = SquareAttack(build(), max_iter=steps, p_init=share, **QUIET)
     for step in range(steps):
         if best > 0 or (racing and best < -limits.get(step, np.inf)):
             return current, step
-        side = max(1, round((share * 30 * _share_at(step / steps, halving)) ** 0.5))
+        halved = theirs._get_percentage_of_elements(step)
+        filled = halved if halving else share * (1 - step / steps)
+        side = max(1, round((30 * filled) ** 0.5))
         height, width = min(side, 5), min(side, 6)
         top = int((drawn[step, 0] + 1) / 2 * (5 - height + 1))
         left = int((drawn[step, 1] + 1) / 2 * (6 - width + 1))
@@ -76,15 +81,17 @@ def naive(classifier, x, norm, eps, steps, share, seed, halving=False, racing=Fa
 )
 @pytest.mark.parametrize("norm", [np.inf, 2])
 def test_runs_are_those_of_a_naive_loop(norm, share, halving):
-    classifier, x = stock(Steps(), (2, 5, 6), 3), images()
-    options = {"eps": 0.2, "max_iter": 30, "num_random_init": 0, "seed": 5, "share": share}
+    # Squares are halved as those of SquareAttack, first after a thousandth of the steps.
+    count, steps = (1, 1000) if halving else (3, 30)
+    classifier, x = stock(Steps(), (2, 5, 6), 3), images(count)
+    options = {"eps": 0.2, "max_iter": steps, "num_random_init": 0, "seed": 5, "share": share}
     attack = SquareSearch(classifier, norm, halving=halving, **options, **QUIET)
-    found = attack.generate(x.numpy(), np.zeros(3))
+    found = attack.generate(x.numpy(), np.zeros(count))
     for sample, adversarial in zip(x, found, strict=True):
-        expected, _ = naive(classifier, sample, norm, 0.2, 30, share, 5, halving)
+        expected, _ = naive(classifier, sample, norm, 0.2, steps, share, 5, halving)
         np.testing.assert_allclose(adversarial, expected.numpy(), atol=1e-12)
-    # The prediction before it, the sample itself, and thirty squares.
-    np.testing.assert_array_equal(attack.forwards, [32, 32, 32])
+    # The prediction before it, the sample itself, and the squares.
+    np.testing.assert_array_equal(attack.forwards, [steps + 2] * count)
     assert not attack.backwards.any()
     assert (found != x.numpy()).any()
 
@@ -107,8 +114,8 @@ def test_a_race_gives_up_what_is_far_and_changes_nothing_for_the_others(norm, ep
         assert squares[row] == count
     left = squares < all_squares
     np.testing.assert_array_equal(found[~left], alone[~left])
-    assert steps * min(_RACE) in set(squares[left]) <= {steps * share for share in _RACE}
-    assert (squares[~left] > steps * min(_RACE)).any()
+    assert steps * min(RACE) in set(squares[left]) <= {steps * share for share in RACE}
+    assert (squares[~left] > steps * min(RACE)).any()
     assert (classifier.predict(found).argmax(1) != 0).any()
 
 
@@ -140,14 +147,6 @@ def test_it_breaks_what_no_gradient_tells_of():
     attack = SquareSearch(classifier, eps=0.5, max_iter=300, **QUIET)
     found = attack.generate(x.numpy(), y)
     assert (classifier.predict(found).argmax(1) != y).all()
-
-
-@pytest.mark.parametrize("steps", [3, 100, 2500])
-def test_squares_shrink_as_those_of_square_attack_do(steps):
-    theirs = SquareAttack(build(), max_iter=steps, p_init=0.8, verbose=False)
-    for step in range(steps):
-        share = 0.8 * _share_at(step / steps, halving=True)
-        assert share == pytest.approx(theirs._get_percentage_of_elements(step))
 
 
 @pytest.mark.parametrize("norm", [np.inf, 2])

@@ -31,9 +31,8 @@ def test_what_is_crafted_on_a_source_counts_where_it_breaks_the_network(trained_
     with watched(modules[0]) as own, watched(modules[1]) as first, watched(modules[2]) as second:
         found = crafting.generate(x, y)
     outcome = crafting.outcome
-    assert [one.id for one in outcome.stages] == [
-        f"onward-pgd-6-transfer-source-{i}" for i in (0, 1)
-    ]
+    names = [f"onward-pgd-6-transfer-source-{i}" for i in (0, 1)]
+    assert [one.id for one in outcome.stages] == names
     assert outcome.stages[1].label == "OnwardPGD on source 1"
     assert (outcome.stage == 1).any()
     wrong = crafting.estimator.predict(found).argmax(1) != y
@@ -48,12 +47,8 @@ def test_what_is_crafted_on_a_source_counts_where_it_breaks_the_network(trained_
 def test_sources_are_differentiated_by_their_own_rules(trained_layers, known):
     source = build(copy.deepcopy(trained_layers), gradient="stbp")
     rules = []
-    handle = source.model.register_forward_hook(
-        lambda model, *_: rules.append(type(model.rule).__name__)
-    )
-    crafting = attack(trained_layers, [source])
-    crafting.generate(known[0][:2], known[1][:2])
-    handle.remove()
+    source.model.register_forward_hook(lambda model, *_: rules.append(type(model.rule).__name__))
+    attack(trained_layers, [source]).generate(known[0][:2], known[1][:2])
     assert set(rules) == {"STBP"}
 
 
@@ -79,11 +74,8 @@ def test_without_sources_nothing_is_crafted_on_any(trained_layers, known):
 def test_what_goes_on_is_adversarial_on_its_source_most_of_all(trained_layers, known):
     classifier = build(trained_layers)
     x, y = known[0][:8], known[1][:8]
-    found = [
-        kind(classifier, eps=0.4, max_iter=8, verbose=False).generate(x, y)
-        for kind in (OnwardPGD, AutoPGD)
-    ]
-    losses = [
-        classifier.compute_loss(each, np.eye(10)[y], reduction="none").mean() for each in found
-    ]
+    losses = []
+    for kind in (OnwardPGD, AutoPGD):
+        found = kind(classifier, eps=0.4, max_iter=8, verbose=False).generate(x, y)
+        losses.append(classifier.compute_loss(found, np.eye(10)[y], reduction="none").mean())
     assert losses[0] > losses[1]

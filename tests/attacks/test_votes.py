@@ -37,10 +37,8 @@ def drawing(kind):
     plain = small.classifier().model
     layer = {"dropout": Kept, "noise": Noise}[kind]()
     first, neuron, last = plain.layers
-    network = SpikingNetwork(
-        [first, Timed(layer), neuron, last], Direct(4), input_shape=small.SHAPE
-    )
-    return small.around(network)
+    layers = [first, Timed(layer), neuron, last]
+    return small.around(SpikingNetwork(layers, Direct(4), input_shape=small.SHAPE))
 
 
 def crafted(classifier, plan=PLAN, count=12, eps=0.25, state=0, **options):

@@ -119,23 +119,6 @@ def test_the_furthest_point_is_kept_for_every_sample():
     assert reached.points.tolist() == [[1, 1], [1, 1], [4, 4]]
 
 
-def test_the_best_point_is_the_broken_one_or_that_of_the_highest_value():
-    best = BestPoints(torch.zeros(3, 1))
-    for point, values in ((1.0, [-1.0, 1.0, 3.0]), (2.0, [-2.0, 2.0, 4.0])):
-        broken = torch.tensor([point == 2, False, False])
-        best.take(torch.arange(3), torch.full((3, 1), point), torch.tensor(values), broken)
-    assert best.samples.tolist() == [[2], [2], [2]]
-    assert best.broken.tolist() == [True, False, False]
-
-
-def test_near_are_those_that_lack_little_of_what_they_stood_above_the_others():
-    margins = torch.tensor([-0.1, -0.5, -0.5, -torch.inf])
-    reached = BestMargin(torch.zeros(4, 1))
-    reached.margins, reached.heights = margins, torch.tensor([1.0, 1.0, 4.0, 1.0])
-    assert reached.near(torch.arange(4), 0.2).tolist() == [True, False, True, True]
-    assert reached.near(torch.tensor([1, 2]), 0.1).tolist() == [False, False]
-
-
 @pytest.mark.parametrize("within", [0.4, 1e-6])
 def test_a_stage_attacks_the_samples_that_came_within_its_share(within, trained_layers, known):
     x, y = known[0][:16].astype(np.float64), known[1][:16]

@@ -7,7 +7,7 @@ import random
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from types import MethodType
+from contextlib import ExitStack
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from art_snn import SpikingNetwork
+from tests.bounds.altered import ALTERATIONS
 
 
 def _half(x: Tensor) -> Tensor:
@@ -79,33 +80,17 @@ MIXED: dict[str, Callable[[], Callable[[Tensor], Tensor]]] = {
 """Functions whose values of one sample depend on others, or on earlier calls."""
 
 
-def _brighten(x: Tensor) -> Tensor:
-    return 1.5 * x - 0.2
-
-
-class Brightened(SpikingNetwork):
-    def forward(self, x: Tensor) -> Tensor:
-        return super().forward(_brighten(x))
-
-
-def _subclass(network: SpikingNetwork) -> None:
-    network.__class__ = Brightened
-
-
-def _patch(network: SpikingNetwork) -> None:
-    plain = network.forward
-    network.forward = MethodType(lambda self, x: plain(_brighten(x)), network)
-
-
 def _double(module: nn.Module, args: object, output: Tensor) -> Tensor:
     return 2 * output
 
 
+def _altered(name: str) -> Callable[[SpikingNetwork], object]:
+    """An alteration of a network as a whole."""
+    return lambda network: ALTERATIONS[name](network, network, ExitStack())
+
+
 CALLED: dict[str, Callable[[SpikingNetwork], object]] = {
-    "subclass": _subclass,
-    "pre-hook": lambda n: n.register_forward_pre_hook(lambda module, args: (_brighten(args[0]),)),
-    "hook": lambda n: n.register_forward_hook(lambda module, args, z: 1.5 * z - 0.1),
-    "patched": _patch,
+    **{name: _altered(name) for name in ("subclass", "pre-hook", "hook", "forward")},
     "hook of a layer": lambda n: n.layers[0].register_forward_hook(_double),
     "hook of neurons": lambda n: n.layers[1].register_forward_hook(_double),
     "gradient hook": lambda n: n.layers[2].register_full_backward_hook(lambda m, g, h: None),
@@ -130,18 +115,11 @@ def insert(network: SpikingNetwork, form: str, place: int) -> SpikingNetwork:
     if kind == "called":
         CALLED[name](network)
     else:
-        functions = {"hidden": HIDDEN, "drawn": DRAWN, "mixed": MIXED}[kind]
         layers = list(network.layers)
-        layers.insert(place, Formed(functions[name]()))
+        layers.insert(place, Formed(TABLES[kind][name]()))
         network.layers = nn.Sequential(*layers)
     return network.eval()
 
 
-FORMS = tuple(
-    f"{kind}: {name}"
-    for kind, table in (
-        *(("hidden", HIDDEN), ("drawn", DRAWN)),
-        *(("mixed", MIXED), ("called", CALLED)),
-    )
-    for name in table
-)
+TABLES = {"hidden": HIDDEN, "drawn": DRAWN, "mixed": MIXED, "called": CALLED}
+FORMS = tuple(f"{kind}: {name}" for kind, table in TABLES.items() for name in table)

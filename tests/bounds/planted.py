@@ -233,16 +233,3 @@ def attempt(
     planted = [plant(network, x, eps, draw) for _ in range(points)]
     counts = [dig(one, draw.randrange(2**31), digs=digs) for one in planted]
     return sum(c for c, _ in counts), sum(r for _, r in counts)
-
-
-def describe(seed: int) -> list[str]:
-    """What the chain of that seed is made of, in words."""
-    network = chain(seed)[0]
-    modules = list(network.modules())
-    neurons = [module.dynamics for module in modules if isinstance(module, Neuron)]
-    words = {f"{network.body.steps} steps", f"{len(neurons)} hidden layers"}
-    words |= {f"{one.reset} reset" for one in neurons}
-    words |= {"IF" if one.decay == 1 else "LIF" for one in neurons}
-    affine = (nn.Linear, nn.Conv2d, nn.BatchNorm1d, nn.BatchNorm2d, nn.AvgPool2d)
-    words |= {type(module).__name__ for module in modules if isinstance(module, affine)}
-    return sorted(words)

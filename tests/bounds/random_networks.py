@@ -6,26 +6,18 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain, pairwise
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from art_snn import (
-    IF,
-    LIF,
-    Direct,
-    Frames,
-    PyTorchSpikingClassifier,
-    SpikingNetwork,
-    TimeDistributed as Timed,
-)
+from art_snn import IF, LIF, Direct, Frames, SpikingNetwork, TimeDistributed as Timed
 from art_snn.bounds import METHODS, Bounding
 from art_snn.layers import Normalize
 from art_snn.running.context import set_in_block
 from art_snn.running.run import RUN, NetworkRun
 from tests.architectures import Residual
+from tests.attacks.classifiers import around as around
 
 CLASSES = 4
 LIMITS = (0.0, 1.0)
@@ -66,13 +58,6 @@ class Drawn:
 
 def _length(x: Tensor) -> Tensor:
     return x.flatten(1).norm(dim=1).clamp_min(1e-12).view(-1, *(1,) * (x.ndim - 1))
-
-
-def around(
-    network: SpikingNetwork, shape: tuple[int, ...], classes: int = CLASSES, **options: Any
-) -> PyTorchSpikingClassifier:
-    options |= {"clip_values": LIMITS, "device_type": "cpu"}
-    return PyTorchSpikingClassifier(network, nn.CrossEntropyLoss(), shape, classes, **options)
 
 
 def drawn(seed: int, norm: float = np.inf, samples: int = 8) -> Drawn:

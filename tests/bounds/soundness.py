@@ -1,4 +1,4 @@
-"""Try to break bounds of random networks, some of which compute what boxes do not follow.
+"""Try to break bounds of random networks, some altered, some not followed by boxes.
 
 python -m tests.bounds.soundness --minutes 10
 
@@ -18,7 +18,7 @@ from collections import Counter, defaultdict
 import numpy as np
 import torch
 
-from tests.bounds import planted
+from tests.bounds import altered, planted
 from tests.bounds.forms import FORMS, insert
 from tests.bounds.random_networks import check, drawn
 
@@ -45,23 +45,29 @@ def attempt(seed: int) -> tuple[str, str, int]:
         return kind, "broken", 0
 
 
+def attempt_altered(seed: int) -> Counter[str]:
+    """How the methods fared on the network of that seed, which something alters."""
+    fates = altered.attempt(seed)
+    wrong = [method for method in fates if method != "altered" and altered.is_wrong(fates, method)]
+    for method in wrong:
+        sys.stderr.write(f"seed {seed}, {fates['altered']}, {method}: {fates[method]}\n")
+    words = [fate.partition(":")[0] for method, fate in fates.items() if method not in wrong]
+    return Counter(broken=len(wrong), held=words.count("held"), refused=words.count("refused"))
+
+
 def check_planted(seed: int, end: float) -> int:
     """How many chains lost a planted point, until a time."""
     checks, removed, lost, first = 0, 0, 0, seed
-    forms: Counter[str] = Counter()
     while time.process_time() < end:
         try:
             counts = planted.attempt(seed)
             checks, removed = checks + counts[0], removed + counts[1]
-            forms.update(dict.fromkeys(planted.describe(seed), counts[0]))
         except AssertionError as error:
             sys.stderr.write(f"seed {seed}: {error}\n")
             lost += 1
         seed += 1
     words = f"{checks} checks removed {removed} values, {lost} lost a point"
     sys.stdout.write(f"planted: {seed - first} chains, {words}\n")
-    parts = ", ".join(f"{word} {count}" for word, count in sorted(forms.items()))
-    sys.stdout.write(f"checks by what is in the chain: {parts}\n")
     return lost
 
 
@@ -79,6 +85,7 @@ def main() -> int:
     while time.process_time() < end:
         kind, fate, certified = attempt(seed)
         fates[kind].update({fate: 1, "certified samples": certified})
+        fates["altered"].update(attempt_altered(seed))
         seed += 1
     for kind, counts in sorted(fates.items()):
         words = ", ".join(f"{count} {fate}" for fate, count in counts.items())

@@ -101,32 +101,26 @@ STEP = {
 }
 """Layers of values [T, N, 12] and weights of the steps [T, 1, 1]."""
 MIXING = {
-    "convolution over time": (
-        lambda x, w: w(x.permute(1, 2, 0)).permute(2, 0, 1),
-        (nn.Conv1d, 12, 12, 3, 1, 1),
-    ),
-    "linear over time": (
-        lambda x, w: w(x.transpose(0, 2)).transpose(0, 2),
-        (nn.Linear, STEPS, STEPS),
-    ),
-    "linear over all": (
-        lambda x, w: w(x.transpose(0, 1).flatten(1)).view(-1, STEPS, 12).transpose(0, 1),
-        (nn.Linear, STEPS * 12, STEPS * 12),
-    ),
-    "steps as a batch": (
-        lambda x, w: w(x.reshape(1, *x.shape)).view(STEPS, *x.shape[1:]),
-        (nn.Conv2d, 4, 4, 1),
-    ),
-    "steps as channels": (lambda x, w: w(x), (nn.Conv2d, STEPS, STEPS, (1, 3), 1, (0, 1))),
+    "convolution over time": lambda x, w: w(x.permute(1, 2, 0)).permute(2, 0, 1),
+    "linear over time": lambda x, w: w(x.transpose(0, 2)).transpose(0, 2),
+    "linear over all": lambda x, w: w(x.transpose(0, 1).flatten(1)).view(-1, 4, 12).transpose(0, 1),
+    "steps as a batch": lambda x, w: w(x.reshape(1, *x.shape)).view(STEPS, *x.shape[1:]),
+    "steps as channels": lambda x, w: w(x),
 }
 """The same with a module."""
+MODULES = {
+    "convolution over time": lambda: nn.Conv1d(12, 12, 3, padding=1),
+    "linear over time": lambda: nn.Linear(STEPS, STEPS),
+    "linear over all": lambda: nn.Linear(STEPS * 12, STEPS * 12),
+    "steps as a batch": lambda: nn.Conv2d(STEPS, STEPS, 1),
+    "steps as channels": lambda: nn.Conv2d(STEPS, STEPS, (1, 3), padding=(0, 1)),
+}
 
 
 def mix(name: str) -> Called:
     if name in STEP:
         return Called(STEP[name], torch.tensor([1.5, -0.5, 0.25, 1.0]).view(STEPS, 1, 1))
-    function, (kind, *sizes) = MIXING[name]
-    return Called(function, kind(*sizes))
+    return Called(MIXING[name], MODULES[name]())
 
 
 NEURONS: dict[str, Callable[[], nn.Module]] = {

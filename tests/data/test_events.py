@@ -109,18 +109,12 @@ def test_every_frame_has_equally_many_events_and_the_last_ones_are_left_out(root
     assert data.y_train.tolist() == [0, 0, 1]
     assert data.y_test.tolist() == [0, 1]
     assert data.x_train.sum(axis=(2, 3, 4)).tolist() == [[2, 2, 2], [2, 2, 2], [0, 0, 0]]
-    # Seven events in three frames: two each, and the seventh is gone.
+    # Seven events in three frames: two each, and the seventh is gone. Polarity is the channel,
+    # and rows come before columns.
     second = data.x_train[1]
     places = [(0, 1, 2, 1), (1, 1, 2, 1), (1, 0, 6, 5), (2, 0, 6, 5)]
     assert [second[place] for place in places] == [2, 1, 1, 2]
     assert data.x_test.sum(axis=(2, 3, 4)).tolist() == [[0, 0, 0], [3, 3, 3]]
-
-
-def test_polarity_is_the_channel_and_rows_come_before_columns(root):
-    data = events("nmnist", root, frames=2)
-    assert data.x_train[2, 0, 1, 0, 33] == 1
-    assert data.x_train[2, 1, 0, 33, 0] == 1
-    assert data.x_train[2].sum() == 2
 
 
 def test_frames_are_converted_once_and_their_file_is_one_for_from_npz(root, monkeypatch):

@@ -94,11 +94,8 @@ def test_samples_without_a_split_are_split_by_class_and_seed(tmp_path):
         assert [number % 2 for number in numbers(x)] == y.tolist(), "labels go with their images"
     other = from_npz(unsplit(tmp_path), seed=1)
     assert not np.array_equal(other.x_test, data.x_test)
-
-
-def test_the_share_for_testing_may_be_another(tmp_path):
-    data = from_npz(unsplit(tmp_path), test_share=0.5)
-    assert (len(data.x_train), len(data.x_test)) == (10, 10)
+    half = from_npz(unsplit(tmp_path), test_share=0.5)
+    assert (len(half.x_train), len(half.x_test)) == (10, 10)
 
 
 def test_a_split_beside_x_and_y_is_taken_whole(tmp_path):

@@ -42,33 +42,21 @@ def _case(name: str, neuron: Callable[[], Any], equations: Dynamics, mode: str) 
 SOFT = {"reset": "soft", "reset_by": 1.0}
 SHARE = float(torch.tensor(-math.log(3.0 - 1)).sigmoid())
 RAW = {"tau": 3.0, "decay_input": False}
+LEARNED = {"init_tau": 3.0, "v_reset": None, "decay_input": False}
+RESTING = Dynamics(2 / 3, gain=1 / 3, constant=0.25 / 3, v_reset=0.25, v_start=0.25)
+UNDECAYED = Dynamics(2 / 3, constant=-0.25 / 3, v_reset=-0.25, v_start=-0.25)
 NODES: list[tuple[str, str, dict[str, Any], Dynamics]] = [
     ("IF", "IFNode", {}, Dynamics(1.0)),
     ("IF soft", "IFNode", {"v_reset": None}, Dynamics(1.0, **SOFT)),
     ("IF rest", "IFNode", {"v_reset": 0.25}, Dynamics(1.0, v_reset=0.25, v_start=0.25)),
     ("LIF", "LIFNode", {}, Dynamics(0.5, gain=0.5)),
     ("LIF 3", "LIFNode", RAW | {"v_threshold": 0.75}, Dynamics(2 / 3, 0.75)),
-    (
-        "LIF rest",
-        "LIFNode",
-        {"tau": 3.0, "v_reset": 0.25},
-        Dynamics(2 / 3, gain=1 / 3, constant=0.25 / 3, v_reset=0.25, v_start=0.25),
-    ),
-    (
-        "LIF undecayed rest",
-        "LIFNode",
-        RAW | {"v_reset": -0.25},
-        Dynamics(2 / 3, constant=-0.25 / 3, v_reset=-0.25, v_start=-0.25),
-    ),
+    ("LIF rest", "LIFNode", {"tau": 3.0, "v_reset": 0.25}, RESTING),
+    ("LIF undecayed rest", "LIFNode", RAW | {"v_reset": -0.25}, UNDECAYED),
     ("LIF soft", "LIFNode", {"v_reset": None}, Dynamics(0.5, gain=0.5, **SOFT)),
     ("LIF soft undecayed", "LIFNode", RAW | {"v_reset": None}, Dynamics(2 / 3, **SOFT)),
     ("PLIF", "ParametricLIFNode", {"init_tau": 3.0}, Dynamics(1 - SHARE, gain=SHARE)),
-    (
-        "PLIF soft undecayed",
-        "ParametricLIFNode",
-        {"init_tau": 3.0, "v_reset": None, "decay_input": False},
-        Dynamics(1 - SHARE, **SOFT),
-    ),
+    ("PLIF soft undecayed", "ParametricLIFNode", LEARNED, Dynamics(1 - SHARE, **SOFT)),
 ]
 
 

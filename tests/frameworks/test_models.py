@@ -11,19 +11,10 @@ from torch import Tensor, nn
 from art_snn.interop import adapt
 from art_snn.network import SpikingNetwork
 from tests.frameworks.loading import load
-from tests.interop import qkformer
-from tests.interop.promises import close, gradient
 
-(neuron, layer, functional, surrogate, vgg, sew) = load(
-    "spikingjelly",
-    "2.",
-    "spikingjelly.activation_based.neuron",
-    "spikingjelly.activation_based.layer",
-    "spikingjelly.activation_based.functional",
-    "spikingjelly.activation_based.surrogate",
-    "spikingjelly.activation_based.model.spiking_vgg",
-    "spikingjelly.activation_based.model.sew_resnet",
-)
+NAMES = ("neuron", "layer", "functional", "surrogate", "model.spiking_vgg", "model.sew_resnet")
+PLACES = (f"spikingjelly.activation_based.{name}" for name in NAMES)
+neuron, layer, functional, surrogate, vgg, sew = load("spikingjelly", "2.", *PLACES)
 STEPS, CLASSES, SIDE = 2, 4, 32
 
 
@@ -121,15 +112,3 @@ def test_the_native_gradient_is_that_of_plain_autograd(name, networks):
     (wanted,) = torch.autograd.grad(logits[:, 0].sum(), x)
     functional.reset_net(network.layers)
     torch.testing.assert_close(grad, wanted, rtol=1e-4, atol=1e-7)
-
-
-def test_the_official_qkformer_runs_one_sample_at_a_time():
-    def build(reshaped: bool) -> SpikingNetwork:
-        node = partial(neuron.LIFNode, step_mode="m", detach_reset=True)
-        return adapt(qkformer.QKFormer(node, reshaped=reshaped), encoder=None)
-
-    official, mended, x = build(False), build(True), qkformer.images(1)
-    for rule in ("native", "rga", "stbp"):
-        close(gradient(official, rule, x), gradient(mended, rule, x), 1e-5)
-    with torch.no_grad():
-        torch.testing.assert_close(official(x), mended(x))

@@ -324,7 +324,7 @@ def test_the_gradient_is_finite_at_the_bounds_of_dynamics(name, decay, threshold
             assert grad.isfinite().all()
 
 
-# Bounds are those of tests/test_bounds.py.
+# Bounds are those of tests/test_limits.py.
 SURROGATES = [
     kind(*ends)
     for kind in Surrogate.__subclasses__()

@@ -44,6 +44,20 @@ def test_the_deviation_is_that_of_torch_over_all_steps_so_far(per_sample, shape)
     assert len(expected.unique()) > 1
 
 
+@pytest.mark.parametrize("offset", [1e4, -1e4])
+@each_way
+def test_in_single_precision_a_large_offset_does_not_drown_the_deviation(per_sample, offset):
+    x = torch.randn(4, 3, 2, 5) * 0.5 + offset
+    at_step = PDSG(per_sample=per_sample).prepare(x, NeuronRef("", Dynamics()))
+    at_threshold = at_step(torch.zeros_like(x), slice(0, 4), slice(0, 3))
+    # There the slope tells the deviation alone.
+    got = math.exp(-1 / 8) / (math.sqrt(2 * math.pi) * at_threshold)
+    steps = x.double().unbind()
+    exact = torch.stack([deviation(list(steps[: t + 1]), per_sample) for t in range(4)])
+    assert got.dtype == torch.float32
+    torch.testing.assert_close(got.double(), exact[..., None].expand_as(got), rtol=1e-3, atol=0)
+
+
 @pytest.mark.parametrize("value", [0.0, 0.1, -1.3])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @each_way

@@ -22,6 +22,8 @@ GROWN = Dynamics((1.0, 0.5, 1.2, -0.3))
 HIGH = Dynamics(1.0, 0.6, reset="soft", reset_by=1.5, amplitude=1.5)
 SOFT = Dynamics(0.5, 0.75, reset="soft", reset_by=0.75)
 UNCURVED = {"refused": ("rga", "static")}
+SOFT_STEP = partial(neurons.Step, 0.5, 0.75, reset="soft")
+UNRESET = partial(neurons.Steps, reset="none")
 CASES = [
     Case("steps", partial(stacks.Stack, neurons.Steps), HALF),
     Case("soft", partial(stacks.Stack, partial(neurons.Steps, 0.5, 0.75, reset="soft")), SOFT),
@@ -31,23 +33,13 @@ CASES = [
     Case("samples first", partial(stacks.SamplesFirst, neurons.SamplesFirst), HALF),
     Case("samples merged", partial(stacks.SamplesMerged, neurons.SamplesMerged), HALF),
     Case("step", partial(stacks.Loop, neurons.Step), HALF, OWN_TIME),
-    Case(
-        "step soft",
-        partial(stacks.Loop, partial(neurons.Step, 0.5, 0.75, reset="soft")),
-        SOFT,
-        OWN_TIME,
-    ),
+    Case("step soft", partial(stacks.Loop, SOFT_STEP), SOFT, OWN_TIME),
     Case("handed", partial(stacks.StateLoop, neurons.Handed), HALF, OWN_TIME),
     Case("FEEL", partial(stacks.Merged, partial(neurons.Fed, FED.decay)), FED, **UNCURVED),
     Case("grown", partial(stacks.Merged, partial(neurons.Fed, GROWN.decay)), GROWN, **UNCURVED),
     Case("tall", partial(stacks.Loop, neurons.Tall), Dynamics(0.5, amplitude=1.5), OWN_TIME),
     Case("DSR", partial(stacks.Stack, partial(neurons.High, 1.5, 0.4)), HIGH),
-    Case(
-        "no reset",
-        partial(stacks.Stack, partial(neurons.Steps, reset="none")),
-        Dynamics(0.5, reset="none"),
-        refused=("rga", "static"),
-    ),
+    Case("no reset", partial(stacks.Stack, UNRESET), Dynamics(0.5, reset="none"), **UNCURVED),
 ]
 
 

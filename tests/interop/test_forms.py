@@ -225,6 +225,25 @@ def test_a_model_that_mixes_samples_is_refused(form, rule):
         assert answer(network, rule, x).any()
 
 
+class Leaning(nn.Sequential):
+    """Its logits grow by that share where the other samples of a batch are bright."""
+
+    def __init__(self, share: float) -> None:
+        super().__init__(chain(Steps()))
+        self.share = share
+
+    def forward(self, x: Tensor) -> Tensor:
+        bright = x[:, 1::2].mean() > (x.amax() + x.amin()) / 2
+        return super().forward(x) * (1 + self.share * bright)
+
+
+@pytest.mark.parametrize("rule", [None, *RULES])
+def test_logits_may_depend_on_the_batch_by_the_rounding_of_tf32_and_no_more(rule):
+    assert answer(adapt(Leaning(2**-11).eval(), steps=STEPS), rule, images()).any()
+    with pytest.raises(ValueError, match="whatever else is in its batch"):
+        answer(adapt(Leaning(2**-8).eval(), steps=STEPS), rule, images())
+
+
 @pytest.mark.filterwarnings("ignore:the gradient under Native.* is zero")
 @pytest.mark.parametrize("rule", [None, "native"])
 @pytest.mark.parametrize("silent", ["weights", "input"])

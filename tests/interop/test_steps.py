@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from functools import partial
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from art_snn.dynamics import Dynamics
 from art_snn.interop import adapt
@@ -115,6 +117,24 @@ def test_spikes_and_potentials_may_both_be_read():
         for s, p in ((0.5, 1.0), (0.0, 1.0), (0.5, 0.0))
     )
     torch.testing.assert_close(both[1], potentials[1] + spikes[1], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("rule", ["rga", "stbp"])
+def test_gradients_of_weights_are_computed_only_where_they_are_wanted(rule):
+    network, x = adapt(Loop(Step), **OWN_TIME, gradient=rule), inputs().requires_grad_()
+    weights, products = network.layers.weights, []
+    gradients(network, rule, inputs())
+    for constant, wanted in ((False, [x, *weights]), (False, [x]), (True, [x])):
+        with network.constant_weights() if constant else nullcontext():
+            logits = network(x)
+        with FlopCounterMode(display=False) as counting:
+            torch.autograd.grad(logits.sum(), wanted)
+        products.append(counting.get_total_flops())
+    both, alone, constant = products
+    assert 0 < alone == constant < both
+    with network.constant_weights():
+        network(x).sum().backward()
+    assert all(weight.grad is None for weight in weights)
 
 
 @pytest.mark.parametrize("rule", ["rga", "stbp", "hart"])

@@ -45,15 +45,9 @@ def test_adversarials_within_the_ball_are_taken_with_their_samples(x, tmp_path):
     assert np.flatnonzero(candidates.present).tolist() == [3, 7]
     np.testing.assert_allclose(candidates.points[[7, 3]], points, atol=1e-6)
     assert not read.within(EPS / 2).present.any()
-
-
-def test_without_index_and_name_they_are_of_the_first_samples_and_of_the_file(x, tmp_path):
+    # Without an index and a name they are of the first samples and of the file.
     candidates = submission(tmp_path, x, x=moved(x[:4])).within(EPS)
-    assert (candidates.name, candidates.present.sum(), candidates.present[:4].all()) == (
-        "ann",
-        4,
-        True,
-    )
+    assert (candidates.name, np.flatnonzero(candidates.present).tolist()) == ("ann", [0, 1, 2, 3])
 
 
 def test_rounding_at_the_rim_of_ball_and_range_is_forgiven(x, tmp_path):
@@ -89,24 +83,13 @@ def changed(x, value):
         (lambda x: {"x": changed(x, np.inf)}, "x of finite real numbers, got .* NaN or infinity"),
         (lambda x: {"x": changed(x, 1e300)}, "values from 0 to 1, .* outside in 1 of 3. Clip them"),
         (lambda x: {"x": changed(x, -0.01)}, "values from 0 to 1, .* got -0.01 to .* in 1 of 3"),
-        (
-            lambda x: {"x": np.concatenate([moved(x[:2]), moved(x[2:4], 0.25)])},
-            r"adversarials at eps 0\.1 in the maximum norm of their samples, got 2 of 4 in .*"
-            r"ann\.npz farther away, the farthest at 0\.25\. Project them into that ball, or "
-            r"leave them out\. The index says",
-        ),
+        (lambda x: {"x": np.append(moved(x[:2]), moved(x[2:4], 0.25), 0)}, r"2 of 4 .* at 0\.25\."),
         (lambda x: {"x": x, "index": np.arange(19)}, "index as 20 whole numbers from .* shape"),
-        (
-            lambda x: {"x": x, "index": np.arange(20.0)},
-            "index as 20 whole numbers from .* got float64",
-        ),
+        (lambda x: {"x": x, "index": np.arange(20.0)}, "index as 20 whole .* got float64"),
         (lambda x: {"x": x, "index": np.arange(20) - 1}, "from 0 to 19, .* got .* -1 to 18"),
         (lambda x: {"x": x, "index": np.arange(20) + 1}, "from 0 to 19, .* 1 to 20.*--samples"),
         (lambda x: {"x": np.concatenate([x, x])}, "from 0 to 19, .* got .* 0 to 39"),
-        (
-            lambda x: {"x": x, "index": np.arange(20) // 2},
-            "index as 20 whole numbers from 0 to 19, each once, got .*, 10 from .* several times",
-        ),
+        (lambda x: {"x": x, "index": np.arange(20) // 2}, "each once, got .*, 10 .* several times"),
         (lambda x: {"x": x, "name": "a\nb"}, "name in one line, .* got 'a.nb' in .* Turing"),
         (lambda x: {"x": x, "name": np.array(["a", "b"])}, "a name in one line"),
     ],
@@ -149,11 +132,10 @@ def evaluated(tmp_path_factory, data):
     x, y = data.x_test[:30], data.y_test[:30]
     others = np.array([np.flatnonzero(y != label)[0] for label in y])
     np.savez(folder / "ann.npz", x=x[others][5:], index=np.arange(5, 30), name="Ann")
+    words = ("--eps", "0.02,1", "--output")
     with pytest.MonkeyPatch.context() as patch:
-        plain = evaluate(patch, folder, "--eps", "0.02,1", "--output", "plain")
-        ours = evaluate(
-            patch, folder, "--eps", "0.02,1", "--adversarials", "ann.npz", "--output", "ann"
-        )
+        plain = evaluate(patch, folder, *words, "plain")
+        ours = evaluate(patch, folder, *words, "ann", "--adversarials", "ann.npz")
     assert (plain.status, ours.status) == (0, 0), (plain.stderr, ours.stderr)
     return folder
 

@@ -80,7 +80,7 @@ def target(kind="inline", **settings):
     torch.manual_seed(0)
     classifier = around(adapted.network(kind), adapted.SHAPE, 3)
     x = np.random.default_rng(0).random((4, *adapted.SHAPE), dtype=np.float32)
-    data = SimpleNamespace(x_test=x, y_test=np.zeros(4, int))
+    data = SimpleNamespace(name="drawn", x_test=x, y_test=np.zeros(4, int))
     settings = Evaluate(**{"norm": "inf", "eps": (8 / 255,)} | settings)
     return Target(settings, None, data, classifier)
 

@@ -12,8 +12,9 @@ from torch import nn
 import art_snn
 from art_snn.app.evaluate import provenance
 from art_snn.app.evaluate.examples import record_spikes
-from art_snn.app.evaluate.provenance import _list_versions, _quote_command
+from art_snn.app.evaluate.provenance import describe_provenance
 from art_snn.app.evaluation.record import NEURONS
+from tests.app.evaluate.test_findings import target
 from tests.classifiers import CLASSES, SHAPE, around, classifier
 from tests.interop import adapted
 
@@ -22,14 +23,15 @@ PACKAGE = Path(art_snn.__file__).parent
 
 def test_versions_are_those_of_what_the_classes_of_the_network_come_from(monkeypatch):
     monkeypatch.setitem(sys.modules, "snntorch", object())
-    bare = classifier()
-    numbers = _list_versions(bare)
+    bare = target("steps", training="none")
+    numbers = describe_provenance(bare, 0.0).versions
     assert list(numbers)[:3] == ["art_snn", "Python", "torch"]
     assert torch.__version__.startswith(numbers["torch"].partition("+")[0])
     # What a process has also imported is not what its numbers depend on.
     assert not {"snntorch", "norse", "torchvision"} & set(numbers)
     base = type("Base", (nn.Module,), {"__module__": "norse.torch"})
-    bare.model.add_module("inner", type("Inner", (base,), {"__module__": "mine"})())
+    inner = type("Inner", (base,), {"__module__": "mine"})
+    bare.classifier.model.add_module("inner", inner())
 
     def version(name):
         if name == "norse":  # What is used from its sources is no distribution.
@@ -37,7 +39,7 @@ def test_versions_are_those_of_what_the_classes_of_the_network_come_from(monkeyp
         return f"of {name}"
 
     monkeypatch.setattr(provenance, "version", version)
-    numbers = _list_versions(bare)
+    numbers = describe_provenance(bare, 0.0).versions
     assert (numbers["norse"], numbers["scipy"]) == ("not installed", "of scipy")
     assert "snntorch" not in numbers
 
@@ -81,4 +83,5 @@ def test_spikes_are_recorded_of_every_layer_that_gives_them(kind):
 )
 def test_the_command_is_the_one_that_was_typed(program, words, monkeypatch):
     monkeypatch.setattr("sys.argv", [program, "--data", "my data.npz"])
-    assert _quote_command() == f"{words} --data 'my data.npz'"
+    command = describe_provenance(target("steps", training="none"), 0.0).command
+    assert command == f"{words} --data 'my data.npz'"

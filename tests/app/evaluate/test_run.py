@@ -19,8 +19,7 @@ from art_snn.app.evaluate.blocks import PART, Store
 from art_snn.app.evaluate.result import EvaluationResult
 from art_snn.app.evaluation.verdict import verdicts
 from art_snn.attacks import AutoPGD, Outcome, Plan, SpikingAutoAttack, SquareSearch, Stage
-from art_snn.attacks.spiking_auto_attack import _BlockAttack
-from art_snn.files import write_json
+from art_snn.attacks.iterated import IteratedAttack
 from tests.command import forbidden
 from tests.evaluations import RISES, VANISHED, comparable, complaints, evaluation, trial
 from tests.jobs import Job, started
@@ -30,8 +29,6 @@ from tests.terminal import pseudo_terminal
 ATTACK = ("--attack", "AutoPGD(max_iter=3)", "--rules", "stbp,rga", "--eps", "0.05,0.1")
 WORDS = (*ATTACK, "--samples", "20", "--batch-size", "8", "--output", "out")
 EPS = (0.05, 0.1)
-ATTACKS = 12
-"""Two rules, two budgets, three blocks."""
 
 
 @pytest.fixture(scope="module")
@@ -137,29 +134,6 @@ def test_numbers_of_other_settings_are_refused_and_kept(change, finished, run):
     assert (finished / "evaluation.json").read_bytes() == before
 
 
-def flip_bit(path, place):
-    content = bytearray(path.read_bytes())
-    content[place % len(content)] ^= 1
-    path.write_bytes(content)
-
-
-def test_a_bit_that_flips_in_weights_or_results_is_noticed(finished, run):
-    content = json.loads((finished / "evaluation.json").read_text("utf-8"))
-    content["trials"][0]["outcome"]["stage"][0] += 1
-    whole = (finished / "evaluation.json").read_bytes()
-    (finished / "evaluation.json").write_text(json.dumps(content), "utf-8")
-    assert "is damaged: its checksum does not match its content" in run().complaint
-    content["trials"][0]["outcome"].pop("votes")
-    write_json(finished / "evaluation.json", {k: v for k, v in content.items() if k != "sha256"})
-    assert "(its field trials[0].outcome.votes: missing)" in run().complaint
-    (finished / "evaluation.json").write_bytes(whole)
-    weights = finished.parent / "weights.pt"
-    flip_bit(weights, weights.stat().st_size // 2)
-    done = run()
-    assert done.status == 2
-    assert "--checkpoint" in done.complaint or "evaluation.json of other" in done.complaint
-
-
 @pytest.mark.parametrize("kept", [None, 100])
 def test_examples_that_were_lost_or_damaged_since_are_made_again(kept, finished, whole, run):
     path = finished / "examples.npz"
@@ -175,25 +149,6 @@ def test_where_nothing_is_broken_no_examples_of_an_earlier_evaluation_stay(folde
     (folder / "out" / "examples.npz").write_bytes(b"earlier")
     assert run("--eps", "2e-6").status == 0
     assert not (folder / "out" / "examples.npz").exists()
-
-
-@pytest.mark.parametrize("stop", [5, ATTACKS])
-def test_an_interrupted_evaluation_goes_on_after_a_block(folder, whole, stop, run, monkeypatch):
-    kept, count = SpikingAutoAttack.generate, iter(range(1, 100))
-
-    def generate(*arguments):
-        if next(count) == stop:
-            raise KeyboardInterrupt
-        return kept(*arguments)
-
-    monkeypatch.setattr(SpikingAutoAttack, "generate", generate)
-    assert run().status == 130
-    assert not (folder / "out" / "evaluation.json").exists()
-    done = run()
-    assert done.status == 0, done.stderr
-    assert next(count) == ATTACKS + 2
-    assert not (folder / "out" / "blocks").exists()
-    assert comparable(folder / "out") == whole[1]
 
 
 SCRIPT = f"""
@@ -275,8 +230,8 @@ def test_an_evaluation_stopped_after_each_stage_goes_on_with_the_next(folder, mo
     def interrupt():
         raise KeyboardInterrupt
 
-    attacked, run_stage = [], _BlockAttack.run_stage
-    monkeypatch.setattr(_BlockAttack, "run_stage", lambda *a: attacked.append(1) or run_stage(*a))
+    attacked, craft = [], IteratedAttack.craft
+    monkeypatch.setattr(IteratedAttack, "craft", lambda *a: attacked.append(1) or craft(*a))
     assert evaluate_stages(monkeypatch, folder).status == 0
     stages, whole = len(attacked), comparable(folder / "out")
     shutil.rmtree(folder / "out")
@@ -288,6 +243,7 @@ def test_an_evaluation_stopped_after_each_stage_goes_on_with_the_next(folder, mo
     # One stage of each process was done when they were killed.
     assert len(attacked) == stages - 2
     assert comparable(folder / "out") == whole
+    assert not (folder / "out" / "blocks").exists()
 
 
 def test_a_plan_decides_and_findings_are_looked_for(folder, monkeypatch):
@@ -330,6 +286,8 @@ def test_ends_have_a_status_and_words(fail_under, strict, stages, findings, stat
 
 
 def test_the_command_exits_with_that_status_and_says_why(folder, run):
+    quiet = run("--quiet", "--eps", "0.1", "--samples", "4", "--rules", "stbp", "--output", "quiet")
+    assert (quiet.status, quiet.stderr) == (0, "")
     done = run("--fail-under", "1")
     assert done.status == 3
     lines = done.stderr.splitlines()[-2:]
@@ -374,10 +332,8 @@ def test_networks_to_transfer_from_are_stages_of_the_plan(folder, monkeypatch):
     done = evaluate(monkeypatch, folder, *words, plan=None)
     assert done.status == 0, done.stderr
     stages = evaluation_in(folder / "out").trials[-1].outcome.stages
-    assert [stage.label[-8:] for stage in stages if "source" in stage.id] == [
-        "source 0",
-        "source 1",
-    ]
+    labels = [stage.label[-8:] for stage in stages if "source" in stage.id]
+    assert labels == ["source 0", "source 1"]
 
 
 def test_an_attack_of_art_that_takes_no_norm_runs_and_one_that_fails_is_named(run, folder):
@@ -432,9 +388,3 @@ def test_on_a_terminal_of_80_columns_no_line_is_wrapped_and_the_bar_moves(folder
     assert (shares[0], shares[-1], sorted(shares)) == (0, 100, shares)
     assert set(shares) - {0, 100}
     assert any(piece.lstrip("\r").startswith("findings") for piece in bars)
-
-
-def test_a_quiet_command_prints_its_result_and_nothing_else(run):
-    done = run("--quiet", "--eps", "0.1", "--samples", "4", "--rules", "stbp")
-    assert (done.status, done.stderr) == (0, "")
-    assert "Of 4 images" in done.stdout

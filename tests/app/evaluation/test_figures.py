@@ -73,19 +73,6 @@ def test_lines_show_the_clean_accuracy_every_budget_the_union_and_what_is_certif
     assert ax.get_xlabel() == "eps in the maximum norm [1/255]"
 
 
-@pytest.mark.parametrize(
-    ("norm", "label"),
-    [
-        ("0", "changed values"),
-        ("shift", "time steps that a spike moves"),
-        ("2", "eps in the Euclidean norm"),
-    ],
-)
-def test_budgets_are_counted_in_their_norm(norm, label):
-    one = evaluation(trial("a", 3, (-1, -2)), norm=norm)
-    assert accuracy_figure(one).axes[0].get_xlabel() == label
-
-
 def test_classes_are_bars_that_lie_upon_one_another(monkeypatch):
     # The smaller budget breaks the first sample, and the fourth was never right.
     trials = trial("a", 1, (0, -1, -1, -2, -1)), trial("a", 3, (0, 0, -1, -2, 0))

@@ -156,14 +156,8 @@ def test_it_begins_with_the_name_a_sentence_and_a_small_table(undrawn):
 
 
 def test_findings_are_cards_and_those_that_change_no_verdict_come_apart(undrawn):
-    error = replace(
-        VANISHED,
-        id="state-kept",
-        title="state kept",
-        severity="error",
-        sentence="It forgets.",
-        eps=EPS,
-    )
+    words = {"id": "state-kept", "title": "state kept", "sentence": "It forgets."}
+    error = replace(VANISHED, severity="error", eps=EPS, **words)
     findings = (VANISHED, error, replace(error, eps=4 / 255), WEAK)
     articles = tree(alone(large(40, findings=findings))).every("article")
     kinds = [one.attributes["class"] for one in articles]

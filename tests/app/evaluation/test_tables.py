@@ -60,9 +60,8 @@ def test_a_finding_is_one_line_with_its_remedy_at_all_budgets_that_it_concerns()
     several = [replace(VANISHED, sentence=text, eps=eps) for eps, text in words]
     weak = replace(WEAK, sentence="More steps break more.", severity="error")
     vanished, success = lines_of(small(findings=(weak, *several)))
-    assert vanished.startswith(
-        "Warning: Vanished gradients (stbp gradients, at eps 1/255 and 8/255)"
-    )
+    start = "Warning: Vanished gradients (stbp gradients, at eps 1/255 and 8/255)"
+    assert vanished.startswith(start)
     assert vanished.endswith(f"1/255: {words[0][1]} At eps 8/255: {words[1][1]} {VANISHED.remedy}")
     assert success.startswith("Does not change the verdict: Success still rises with steps (PGD-7")
     # Without a plan that decides it is about the verdict.
@@ -145,9 +144,8 @@ def test_bounds_have_a_column_of_verdicts_and_a_row_below_the_union():
 
 def test_certificates_are_shown_against_the_radius():
     result = small(certificate=CERTIFICATE)
-    shares = [
-        (row[0], row[1].split(" ")[0]) for row in evaluation_tables(result)["certificate"].rows
-    ]
+    rows = evaluation_tables(result)["certificate"].rows
+    shares = [(row[0], row[1].split(" ")[0]) for row in rows]
     assert shares == [("0", "50.0"), ("0.02", "25.0"), ("0.04", "25.0"), ("0.06", "25.0")]
     (words,) = tables.remarks(result)
     assert "No class for 25.0 %" in words

@@ -145,10 +145,34 @@ def test_an_attack_gives_an_upper_bound_and_a_certificate_a_lower_one_until_they
     assert "[30.1, 95.4]" in column(table, "robust")[0]
 
 
-def test_nothing_is_exact_with_an_error():
-    wrong = replace(VANISHED, severity="error", about="network")
-    made = certified(network((0, 0, 0, -1), "exact", findings=(wrong,)), -1, -1, -1, 1)
-    assert column(board(made), "robust")[0].startswith("at most 25.0 %")
+ERROR = replace(VANISHED, severity="error", about="network")
+EXAMINED = network((0, -1, -1), findings=(replace(RISES, broken=(0, 1)),))
+SEVERAL = [network((0, 0, -1), "strong", "same"), network((-1, -1, -2), "wrong", "same")]
+TWINS = [network((0, -1), weights="aaaaaaaa"), network((-1, -1), weights="bbbbbbbb")]
+CELLS = {
+    "an error leaves nothing exact": (
+        [certified(network((0, 0, 0, -1), findings=(ERROR,)), -1, -1, -1, 1)],
+        {"robust": ["at most 25.0 %"]},
+    ),
+    "a plan that broke all alone": ([network((0, -1))], {"attacks": ["standard"]}),
+    "a plan that broke nothing": ([network((-1, -1))], {"attacks": ["standard"]}),
+    "broken while findings were looked for": (
+        [EXAMINED],
+        {"attacks": ["examination: 1, standard: 1"], "robust": ["at most 33.3 %"]},
+    ),
+    "misclassified in another evaluation": (
+        SEVERAL,
+        {"attacks": ["standard: 2, misclassified: 1"], "robust": ["0.0 %"]},
+    ),
+    "one name of two weights": (TWINS, {"network": ["plain (bbbbbb)", "plain (aaaaaa)"]}),
+}
+
+
+@pytest.mark.parametrize(("made", "columns"), CELLS.values(), ids=CELLS)
+def test_cells_say_what_evaluations_say_together(made, columns):
+    table = board(*made)
+    for title, expected in columns.items():
+        assert [cell.partition(" [")[0] for cell in column(table, title)] == expected
 
 
 def test_two_evaluations_of_the_same_weights_count_together_and_say_who_found_what():
@@ -159,17 +183,6 @@ def test_two_evaluations_of_the_same_weights_count_together_and_say_who_found_wh
     assert column(table, "robust")[0].startswith("20.0 %")
     assert column(table, "attacks") == ["adversarials Ann: 1, standard: 1, standard in a: 1"]
     assert "2 evaluations of the same weights, in a and b, count together: again." in (notes(table))
-
-
-def test_a_plan_that_broke_all_alone_is_named_without_a_count():
-    assert column(board(network((0, -1))), "attacks") == ["standard"]
-    assert column(board(network((-1, -1))), "attacks") == ["standard"]
-
-
-def test_what_was_broken_while_findings_were_looked_for_is_credited_to_the_examination():
-    table = board(network((0, -1, -1), findings=(replace(RISES, broken=(0, 1)),)))
-    assert column(table, "attacks") == ["examination: 1, standard: 1"]
-    assert column(table, "robust")[0].startswith("at most 33.3 %")
 
 
 def test_what_a_smaller_budget_broke_is_credited_too():
@@ -230,13 +243,6 @@ def test_budgets_that_are_written_alike_share_a_table():
     assert column(board(near, same), "certified") == ["at least 33.3 %"]
 
 
-def test_a_sample_that_another_evaluation_misclassifies_does_not_stand():
-    stages = {"strong": (0, 0, -1), "wrong": (-1, -1, -2)}
-    table = board(*(network(stage, name, "same") for name, stage in stages.items()))
-    assert column(table, "robust")[0].startswith("0.0 %")
-    assert column(table, "attacks") == ["standard: 2, misclassified: 1"]
-
-
 def test_what_a_reader_has_to_know_is_said_below_the_table():
     table = board(
         network((-1, -1, -1), "first", training="", examined=0, steps=None),
@@ -252,11 +258,6 @@ def test_what_a_reader_has_to_know_is_said_below_the_table():
         "Not on the samples of first, so that intervals are compared: far.",
         "Open finding, success still rises with steps: far.",
     ]
-
-
-def test_networks_of_one_name_are_told_apart_by_their_weights():
-    table = board(network((0, -1), weights="aaaaaaaa"), network((-1, -1), weights="bbbbbbbb"))
-    assert column(table, "network") == ["plain (bbbbbb)", "plain (aaaaaa)"]
 
 
 def test_single_attacks_of_several_names_are_named_in_their_cells():

@@ -2,7 +2,9 @@
 
 import base64
 import re
+import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -13,8 +15,55 @@ from art_snn.app.evaluation.page import render_page
 from art_snn.app.evaluation.record import ReportItem
 from art_snn.app.report.board import render_board_page
 from tests.app.report.test_board import board, certified, network
-from tests.browser import browsing, lacking, visit
 from tests.evaluations import RISES, frames, images, large, provenance, small
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+ARGUMENTS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage")
+
+
+def lacking() -> str:
+    """What the tests would need and there is not, or ""."""
+    try:
+        import selenium  # noqa: F401
+    except ImportError:
+        return "selenium is not installed"
+    if not _browser():
+        return f"none of {', '.join(BROWSERS)} is installed"
+    return "" if shutil.which("chromedriver") else "chromedriver is not installed"
+
+
+def _browser() -> str | None:
+    return next(filter(None, map(shutil.which, BROWSERS)), None)
+
+
+@contextmanager
+def browsing() -> Iterator[Any]:
+    """A browser that keeps what its console says."""
+    from selenium.webdriver import Chrome
+    from selenium.webdriver.chrome.options import Options
+    from selenium.webdriver.chrome.service import Service
+
+    options = Options()
+    options.binary_location = _browser() or ""
+    for argument in ARGUMENTS:
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = Chrome(options=options, service=Service(shutil.which("chromedriver")))
+    try:
+        yield driver
+    finally:
+        driver.quit()
+
+
+def visit(driver: Any, file: Path, width: int, scheme: str = "light") -> None:
+    """Open the file in a window of that width, all that can be unfolded unfolded."""
+    size = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 600}
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    features = [{"name": "prefers-color-scheme", "value": scheme}]
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": features})
+    driver.get(file.as_uri())
+    driver.execute_script("document.querySelectorAll('details').forEach(one => one.open = true)")
+
 
 pytestmark = [
     pytest.mark.slow,
@@ -63,6 +112,13 @@ def file(tmp_path_factory) -> Path:
     return path
 
 
+def ask_axe(driver, options: str = "{}") -> Any:
+    """What axe says of the page: what passes, and what violates accessibility."""
+    axe = files(pytest.importorskip("selenium_axe_python")) / "axe-core" / "axe.min.js"
+    driver.execute_script(axe.read_text(encoding="utf-8"))
+    return driver.execute_async_script(f"axe.run({options}).then(arguments[0])")
+
+
 def test_the_console_says_nothing_and_nothing_is_loaded(driver, file):
     visit(driver, file, 1200)
     assert driver.get_log("browser") == []
@@ -83,11 +139,9 @@ def test_the_page_never_scrolls_sideways_and_nothing_is_cut_off(driver, file, wi
 
 
 def test_axe_has_no_complaint_in_the_light_and_about_no_colour_in_the_dark(driver, file):
-    axe = files(pytest.importorskip("selenium_axe_python")) / "axe-core" / "axe.min.js"
     for scheme, options in (("light", "{}"), ("dark", "{runOnly: ['color-contrast']}")):
         visit(driver, file, 1280, scheme)
-        driver.execute_script(axe.read_text(encoding="utf-8"))
-        result = driver.execute_async_script(f"axe.run({options}).then(arguments[0])")
+        result = ask_axe(driver, options)
         assert result["passes"]
         nodes = {one["id"]: [n["html"] for n in one["nodes"]] for one in result["violations"]}
         assert nodes == {}
@@ -196,7 +250,4 @@ def test_nothing_leaves_the_window_and_axe_finds_nothing(driver, sortable, width
     assert width < 1280 or driver.execute_script(CLIPPED) == []
     room = "return document.documentElement.scrollWidth <= document.documentElement.clientWidth"
     assert driver.execute_script(room)
-    axe = files(pytest.importorskip("selenium_axe_python")) / "axe-core" / "axe.min.js"
-    driver.execute_script(axe.read_text(encoding="utf-8"))
-    result = driver.execute_async_script("axe.run().then(arguments[0])")
-    assert [one["id"] for one in result["violations"]] == []
+    assert [one["id"] for one in ask_axe(driver)["violations"]] == []
