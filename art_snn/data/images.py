@@ -91,8 +91,10 @@ def images(
         arrays.append(np.divide(_resize(x, size), 255, dtype=np.float32))
         y = part.labels if name == "svhn" else part.targets
         arrays.append(np.asarray(y).astype(np.int64))
+    x_train, y_train, x_test, y_test = arrays
     # A mirrored numeral is no numeral.
-    return Dataset(full_name, *arrays, mirrored=name not in ("mnist", "svhn"))
+    mirrored = name not in ("mnist", "svhn")
+    return Dataset(full_name, x_train, y_train, x_test, y_test, mirrored=mirrored)
 
 
 def _open_parts(name: str, root: Path, download: bool) -> list[Any]:

@@ -83,10 +83,11 @@ class Member:
         if layout == "time last":
             return x.movedim(-1, 0)
         if layout == "merged":
-            return x.unflatten(0, (self._count_steps(x, steps), -1))
+            return torch.unflatten(x, 0, (self._count_steps(x, steps), -1))
         if layout == "samples merged":
             own: Any = getattr(self.module, "num_timesteps", -1)
-            x = x.unflatten(0, (-1, self._count_steps(x, steps if own == -1 else int(own))))
+            steps = self._count_steps(x, steps if own == -1 else int(own))
+            x = torch.unflatten(x, 0, (-1, steps))
         return x.transpose(0, 1) if layout.startswith("samples") else x
 
     def _count_steps(self, x: Tensor, steps: int | None) -> int:

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import torch
 
-from art_snn.checks import ArgumentError, require, require_choice, require_number
+from art_snn.checks import ArgumentError, require, require_number
 from art_snn.dynamics import Dynamics, Setting, setting
 from art_snn.interop.nir_files import Node, Nodes
 
@@ -27,10 +27,13 @@ class Reading:
         reader's."""
 
     def __init__(self, like: str | None, dt: float | None, **given: Any) -> None:
-        if like is not None:
-            require_choice(
-                "like", like, READERS, remedy="None is NIR's text, with the reset given."
-            )
+        require(
+            like in (None, *READERS),
+            "like",
+            f"one of {READERS} or None",
+            repr(like),
+            "None is NIR's text, with the reset given.",
+        )
         if dt is not None:
             require_number("dt", dt, above=0, remedy="snnTorch and SpikingJelly have 1e-4.")
 

@@ -153,6 +153,7 @@ class StepPass(FiringPass):
             answer = self.answer_alone(member, current, *args, **kwargs)
 
         both = isinstance(answer, tuple) and len(answer) == 2
+        state: Any
         spikes, state = answer if both else (answer, None)
         require_spikes(member.name, spikes, current)
         potential = getattr(state, "v", state)

@@ -82,7 +82,7 @@ def _settle(body: ModelBody, x: Tensor) -> dict[Hashable, Any]:
     """Find out the traits of the model once for every setup of it.
 
     :return: the traits and all else that is known of that setup."""
-    known = body.verified.get(_setup(body, x), {})
+    known: dict[Hashable, Any] = body.verified.get(_setup(body, x), {})
     if "traits" not in known:
         # A twin, since passes of other threads may rely on the traits of their setup.
         twin = body.share()
