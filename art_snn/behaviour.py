@@ -57,7 +57,8 @@ def is_random(predictions: Sequence[np.ndarray], y: np.ndarray) -> bool:
 
 def mirror_samples(x: Samples) -> Samples:
     """Other samples of the same range: what a call for x [N, ...] must not depend on."""
-    return x.min() + x.max() - x
+    mirrored: Samples = x.min() + x.max() - x
+    return mirrored
 
 
 def call_again(

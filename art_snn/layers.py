@@ -94,6 +94,7 @@ def fold(convolution: nn.Module, norm: nn.Module) -> tuple[Tensor, Tensor] | Non
     if (
         type(convolution) is not nn.Conv2d
         or type(norm) is not nn.BatchNorm2d
+        or norm.running_mean is None
         or norm.running_var is None
         or norm.training
         or norm.num_features != convolution.out_channels

@@ -149,12 +149,12 @@ def _group_options(kind: Any) -> Any:
     """A class with the fields of settings, the rare ones in a field of that name."""
     helps: dict[str, str] = {}
     for base in reversed(kind.__mro__):
-        for one in docstring_parser.parse(base.__doc__ or "").params:
-            helps[one.arg_name] = " ".join(str(one.description).split())
+        for described in docstring_parser.parse(base.__doc__ or "").params:
+            helps[described.arg_name] = " ".join(str(described.description).split())
     groups: dict[bool, list[Any]] = {False: [], True: []}
     for one in fields(kind):
-        described = field(default=one.default, metadata={"help": helps[one.name]})
-        groups[one.name in _RARE].append((one.name, one.type, described))
+        option = field(default=one.default, metadata={"help": helps[one.name]})
+        groups[one.name in _RARE].append((one.name, one.type, option))
     rare = make_dataclass("rare", groups[True], kw_only=True)
     rows = [*groups[False], ("rare", rare, field(default_factory=rare))]
     return make_dataclass(kind.__name__, rows, kw_only=True, namespace={"__doc__": kind.__doc__})

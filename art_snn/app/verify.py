@@ -189,7 +189,7 @@ class _Verification:
             seed = derive_seed(source.seed, start)
             classes = predict_classes(self.classifier, x, source.batch_size, seed)
             clean = self.evaluation.clean[start : start + len(x)]
-            same += np.count_nonzero(np.equal(classes, clean))
+            same += int(np.count_nonzero(np.equal(classes, clean)))
             count += len(x)
 
         words = f"{same} of {count} drawn are the same"

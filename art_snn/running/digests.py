@@ -60,7 +60,7 @@ def comparable(held: Any, depth: int = _DEPTH) -> Hashable:
     """A hashable value of a setting at present, equal where the setting is."""
     kind = type(held)
     if isinstance(held, _WHOLE):
-        return held  # type: ignore[no-any-return]
+        return held
     if isinstance(held, Tensor):
         return digest_tensors([held])
     if isinstance(held, np.ndarray):

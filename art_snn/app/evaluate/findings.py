@@ -140,7 +140,7 @@ def judge_trials(trials: Sequence[Trial], searches: Collection[str]) -> Iterator
     :param searches: ids of the stages that ask for no gradient."""
     for trial in trials:
         stage = trial.outcome.stage
-        unanswered = np.count_nonzero(stage == Outcome.UNANSWERED)
+        unanswered = int(np.count_nonzero(stage == Outcome.UNANSWERED))
         if unanswered:
             finding = without_answer(unanswered, len(stage))
             yield replace(finding, about=trial.name, eps=trial.eps)
@@ -160,7 +160,7 @@ def _judge_searches(trial: Trial, searches: Collection[str]) -> Iterator[Finding
     others = [one.label for one in stages if one.id not in searches]
     places = [place for place, one in enumerate(stages) if one.id in searches]
     broken = np.isin(stage, places)
-    count = np.count_nonzero(broken)
+    count = int(np.count_nonzero(broken))
     samples = len(stage)
     if others and exceeds(count, samples):
         yield Finding(
@@ -182,8 +182,8 @@ def _compare_budgets(trials: Sequence[Trial]) -> Iterator[Finding]:
     for small, large in pairwise(trials):
         fewer = large.robustness.flipped
         more = small.robustness.flipped
-        few = np.count_nonzero(fewer)
-        many = np.count_nonzero(more)
+        few = int(np.count_nonzero(fewer))
+        many = int(np.count_nonzero(more))
         if exceeds(many - few, len(more)):
             broke = f"{few} at eps {large.eps:.4g}, but {many} at eps {small.eps:.4g}"
             yield Finding(
@@ -222,8 +222,8 @@ def judge_target(target: Target, trials: Sequence[Trial]) -> Iterator[Finding]:
         broken = here & ~np.logical_and.reduce([here, *there])
         if not broken.any():
             continue
-        left = np.count_nonzero(here)
-        more = np.count_nonzero(broken)
+        left = int(np.count_nonzero(here))
+        more = int(np.count_nonzero(broken))
         remedy = "art-snn report --board counts what either broke."
         if target.settings.deciding_plan != "standard":
             remedy = f"Run --plan standard; {remedy}"
@@ -257,10 +257,10 @@ def _judge_decisions(norm: str, trials: Sequence[Trial]) -> Iterator[Finding]:
     """The search broke samples that the plan had left."""
     for trial in trials:
         broken = trial.decided
-        count = np.count_nonzero(broken)
+        count = int(np.count_nonzero(broken))
         if not count:
             continue
-        left = count + np.count_nonzero(trial.outcome.stage == Outcome.STANDING)
+        left = count + int(np.count_nonzero(trial.outcome.stage == Outcome.STANDING))
         yield Finding(
             "exact-search-broke-more",
             "the exact search broke more",

@@ -242,8 +242,9 @@ class Evaluation:
             standing.append((self.budgets[0], self.examined.robust))
             broken = [eps for eps, mask in standing if (self.certified(eps) & ~mask).any()]
             expect(not broken, "certified samples that nothing breaks", broken[:1])
-        odd = [v for v in self.operations.values() if len(v) != 4 or min(v) < 0 or not v[0]]
-        expect(not odd, "four numbers of a layer, none below 0", odd[:1])
+        counts = self.operations.values()
+        broken_rows = [row for row in counts if len(row) != 4 or min(row) < 0 or not row[0]]
+        expect(not broken_rows, "four numbers of a layer, none below 0", broken_rows[:1])
         for trial in self.trials:
             outcome = trial.outcome
             unasked = (outcome.stage == Outcome.STANDING) & (outcome.forwards == 0)
