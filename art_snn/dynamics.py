@@ -220,8 +220,8 @@ class Dynamics:
 
     def __post_init__(self) -> None:
         set_fields(self, decay=_check_decay(self.decay), strict=bool(self.strict))
-        known = self.reset in ("hard", "soft", "none")
-        require(known, "reset", "'hard', 'soft' or 'none'", repr(self.reset), SOFT_AND_HARD)
+        is_named = self.reset in ("hard", "soft", "none")
+        require(is_named, "reset", "'hard', 'soft' or 'none'", repr(self.reset), SOFT_AND_HARD)
 
         if self.v_start is None:
             set_fields(self, v_start=self.v_reset)

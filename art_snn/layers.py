@@ -160,7 +160,9 @@ class TimeDistributed(nn.Module):
         """[T, N, ...] -> [T, N, ...]."""
         steps, batch = x.shape[:2]
         draws = (isinstance(m, _DropoutNd) and m.training for m in self.module.modules())
-        if repeats_one_step(x) and not any(draws):
+        # All values of a pass for shapes only are views of one number, and repeat no step.
+        repeats = repeats_one_step(x) and not RUN.get().shapes_only
+        if repeats and not any(draws):
             return repeat_step(self._check_rows(self._compute(x[0]), batch), steps)
         y = self._compute(x.flatten(0, 1))
         return self._check_rows(y, steps * batch).view(steps, batch, *y.shape[1:])

@@ -42,7 +42,7 @@ ROW_OF_EACH = {
     nn.Flatten: (nn.Flatten(), PLANES),
     nn.Unflatten: (nn.Unflatten(1, (2, 2)), ROWS),
     Normalize: (Normalize((0.1, 0.2, 0.3, 0.4), (2.0, 1.0, 0.5, 3.0)), PLANES),
-    Scale: (Scale(torch.tensor(3.0)), ROWS),
+    Scale: (Scale(torch.tensor(1.25)), ROWS),
     nn.Sequential: (nn.Sequential(nn.AvgPool2d(2), nn.Flatten()), PLANES),
     TimeDistributed: (TimeDistributed(nn.Linear(6, 5)), PLANES),
     Residual: (Residual([nn.AvgPool2d(3, 1, 1)], []), PLANES),
@@ -65,7 +65,7 @@ def example(kind):
     module = module.double().eval()
     for buffer in module.buffers():
         if kind in (nn.BatchNorm1d, nn.BatchNorm2d) and buffer.is_floating_point():
-            buffer.uniform_(0.5, 2)
+            buffer.uniform_(0.1, 0.6)
     return module, torch.randn(3, *shape, dtype=torch.float64)
 
 

@@ -91,8 +91,8 @@ def _read_proc(file: str, field: str) -> str:
     """The value of a field in a file below /proc; "" where there is none, as outside of Linux."""
     path = Path("/proc", file)
     text = path.read_text() if path.exists() else ""
-    found = re.search(rf"^{field}\s*:(.*)", text, re.MULTILINE)
-    return found[1].strip() if found else ""
+    line = re.search(rf"^{field}\s*:(.*)", text, re.MULTILINE)
+    return line[1].strip() if line else ""
 
 
 def _read_resident(field: str) -> int:

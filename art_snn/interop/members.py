@@ -85,8 +85,8 @@ class Member:
         if layout == "merged":
             return torch.unflatten(x, 0, (self._count_steps(x, steps), -1))
         if layout == "samples merged":
-            own: Any = getattr(self.module, "num_timesteps", -1)
-            steps = self._count_steps(x, steps if own == -1 else int(own))
+            stated: Any = getattr(self.module, "num_timesteps", -1)
+            steps = self._count_steps(x, steps if stated == -1 else int(stated))
             x = torch.unflatten(x, 0, (-1, steps))
         return x.transpose(0, 1) if layout.startswith("samples") else x
 
@@ -134,16 +134,16 @@ class Members(dict[nn.Module, Member]):
                 if has_name_of_neuron(module.original_name):
                     self.compiled[name] = NeuronRef(name, Unknown(unknown=_COMPILED))
                 continue
-            known = find_kind(type(module))
+            row = find_kind(type(module))
             inside = name.startswith(whole)
             resets = callable(getattr(module, "reset", None)) and not module._parameters
-            if known is None and (inside or not resets):
+            if row is None and (inside or not resets):
                 continue
-            kind, cls = known or (RESETTING, type(module))
+            kind, cls = row or (RESETTING, type(module))
             if inside:
                 # Part of a registered neuron, which fires as a whole.
                 kind = replace(kind, spikes=lambda module: False)
-            elif known and kind.copied:
+            elif row and kind.copied:
                 whole = (*whole, f"{name}." if name else "")
             self[module] = Member(name, module, kind, cls)
             require(

@@ -69,34 +69,34 @@ def verify(body: ModelBody, rule: Gradient | None, x: Tensor) -> None:
     if RUN.get().constant_weights and not x.requires_grad:
         rule = None  # Nothing is differentiated.
     if len(x):
-        known = _settle(body, x)
+        facts = _settle(body, x)
         # A module that computes something else at every call, in training mode, is not verified.
         drops = re.compile("Dropout|DropPath")
         modules = body.layers.modules()
         if not any(varies(m) or (m.training and drops.search(type(m).__name__)) for m in modules):
             for one in (None,) if rule is None else flatten(rule):
-                _verify_setup(body, one, x, known)
+                _verify_setup(body, one, x, facts)
 
 
 def _settle(body: ModelBody, x: Tensor) -> dict[Hashable, Any]:
     """Find out the traits of the model once for every setup of it.
 
     :return: the traits and all else that is known of that setup."""
-    known: dict[Hashable, Any] = body.verified.get(_setup(body, x), {})
-    if "traits" not in known:
+    facts: dict[Hashable, Any] = body.verified.get(_setup(body, x), {})
+    if "traits" not in facts:
         # A twin, since passes of other threads may rely on the traits of their setup.
         twin = body.share()
         twin.traits = traits = Traits()
         with _isolated(x):
             find_traits(twin, x.detach())
             traits.reads = _reads(twin, x.detach()[:VERIFIED])
-        known = {"traits": traits}
+        facts = {"traits": traits}
         # What passes change by themselves is known now, and no part of the setup.
-        remember(body.verified, _setup(body, x), known, _REMEMBERED)
+        remember(body.verified, _setup(body, x), facts, _REMEMBERED)
         if traits.draws and not body.layers.training:
             warnings.warn(_DRAWS, stacklevel=2)
-    body.traits = known["traits"]
-    return known
+    body.traits = facts["traits"]
+    return facts
 
 
 @torch.no_grad()
@@ -118,14 +118,14 @@ def _reads(body: ModelBody, x: Tensor) -> bool:
 
 
 def _verify_setup(
-    body: ModelBody, rule: Gradient | None, x: Tensor, known: dict[Hashable, Any]
+    body: ModelBody, rule: Gradient | None, x: Tensor, facts: dict[Hashable, Any]
 ) -> None:
     def once(depends: Hashable, check: Callable[[], object], state: Hashable = True) -> None:
         """Check what depends on setup, this and a state; an answer of False is not known yet."""
-        if known.get(depends) != state:
+        if facts.get(depends) != state:
             with _isolated(x):
                 if check() is not False:
-                    remember(known, depends, state, _REMEMBERED)
+                    remember(facts, depends, state, _REMEMBERED)
 
     traits = body.traits
     inputs = x.detach()
@@ -133,18 +133,18 @@ def _verify_setup(
     native = isinstance(rule, Native)
     once(("logits", native), lambda: _compare_logits(body, inputs, native=native))
     # Training alone changes weights all the time.
-    if len(x) > 1 and (rule is None or x.requires_grad or "rows" not in known):
+    if len(x) > 1 and (rule is None or x.requires_grad or "rows" not in facts):
         rows = few if traits.mixed else inputs
         once("rows", lambda: _compare_rows(body, rows), count_writes(body.weights()))
     if rule is None:
         return
     if not native:
-        later = "spikes" in known
+        later = "spikes" in facts
         # Neurons that are called step by step are compared in every pass anyway.
         steps = body.members.steps_alone
         batch = few if steps and traits.batches else inputs
         once("spikes", lambda: _compare_spikes(body, batch))
-        if x.requires_grad and "spikes" in known:
+        if x.requires_grad and "spikes" in facts:
             weights = body.version_key(exact=False)
             once(weights, lambda: not later or _compare_spikes(body, inputs[:1]))
         traits.passes += x.requires_grad

@@ -215,7 +215,10 @@ def test_a_run_that_did_not_learn_says_so_and_keeps_everything(tmp_path, monkeyp
         ({"attack_rule": "stbp", **FGSM}, {"rule": STBP(), **FGSM}),
         ({"adversarial_share": 0.5, **FGSM}, {"share": 0.5}),
         ({"defence": "trades(beta=2)"}, {"defence": TRADES(beta=2)}),
-        ({"defence": "ibp(ramp=0.5)", "eps": 0.1}, {"defence": IBP(ramp=0.5), "eps": 0.1}),
+        (
+            {"defence": "ibp(ramp=0.5)", "eps": 0.1},
+            {"defence": IBP(ramp=0.5).with_budget(0.1, (0.0, 6.0))},
+        ),
     ],
 )
 def test_the_adversary_is_that_of_the_options_and_the_data(

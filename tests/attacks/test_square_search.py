@@ -55,7 +55,7 @@ def naive(classifier, x, norm, eps, steps, share, seed, halving=False, racing=Fa
     current, best = x, margin(x)
     logits = classifier.predict(x[None].numpy())[0]
     limits = {int(done * steps): lack * (logits[0] - logits.mean()) for done, lack in RACE.items()}
-    theirs = SquareAttack(build(), max_iter=steps, p_init=share, **QUIET)
+    theirs = SquareAttack(build(), max_iter=steps, p_init=min(share, 0.8), **QUIET)
     for step in range(steps):
         if best > 0 or (racing and best < -limits.get(step, np.inf)):
             return current, step

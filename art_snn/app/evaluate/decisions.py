@@ -166,9 +166,9 @@ def write_decided(target: Target, decisions: Decisions) -> None:
     points = target.x.copy()
     broken = np.zeros(len(points), dtype=bool)
     for _, one in sorted(decisions.items(), reverse=True):
-        found = one["broken"]
-        points[found] = one["adversarial"][found]
-        broken |= found
+        hits = one["broken"]
+        points[hits] = one["adversarial"][hits]
+        broken |= hits
 
     rows = np.flatnonzero(broken)
     if len(rows):
