@@ -19,6 +19,7 @@ from art_snn.checks import (
     expand_path,
     invalid,
     require,
+    require_choice,
     require_kind,
     require_root,
 )
@@ -68,13 +69,8 @@ def images(
     :param image_size: side or (height, width), by bilinear interpolation; None keeps theirs.
     :raises FileNotFoundError: when the set is not there, damaged, or cannot be fetched.
     :raises ValueError: for another name, a bad size, or a root that is no readable folder."""
-    require(
-        name in IMAGES,
-        "name",
-        f"one of {', '.join(IMAGES)}",
-        repr(name),
-        "Images of your own come from from_npz or from_folder.",
-    )
+    remedy = "Images of your own come from from_npz or from_folder."
+    require_choice("name", name, IMAGES, remedy=remedy)
     full_name, size = read_size(name, image_size)
     parts = _open_parts(name, require_root(root), download)
     if name == "eurosat":

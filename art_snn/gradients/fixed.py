@@ -74,14 +74,23 @@ METADATA = frozenset(
     getattr(Tensor, name).__get__
     for name in ("shape", "ndim", "dtype", "device", "layout", "requires_grad", "is_leaf", "grad")
 ) | {
-    *(Tensor.size, Tensor.dim, Tensor.stride, Tensor.numel, Tensor.__len__),
-    *(Tensor.is_floating_point, Tensor.is_contiguous),
+    Tensor.size,
+    Tensor.dim,
+    Tensor.stride,
+    Tensor.numel,
+    Tensor.__len__,
+    Tensor.is_floating_point,
+    Tensor.is_contiguous,
 }
 """Questions to a tensor whose answers do not depend on its values."""
 
 _ABOUT_OBJECTS = {
-    *("__set__", "__delete__", "requires_grad_", "retain_grad"),
-    *("register_hook", "register_post_accumulate_grad_hook"),
+    "__set__",
+    "__delete__",
+    "requires_grad_",
+    "retain_grad",
+    "register_hook",
+    "register_post_accumulate_grad_hook",
 }
 """Names of functions about a tensor as an object; a constant made of it is another object."""
 

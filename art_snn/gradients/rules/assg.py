@@ -211,8 +211,6 @@ class _Attack:
 
     def find_moved(self, x: Tensor, reach: float) -> Tensor | None:
         """The samples [N] that lie out of reach of their first inputs and start afresh, if any."""
-        if math.isinf(reach):
-            return None
         x = x.detach()
         rounding = _ROUNDING * max(torch.finfo(x.dtype).eps, torch.finfo(torch.float32).eps)
         least = (x - self.first).abs() - rounding * (x.abs() + self.first.abs())
