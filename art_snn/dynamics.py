@@ -40,15 +40,17 @@ _Operation: TypeAlias = Callable[[Any, Any], Any]
 
 
 def _apply_to_numbers(operation: _Operation) -> tuple[_Operation, _Operation]:
-    """The operation of Values with another operand after them, and with a number before them."""
+    """The operation of Values with another operand after them, and with one before them."""
 
     def apply(values: Values, other: Any) -> Any:
         if isinstance(other, Tensor):
             return operation(values.at(other), other)
         return Values(operation(values.numbers, getattr(other, "numbers", other)))
 
-    def apply_after(values: Values, number: float) -> Values:
-        return Values(operation(number, values.numbers))
+    def apply_after(values: Values, other: Any) -> Any:
+        if isinstance(other, Tensor):
+            return operation(other, values.at(other))
+        return Values(operation(other, values.numbers))
 
     return apply, apply_after
 
@@ -69,15 +71,6 @@ class Values:
     def at(self, like: Tensor) -> Tensor:
         """The numbers in the dtype and on the device of another tensor."""
         return self.numbers.to(like.device, like.dtype)
-
-    @classmethod
-    def __torch_function__(
-        cls, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        kwargs = kwargs or {}
-        like = next(a for a in (*args, *kwargs.values()) if isinstance(a, Tensor))
-        args = tuple(a.at(like) if isinstance(a, Values) else a for a in args)
-        return func(*args, **kwargs)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Values) and self._key == other._key
