@@ -120,13 +120,6 @@ def most(value: Setting) -> float:
     return float(value.numbers.max()) if isinstance(value, Values) else value
 
 
-def clamp(value: Setting, low: float, high: float) -> Setting:
-    """A setting whose numbers are brought into a range."""
-    if isinstance(value, Values):
-        return Values(value.numbers.clamp(low, high))
-    return min(max(value, low), high)
-
-
 def plus_scaled(a: Tensor, x: Tensor, factor: Setting, out: Tensor) -> Tensor:
     """Write ``a + factor x`` to `out`, which may be any of them."""
     if isinstance(factor, Values):

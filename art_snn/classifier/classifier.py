@@ -3,7 +3,6 @@
 import copy
 import math
 import warnings
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from numbers import Integral
@@ -309,7 +308,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         self._check_optimizer()
         clone = copy.deepcopy(self)
         clone.reset()
-        clone._optimizer.state = defaultdict(dict)
+        clone._optimizer.state.clear()
         return clone
 
     def reset(self) -> None:
@@ -476,7 +475,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
 def _batches(x: Tensor, size: int) -> Sequence[Tensor]:
     """At least one batch, which is empty where x is."""
     count = require_count("batch_size", size, remedy="ART's default is 128.")
-    return torch.split(x, count) if len(x) else [x]
+    return torch.split(x, count)
 
 
 def _check_network(model: object) -> None:
