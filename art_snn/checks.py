@@ -214,8 +214,7 @@ def _memory_limit(root: Path = Path("/")) -> int:
     with suppress(OSError):
         groups = (root / "proc/self/cgroup").read_text().splitlines()
     for group in groups:
-        _, _, rest = group.partition(":")
-        controllers, _, place = rest.partition(":")
+        _, controllers, place = group.split(":", 2)
         if controllers not in ("", "memory"):
             continue
         top = root / "sys/fs/cgroup" / controllers

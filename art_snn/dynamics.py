@@ -263,13 +263,12 @@ class Dynamics:
 
     def __repr__(self) -> str:
         """The fields, of the further ones those that change something."""
-        usual = {field.name: field.default for field in fields(Dynamics)[3:]}
-        usual["v_start"] = self.v_reset
         words = []
-        for name in (field.name for field in fields(Dynamics)):
-            value = getattr(self, name)
-            if name not in usual or usual[name] != value:
-                words.append(f"{name}={value!r}")
+        for place, field in enumerate(fields(Dynamics)):
+            value = getattr(self, field.name)
+            usual = self.v_reset if field.name == "v_start" else field.default
+            if place < 3 or value != usual:
+                words.append(f"{field.name}={value!r}")
         return f"Dynamics({', '.join(words)})"
 
     @property

@@ -11,7 +11,6 @@ is, so it need not be computed where its values are known."""
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
-from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -238,12 +237,10 @@ def _average(
     return apply(_WithoutSaving, input, functional.avg_pool2d, options, gradient)
 
 
-_WITHOUT_SAVING: Mapping[Any, Callable[..., Any]] = MappingProxyType(
-    {
-        functional.conv2d: _convolution,
-        functional.linear: _linear,
-        functional.batch_norm: _norm,
-        functional.avg_pool2d: _average,
-    }
-)
+_WITHOUT_SAVING: Mapping[Any, Callable[..., Any]] = {
+    functional.conv2d: _convolution,
+    functional.linear: _linear,
+    functional.batch_norm: _norm,
+    functional.avg_pool2d: _average,
+}
 """Affine functions of torch, and what replaces them or gives NotImplemented."""
