@@ -86,7 +86,7 @@ def images(
             x = x.transpose(0, 3, 1, 2)
         arrays.append(np.divide(_resize(x, size), 255, dtype=np.float32))
         y = part.labels if name == "svhn" else part.targets
-        arrays.append(np.asarray(y).astype(np.int64))
+        arrays.append(np.asarray(y))
     x_train, y_train, x_test, y_test = arrays
     # A mirrored numeral is no numeral.
     mirrored = name not in ("mnist", "svhn")
@@ -211,7 +211,7 @@ def _read_samples(samples: Sequence[tuple[str, int]], size: Sides) -> tuple[np.n
     for row, picture in zip(stack, pictures, strict=True):
         row[:] = picture[:, :, None] if picture.ndim == 2 else picture
     x = np.divide(stack.transpose(0, 3, 1, 2), 255, dtype=np.float32, order="C")
-    return x, np.array([label for _, label in samples], dtype=np.int64)
+    return x, np.array([label for _, label in samples])
 
 
 def _read_picture(path: str, size: Sides) -> np.ndarray:

@@ -82,5 +82,8 @@ class Source:
                 repr(value),
                 "Leave it out, or save the data as you want them for from_npz.",
             )
-        given = {name: value for name, value in vars(self).items() if value is not None}
-        return make(**{name: given[name] for name in given if name in names})
+        given = {}
+        for name, value in vars(self).items():
+            if name in names and value is not None:
+                given[name] = value
+        return make(**given)
