@@ -256,9 +256,14 @@ def require_sides(image_size: int | tuple[int, int], *, channels: str) -> tuple[
     require(
         len(sides) == 2, "image_size", "a side, or (height, width)", shown(image_size), channels
     )
-    remedy = "Give the side of a square image, or (height, width), in pixels."
     height, width = (
-        require_count("image_size", side, up_to=LONGEST_SIDE, remedy=remedy) for side in sides
+        require_count(
+            "image_size",
+            side,
+            up_to=LONGEST_SIDE,
+            remedy="Give the side of a square image, or (height, width), in pixels.",
+        )
+        for side in sides
     )
     return height, width
 

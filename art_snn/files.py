@@ -20,7 +20,7 @@ import torch
 from numpy.lib import format as npy
 from torch import Tensor
 
-from art_snn.checks import FILE, WriteFailed, first_line, invalid, require_kind
+from art_snn.checks import FILE, WriteFailed, invalid, require_kind
 
 UNFINISHED = re.compile(r"\.[0-9a-f]{8}\.part$")
 """End of the name of a file while it is written."""
@@ -105,7 +105,10 @@ def read_arrays(
     except Exception as error:
         # A damaged file fails in any way its bytes happen to lead to.
         raise invalid(
-            argument, expected, f"{path}, which cannot be read ({first_line(error)})", remedy
+            argument,
+            expected,
+            f"{path}, which cannot be read ({str(error) or type(error).__name__})",
+            remedy,
         ) from error
 
 
@@ -138,7 +141,7 @@ def read_json(path: Path) -> Any:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"holds no JSON ({first_line(error)})") from error
+        raise ValueError(f"holds no JSON ({str(error) or type(error).__name__})") from error
     if not isinstance(content, dict):
         return content
     if content.pop("sha256", None) != _sum(content):

@@ -104,5 +104,6 @@ def parse_modulation(text: str, steps: int | None) -> nn.Module:
     """The module of a text, "gains" over T steps, "gates" or "noise(sigma=0.2)".
 
     :raises ValueError: for an unknown name or field, or a value that the module refuses."""
-    remedy = "Leave it out for none."
-    return parse_object(text, "modulation", MODULATIONS, remedy, steps=steps, shape=None)
+    return parse_object(
+        text, "modulation", MODULATIONS, "Leave it out for none.", steps=steps, shape=None
+    )

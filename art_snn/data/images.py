@@ -71,6 +71,7 @@ def images(
     :raises ValueError: for another name, a bad size, or a root that is no readable folder."""
     remedy = "Images of your own come from from_npz or from_folder."
     require_choice("name", name, IMAGES, remedy=remedy)
+
     full_name, size = read_size(name, image_size)
     parts = _open_parts(name, require_root(root), download)
     if name == "eurosat":
@@ -85,9 +86,11 @@ def images(
         elif name != "svhn":
             x = x.transpose(0, 3, 1, 2)
         arrays.append(np.divide(_resize(x, size), 255, dtype=np.float32))
+
         y = part.labels if name == "svhn" else part.targets
         arrays.append(np.asarray(y))
     x_train, y_train, x_test, y_test = arrays
+
     # A mirrored numeral is no numeral.
     mirrored = name not in ("mnist", "svhn")
     return Dataset(full_name, x_train, y_train, x_test, y_test, mirrored=mirrored)

@@ -82,10 +82,12 @@ def parse_object(
     :raises ValueError: for an unknown name or field, or a value that the class refuses."""
     name, options = parse_call(text, argument)
     require_choice(argument, name, kinds, remedy=remedy)
+
     kind = kinds[name]
     fields_of_kind = signature(kind).parameters
     given = {name: value for name, value in given.items() if name in fields_of_kind}
     names = [name for name in fields_of_kind if name not in given]
+
     odd = [option for option in options if option not in names]
     require(
         not odd,

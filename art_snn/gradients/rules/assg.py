@@ -106,6 +106,7 @@ class ASSG(TemporalGradient):
         # and once, of two tasks that were started with this memory.
         earlier = body.memory.get(self)
         body.memory = {rule: value for rule, value in body.memory.items() if rule != self}
+
         attack = earlier if earlier and earlier.key == key else None
         moments = attack.take() if attack else []
         moved = None

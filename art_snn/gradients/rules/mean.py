@@ -33,8 +33,8 @@ class Mean(Composite):
     normalise: bool = field(default=True, init=False)
 
     def __init__(self, *rules: Gradient, normalise: bool = True) -> None:
-        several = len(rules) > 1
-        require(several, "rules", "two rules or more", len(rules), "Use one rule as it is.")
+        count = len(rules)
+        require(count > 1, "rules", "two rules or more", count, "Use one rule as it is.")
         require(isinstance(normalise, bool), "normalise", "True or False", shown(normalise), _PLAIN)
         set_fields(self, rules=rules, normalise=normalise)
         self.__post_init__()

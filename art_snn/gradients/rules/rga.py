@@ -80,7 +80,8 @@ class RGA(RateGradient):
         leak = 1 - dynamics.decay
         neuron = f"a neuron with decay {dynamics.decay:g} and {name} {threshold:g}"
         # As corners are computed, so that rounding does not make them meet.
-        if dynamics.max_spikes == 1 and least(self.beta * threshold - leak * threshold) <= 0:
+        rise = least(self.beta * threshold - leak * threshold)
+        if dynamics.max_spikes == 1 and rise <= 0:
             return (
                 f"beta: expected more than 1 - decay = {leak:g} for {neuron}, got {self.beta:g}. "
                 "Raise beta: the rate cannot saturate before the neuron can fire at all"
