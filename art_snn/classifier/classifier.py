@@ -221,10 +221,11 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
             else:
                 columns = torch.as_tensor(classes, device=logits.device).long().view(-1, 1)
                 outputs = (logits.gather(1, columns).sum(),)
-            grads = []
+
+            rows = []
             for output in outputs:
-                grads.append(torch.autograd.grad(output, leaf, retain_graph=True)[0])
-        rows = [self._return_as(x, fill(g, missing, 0)) for g in grads]
+                (grads,) = torch.autograd.grad(output, leaf, retain_graph=True)
+                rows.append(self._return_as(x, fill(grads, missing, 0)))
         return torch.stack(rows, 1) if isinstance(x, Tensor) else np.stack(rows, axis=1)
 
     def get_activations(  # type: ignore[no-untyped-def]
