@@ -7,13 +7,11 @@ import re
 import stat
 from collections.abc import Collection, Sequence
 from contextlib import suppress
-from functools import partial
 from numbers import Integral, Real
 from pathlib import Path
 from traceback import extract_tb
-from typing import TypeVar
 
-_Failure = TypeVar("_Failure", bound="ArgumentError")
+from typing_extensions import Self
 
 MOST = 2**31 - 1
 """The largest count where nothing smaller is stated."""
@@ -85,7 +83,7 @@ class ArgumentError(ValueError):
         self.argument, self.complaint = argument, truncate(complaint, _LONGEST)
 
     @classmethod
-    def of(cls: type[_Failure], argument: str, expected: str, got: object, remedy: str) -> _Failure:
+    def of(cls, argument: str, expected: str, got: object, remedy: str) -> Self:
         """The complaint in its usual form; the remedy is a full sentence that says what to do."""
         return cls(argument, f"expected {expected}, got {got}. {remedy}")
 
@@ -216,8 +214,7 @@ def _memory_limit(root: Path = Path("/")) -> int:
     with suppress(OSError):
         groups = (root / "proc/self/cgroup").read_text().splitlines()
     for group in groups:
-        _, _, rest = group.partition(":")
-        controllers, _, place = rest.partition(":")
+        _, controllers, place = group.split(":", 2)
         if controllers not in ("", "memory"):
             continue
         top = root / "sys/fs/cgroup" / controllers
@@ -259,14 +256,16 @@ def require_sides(image_size: int | tuple[int, int], *, channels: str) -> tuple[
     require(
         len(sides) == 2, "image_size", "a side, or (height, width)", shown(image_size), channels
     )
-    check = partial(
-        require_count,
-        "image_size",
-        up_to=LONGEST_SIDE,
-        remedy="Give the side of a square image, or (height, width), in pixels.",
+    height, width = (
+        require_count(
+            "image_size",
+            side,
+            up_to=LONGEST_SIDE,
+            remedy="Give the side of a square image, or (height, width), in pixels.",
+        )
+        for side in sides
     )
-    height, width = sides
-    return check(height), check(width)
+    return height, width
 
 
 def expand_path(argument: str, path: str | Path) -> Path:

@@ -40,15 +40,17 @@ _Operation: TypeAlias = Callable[[Any, Any], Any]
 
 
 def _apply_to_numbers(operation: _Operation) -> tuple[_Operation, _Operation]:
-    """The operation of Values with another operand after them, and with a number before them."""
+    """The operation of Values with another operand after them, and with one before them."""
 
     def apply(values: Values, other: Any) -> Any:
         if isinstance(other, Tensor):
             return operation(values.at(other), other)
         return Values(operation(values.numbers, getattr(other, "numbers", other)))
 
-    def apply_after(values: Values, number: float) -> Values:
-        return Values(operation(number, values.numbers))
+    def apply_after(values: Values, other: Any) -> Any:
+        if isinstance(other, Tensor):
+            return operation(other, values.at(other))
+        return Values(operation(other, values.numbers))
 
     return apply, apply_after
 
@@ -69,15 +71,6 @@ class Values:
     def at(self, like: Tensor) -> Tensor:
         """The numbers in the dtype and on the device of another tensor."""
         return self.numbers.to(like.device, like.dtype)
-
-    @classmethod
-    def __torch_function__(
-        cls, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        kwargs = kwargs or {}
-        like = next(a for a in (*args, *kwargs.values()) if isinstance(a, Tensor))
-        args = tuple(a.at(like) if isinstance(a, Values) else a for a in args)
-        return func(*args, **kwargs)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Values) and self._key == other._key
@@ -125,13 +118,6 @@ def most(value: Setting) -> float:
     if isinstance(value, tuple):
         return max(map(most, value))
     return float(value.numbers.max()) if isinstance(value, Values) else value
-
-
-def clamp(value: Setting, low: float, high: float) -> Setting:
-    """A setting whose numbers are brought into a range."""
-    if isinstance(value, Values):
-        return Values(value.numbers.clamp(low, high))
-    return min(max(value, low), high)
 
 
 def plus_scaled(a: Tensor, x: Tensor, factor: Setting, out: Tensor) -> Tensor:
@@ -277,13 +263,12 @@ class Dynamics:
 
     def __repr__(self) -> str:
         """The fields, of the further ones those that change something."""
-        usual = {field.name: field.default for field in fields(Dynamics)[3:]}
-        usual["v_start"] = self.v_reset
         words = []
-        for name in (field.name for field in fields(Dynamics)):
-            value = getattr(self, name)
-            if name not in usual or usual[name] != value:
-                words.append(f"{name}={value!r}")
+        for place, field in enumerate(fields(Dynamics)):
+            value = getattr(self, field.name)
+            usual = self.v_reset if field.name == "v_start" else field.default
+            if place < 3 or value != usual:
+                words.append(f"{field.name}={value!r}")
         return f"Dynamics({', '.join(words)})"
 
     @property

@@ -116,13 +116,13 @@ _PACKED = 64
 """Pixels of an image from which convolutions are faster with the channels last."""
 
 
-def _pack(x: Tensor, convolution: nn.Module) -> Tensor:
+def _pack(x: Tensor, convolution: nn.Conv2d) -> Tensor:
     """x [N, C, H, W] in the order of memory that is faster for a convolution of a training step.
 
     With the channels last oneDNN need not reorder values, forward and backward."""
     last = (
         x.shape[-1] * x.shape[-2] >= _PACKED
-        and getattr(convolution, "groups", 1) == 1
+        and convolution.groups == 1
         and x.dtype in (torch.float32, torch.bfloat16)
         and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
     )

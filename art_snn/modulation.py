@@ -1,13 +1,11 @@
 """Modules next to neurons: gains of the steps, noise in training, gates that open at random."""
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
 from art_snn.checks import require_count, require_number
 from art_snn.dynamics import MOST_STEPS
-from art_snn.gradients.names import parse_call, parse_object
+from art_snn.gradients.names import parse_object
 from art_snn.gradients.shared import align
 
 
@@ -106,10 +104,6 @@ def parse_modulation(text: str, steps: int | None) -> nn.Module:
     """The module of a text, "gains" over T steps, "gates" or "noise(sigma=0.2)".
 
     :raises ValueError: for an unknown name or field, or a value that the module refuses."""
-    name, _ = parse_call(text, "modulation")
-    given: dict[str, Any] = {}
-    if name == "gains":
-        given["steps"] = steps
-    if name == "gates":
-        given["shape"] = None
-    return parse_object(text, "modulation", MODULATIONS, "Leave it out for none.", **given)
+    return parse_object(
+        text, "modulation", MODULATIONS, "Leave it out for none.", steps=steps, shape=None
+    )

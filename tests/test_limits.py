@@ -2,6 +2,7 @@
 told, with the bound; the bound itself is taken."""
 
 import math
+import re
 from functools import partial
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from art_snn import ASSG, CBA, EOT, IF, LIF, RGA, Direct, Extended, Frames, Poisson, StaticCurve
 from art_snn.app.cost import run
 from art_snn.app.settings import Compare, Cost, Inspect, Train
+from art_snn.dynamics import Dynamics
 from art_snn.gradients import ATan, Exponential, FastSigmoid, Triangle
 from art_snn.models import Options
 from art_snn.training import Recipe
@@ -98,5 +100,5 @@ def test_corners_of_a_polyline_that_would_meet_by_rounding_are_refused():
     assert StaticCurve(limit=math.inf).limit == math.inf
     rule = RGA(beta=math.nextafter(0.9, 1))
     assert rule.corners(0.1, 1.0)[-1] > rule.corners(0.1, 1.0)[-2]
-    with pytest.raises(ValueError, match=r"^beta: .*1 - decay = 0\.9"):
-        rule.corners(0.1, 3.0)
+    assert rule.objection(Dynamics(0.1)) is None
+    assert re.match(r"beta: .*1 - decay = 0\.9", rule.objection(Dynamics(0.1, 3.0)))

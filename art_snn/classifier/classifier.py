@@ -3,7 +3,6 @@
 import copy
 import math
 import warnings
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from numbers import Integral
@@ -222,11 +221,11 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
             else:
                 columns = torch.as_tensor(classes, device=logits.device).long().view(-1, 1)
                 outputs = (logits.gather(1, columns).sum(),)
-            grads = [
-                torch.autograd.grad(output, leaf, retain_graph=i + 1 < len(outputs))[0]
-                for i, output in enumerate(outputs)
-            ]
-        rows = [self._return_as(x, fill(g, missing, 0)) for g in grads]
+
+            rows = []
+            for output in outputs:
+                (grads,) = torch.autograd.grad(output, leaf, retain_graph=True)
+                rows.append(self._return_as(x, fill(grads, missing, 0)))
         return torch.stack(rows, 1) if isinstance(x, Tensor) else np.stack(rows, axis=1)
 
     def get_activations(  # type: ignore[no-untyped-def]
@@ -312,7 +311,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         self._check_optimizer()
         clone = copy.deepcopy(self)
         clone.reset()
-        clone._optimizer.state = defaultdict(dict)
+        clone._optimizer.state.clear()
         return clone
 
     def reset(self) -> None:
@@ -479,7 +478,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
 def _batches(x: Tensor, size: int) -> Sequence[Tensor]:
     """At least one batch, which is empty where x is."""
     count = require_count("batch_size", size, remedy="ART's default is 128.")
-    return torch.split(x, count) if len(x) else [x]
+    return torch.split(x, count)
 
 
 def _check_network(model: object) -> None:

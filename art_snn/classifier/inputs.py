@@ -140,8 +140,7 @@ def check_labels(y: Any, samples: int, classes: int) -> None:
     got = f"values from {least:g} to {most:g}"
     remedy = f"The classifier has nb_classes={classes}."
     if y.ndim == 2 and y.shape[1] > 1:
-        fits = -math.inf <= least and most <= math.inf
-        require(fits, "y", "numbers as class scores", got, remedy)
+        require(not math.isnan(least), "y", "numbers as class scores", got, remedy)
         return
 
     fits = least >= 0 and most <= classes - 1

@@ -12,7 +12,14 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from art_snn.checks import MissingFile, invalid, require, require_count, require_root
+from art_snn.checks import (
+    MissingFile,
+    first_line,
+    invalid,
+    require_choice,
+    require_count,
+    require_root,
+)
 from art_snn.data.dataset import (
     Dataset,
     ImageSize,
@@ -61,13 +68,8 @@ def events(
     :param value_range: (low, high) of the counts that an attack may use; None leaves it open.
     :raises FileNotFoundError: when the recordings are not there or cannot be fetched.
     :raises ValueError: for another name, a bad number, or counts outside the range."""
-    require(
-        name in EVENTS,
-        "name",
-        f"one of {', '.join(EVENTS)}",
-        repr(name),
-        "Convert other recordings to frames [N, T, C, H, W] and use from_npz.",
-    )
+    remedy = "Convert other recordings to frames [N, T, C, H, W] and use from_npz."
+    require_choice("name", name, EVENTS, remedy=remedy)
     frames = require_count("frames", frames, remedy="The papers use 4 to 20 frames.")
     if value_range is not None:
         require_range(value_range)
@@ -147,7 +149,7 @@ def _kind(name: str, root: Path, download: bool) -> Any:
                 return
             reason = "nothing is fetched unless asked for"
         except Exception as error:
-            reason = str(error) or type(error).__name__
+            reason = first_line(error)
         files = f"{getattr(self, 'filename', 'recordings')} and what it holds in {folder}"
         remedy = "Pass download=True: it unpacks an archive that is there, or fetches it."
         raise MissingFile("data", f"expected {files}, which are not all there ({reason}). {remedy}")

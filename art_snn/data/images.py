@@ -19,6 +19,7 @@ from art_snn.checks import (
     expand_path,
     invalid,
     require,
+    require_choice,
     require_kind,
     require_root,
 )
@@ -68,13 +69,9 @@ def images(
     :param image_size: side or (height, width), by bilinear interpolation; None keeps theirs.
     :raises FileNotFoundError: when the set is not there, damaged, or cannot be fetched.
     :raises ValueError: for another name, a bad size, or a root that is no readable folder."""
-    require(
-        name in IMAGES,
-        "name",
-        f"one of {', '.join(IMAGES)}",
-        repr(name),
-        "Images of your own come from from_npz or from_folder.",
-    )
+    remedy = "Images of your own come from from_npz or from_folder."
+    require_choice("name", name, IMAGES, remedy=remedy)
+
     full_name, size = read_size(name, image_size)
     parts = _open_parts(name, require_root(root), download)
     if name == "eurosat":
@@ -89,9 +86,11 @@ def images(
         elif name != "svhn":
             x = x.transpose(0, 3, 1, 2)
         arrays.append(np.divide(_resize(x, size), 255, dtype=np.float32))
+
         y = part.labels if name == "svhn" else part.targets
-        arrays.append(np.asarray(y).astype(np.int64))
+        arrays.append(np.asarray(y))
     x_train, y_train, x_test, y_test = arrays
+
     # A mirrored numeral is no numeral.
     mirrored = name not in ("mnist", "svhn")
     return Dataset(full_name, x_train, y_train, x_test, y_test, mirrored=mirrored)
@@ -215,7 +214,7 @@ def _read_samples(samples: Sequence[tuple[str, int]], size: Sides) -> tuple[np.n
     for row, picture in zip(stack, pictures, strict=True):
         row[:] = picture[:, :, None] if picture.ndim == 2 else picture
     x = np.divide(stack.transpose(0, 3, 1, 2), 255, dtype=np.float32, order="C")
-    return x, np.array([label for _, label in samples], dtype=np.int64)
+    return x, np.array([label for _, label in samples])
 
 
 def _read_picture(path: str, size: Sides) -> np.ndarray:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from inspect import signature
 from pathlib import Path
 from types import MappingProxyType
 
@@ -11,18 +12,12 @@ from art_snn.data.dataset import Dataset, ImageSize, ValueRange, from_npz
 from art_snn.data.events import EVENTS, events
 from art_snn.data.images import IMAGES, digits, from_folder, holds_pictures, images
 
-_Loader = tuple[Callable[..., Dataset], tuple[str, ...]]
-"""A function that makes a data set, and the fields of :class:`Source` that it takes."""
-
-NAMES: Mapping[str, _Loader] = MappingProxyType(
-    {"digits": (digits, ("test_share",))}
-    | {name: (partial(images, name), ("root", "download", "image_size")) for name in IMAGES}
-    | {
-        name: (partial(events, name), ("root", "download", "image_size", "value_range", "frames"))
-        for name in EVENTS
-    }
+NAMES: Mapping[str, Callable[..., Dataset]] = MappingProxyType(
+    {"digits": digits}
+    | {name: partial(images, name) for name in IMAGES}
+    | {name: partial(events, name) for name in EVENTS}
 )
-"""The data sets that have a name."""
+"""The data sets that have a name, each with a function that takes some fields of a Source."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,17 +54,17 @@ class Source:
         :raises ValueError: for an unknown name, or an option that the data have no use for."""
         path = expand_path("data", self.name)
         kind = path_kind("data", path)
-        kept = self.name not in NAMES and "root" in NAMES.get(path.name, ((), ()))[1]
+        kept = self.name not in NAMES and path.name in {*IMAGES, *EVENTS}
         if kept and kind != FILE and not (kind == FOLDER and holds_pictures(path)):
             return replace(self, data=path.name, root=path.parent).load()
 
         make: Callable[..., Dataset]
         if self.name in NAMES:
-            make, names = NAMES[self.name]
+            make = NAMES[self.name]
         elif kind == FOLDER:
-            make, names = partial(from_folder, path), ("image_size", "test_share")
+            make = partial(from_folder, path)
         elif kind == FILE or path.suffix == ".npz":
-            make, names = partial(from_npz, path), ("value_range", "test_share")
+            make = partial(from_npz, path)
         else:
             raise invalid(
                 "data",
@@ -77,6 +72,7 @@ class Source:
                 f"{self.name!r}, {kind}" if kind else repr(self.name),
                 "Check the spelling and the path.",
             )
+        names = signature(make).parameters
         for option in ("image_size", "value_range", "frames", "test_share"):
             value = getattr(self, option)
             require(
@@ -86,5 +82,8 @@ class Source:
                 repr(value),
                 "Leave it out, or save the data as you want them for from_npz.",
             )
-        options = {name: getattr(self, name) for name in names}
-        return make(**{name: value for name, value in options.items() if value is not None})
+        given = {}
+        for name, value in vars(self).items():
+            if name in names and value is not None:
+                given[name] = value
+        return make(**given)

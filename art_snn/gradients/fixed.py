@@ -11,7 +11,6 @@ is, so it need not be computed where its values are known."""
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
-from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -74,14 +73,23 @@ METADATA = frozenset(
     getattr(Tensor, name).__get__
     for name in ("shape", "ndim", "dtype", "device", "layout", "requires_grad", "is_leaf", "grad")
 ) | {
-    *(Tensor.size, Tensor.dim, Tensor.stride, Tensor.numel, Tensor.__len__),
-    *(Tensor.is_floating_point, Tensor.is_contiguous),
+    Tensor.size,
+    Tensor.dim,
+    Tensor.stride,
+    Tensor.numel,
+    Tensor.__len__,
+    Tensor.is_floating_point,
+    Tensor.is_contiguous,
 }
 """Questions to a tensor whose answers do not depend on its values."""
 
 _ABOUT_OBJECTS = {
-    *("__set__", "__delete__", "requires_grad_", "retain_grad"),
-    *("register_hook", "register_post_accumulate_grad_hook"),
+    "__set__",
+    "__delete__",
+    "requires_grad_",
+    "retain_grad",
+    "register_hook",
+    "register_post_accumulate_grad_hook",
 }
 """Names of functions about a tensor as an object; a constant made of it is another object."""
 
@@ -229,12 +237,10 @@ def _average(
     return apply(_WithoutSaving, input, functional.avg_pool2d, options, gradient)
 
 
-_WITHOUT_SAVING: Mapping[Any, Callable[..., Any]] = MappingProxyType(
-    {
-        functional.conv2d: _convolution,
-        functional.linear: _linear,
-        functional.batch_norm: _norm,
-        functional.avg_pool2d: _average,
-    }
-)
+_WITHOUT_SAVING: Mapping[Any, Callable[..., Any]] = {
+    functional.conv2d: _convolution,
+    functional.linear: _linear,
+    functional.batch_norm: _norm,
+    functional.avg_pool2d: _average,
+}
 """Affine functions of torch, and what replaces them or gives NotImplemented."""

@@ -1,7 +1,7 @@
 """Rules by name: the grammar of names and hyperparameters, and the rules that suit a network."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import MISSING, fields, is_dataclass, replace
 from inspect import signature
@@ -77,12 +77,17 @@ def parse_object(
     """The object of ``name`` or ``name(field=value, ...)``, where `kinds` has its class.
 
     :param remedy: for another name.
-    :param given: fields that the text does not set, and of which complaints keep their names.
+    :param given: fields, of classes that have them, that the text does not set, and of which
+        complaints keep their names.
     :raises ValueError: for an unknown name or field, or a value that the class refuses."""
     name, options = parse_call(text, argument)
     require_choice(argument, name, kinds, remedy=remedy)
+
     kind = kinds[name]
-    names = [name for name in signature(kind).parameters if name not in given]
+    fields_of_kind = signature(kind).parameters
+    given = {name: value for name, value in given.items() if name in fields_of_kind}
+    names = [name for name in fields_of_kind if name not in given]
+
     odd = [option for option in options if option not in names]
     require(
         not odd,
@@ -243,17 +248,16 @@ def _describe(rule: Gradient) -> str:
     return f"{type(rule).__name__}({', '.join(words)})"
 
 
-def objection(rule: Gradient, sites: Iterable[NeuronRef], encoder: object = None) -> str | None:
+def objection(rule: Gradient, sites: Sequence[NeuronRef], encoder: object = None) -> str | None:
     """Why the rule does not apply to a network of these neurons and this encoder, or None."""
     objections = (rule.objection(site.dynamics, encoder) for site in sites)
     return next(filter(None, objections), None)
 
 
 def applicable(
-    sites: Iterable[NeuronRef], encoder: object = None, excluded: tuple[type[Gradient], ...] = ()
+    sites: Sequence[NeuronRef], encoder: object = None, excluded: tuple[type[Gradient], ...] = ()
 ) -> list[str]:
     """Names of the rules that apply to all neurons of a network, which refuses `excluded` kinds."""
-    sites = list(sites)
     rules = {name: kind() for name, kind in GRADIENTS.items() if not issubclass(kind, excluded)}
     if any(site.dynamics.foreign for site in sites):
         rules["native"] = VARIANTS["native"]
@@ -262,7 +266,7 @@ def applicable(
 
 def check_applicable(
     rule: Gradient,
-    sites: Iterable[NeuronRef],
+    sites: Sequence[NeuronRef],
     argument: str = "gradient",
     encoder: object = None,
     *,
@@ -274,7 +278,6 @@ def check_applicable(
     :param excluded: kinds of rules that the network as a whole refuses.
     :param hint: what else can be done where the equations of a neuron are unknown.
     :raises ValueError: with the objection, and the names of the rules that do apply."""
-    sites = list(sites)
     for site in sites:
         reason = rule.objection(site.dynamics, encoder)
         if reason is not None:

@@ -20,7 +20,7 @@ _CACHED_ELEMENTS = 2**20
 """Elements of one tensor in a block, on the CPU."""
 
 
-def blocks(x: Tensor, steps: int = 1) -> list[slice]:
+def blocks(x: Tensor, steps: int) -> list[slice]:
     """Slices of the batch axis of x [T, N, ...], of which `steps` time steps fit into the cache.
 
     All threads of torch share that of one."""

@@ -52,8 +52,7 @@ class Triangle(Surrogate):
     width: float = 1.0
 
     def __call__(self, distance: Tensor) -> Tensor:
-        slope = (self.width - distance.abs()).clamp_(min=0)
-        return slope if self.width == 1 else slope.div_(self.width**2)
+        return (self.width - distance.abs()).clamp_(min=0).div_(self.width**2)
 
     def in_place(self, distance: Tensor) -> Tensor:
         width = distance.new_full((), self.width)

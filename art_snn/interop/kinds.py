@@ -7,14 +7,13 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from copy import copy
 from dataclasses import KW_ONLY, dataclass
-from types import MappingProxyType
-from typing import ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
 from art_snn.checks import require_choice, set_fields
-from art_snn.dynamics import Dynamics, Setting, plus_scaled
+from art_snn.dynamics import Dynamics, Setting, operand, plus_scaled
 
 Layout = Literal["steps", "step", "merged", "samples first", "samples merged", "time last"]
 """The layout of the input of a neuron, as :func:`register_neuron` describes it."""
@@ -24,18 +23,18 @@ Returned = Literal["before reset", "after reset"]
 # How frameworks compute u from x and v, with a factor f, a gain g and a leak towards l. All are
 # ``decay v + gain x + constant``, but they round differently, and spikes are equal bit for bit in
 # one order only.
-_ORDERS: Mapping[str, Callable[["ReadOff", Tensor, Tensor], Tensor]] = MappingProxyType(
-    {
-        "v + x": lambda d, x, v: v + x,
-        "f v + x": lambda d, x, v: (v * d.factor).add_(x),
-        "f v + g x": lambda d, x, v: (v * d.factor).add_(x * d.gain),
-        "v + (x - (v - l)) / f": lambda d, x, v: (x - d.beyond(v)).div_(d.factor).add_(v),
-        "v + (x - (v - l)) f": lambda d, x, v: (x - d.beyond(v)).mul_(d.factor).add_(v),
-        "v - (v - l) / f + x": lambda d, x, v: torch.sub(v, d.beyond(v) / d.factor).add_(x),
-        "v - (v - l) f + x": lambda d, x, v: torch.sub(v, d.beyond(v) * d.factor).add_(x),
-        "v + f ((x + l) - v)": lambda d, x, v: (x + d.v_leak).sub_(v).mul_(d.factor).add_(v),
-    }
-)
+_Order = Callable[["ReadOff", Tensor, Tensor, Any], Tensor]
+"""(dynamics, x, v, f) -> u."""
+_ORDERS: Mapping[str, _Order] = {
+    "v + x": lambda d, x, v, f: v + x,
+    "f v + x": lambda d, x, v, f: (v * f).add_(x),
+    "f v + g x": lambda d, x, v, f: (v * f).add_(x * d.gain),
+    "v + (x - (v - l)) / f": lambda d, x, v, f: (x - d.beyond(v)).div_(f).add_(v),
+    "v + (x - (v - l)) f": lambda d, x, v, f: (x - d.beyond(v)).mul_(f).add_(v),
+    "v - (v - l) / f + x": lambda d, x, v, f: torch.sub(v, d.beyond(v) / f).add_(x),
+    "v - (v - l) f + x": lambda d, x, v, f: torch.sub(v, d.beyond(v) * f).add_(x),
+    "v + f ((x + l) - v)": lambda d, x, v, f: (x + d.v_leak).sub_(v).mul_(f).add_(v),
+}
 
 
 @dataclass(frozen=True, repr=False)
@@ -58,7 +57,8 @@ class ReadOff(Dynamics):
     def _charge(
         self, x: Tensor, v: Tensor, before: Tensor | None, u: Tensor, decay: Setting
     ) -> None:
-        u.copy_(_ORDERS[self.order](self, x, v))
+        factor = operand(self.factor, v)
+        u.copy_(_ORDERS[self.order](self, x, v, factor))
         if self.late and before is not None:
             plus_scaled(u, before, -self.threshold, out=u)
 

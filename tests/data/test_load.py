@@ -1,6 +1,7 @@
 """One word, file or folder for every data set."""
 
 import sys
+from inspect import signature
 
 import numpy as np
 import pytest
@@ -42,9 +43,15 @@ def test_a_word_a_file_and_a_folder_are_told_apart(tmp_path):
 def test_the_options_reach_the_sets(monkeypatch, tmp_path):
     module = sys.modules["art_snn.data.load"]
     calls = []
-    replaced = {
-        name: (lambda **given: calls.append(given), options) for name, (_, options) in NAMES.items()
-    }
+
+    def stand_in(make):
+        def note(**given):
+            calls.append(given)
+
+        note.__signature__ = signature(make)
+        return note
+
+    replaced = {name: stand_in(make) for name, make in NAMES.items()}
     monkeypatch.setattr(module, "NAMES", replaced)
     load("nmnist", root=tmp_path, download=True, image_size=17, value_range=(0, 9), frames=4)
     load("mnist", root=tmp_path, image_size=14)

@@ -21,9 +21,24 @@ from art_snn.gradients.rules.static_curve import StaticCurve
 from art_snn.gradients.rules.stbp import STBP
 from art_snn.gradients.surrogates import Exponential, Rectangle, StraightThrough, Triangle
 
-__all__ = ["ASSG", "BPTR", "CBA", "EOT", "HART", "PDSG", "RGA", "STBP"]
-__all__ += ["Extended", "Mean", "Native", "RectifiedANN", "StaticCurve", "sharpness_of"]
-__all__ += ["ENSEMBLE_19", "GRADIENTS"]
+__all__ = [
+    "ASSG",
+    "BPTR",
+    "CBA",
+    "ENSEMBLE_19",
+    "EOT",
+    "GRADIENTS",
+    "HART",
+    "PDSG",
+    "RGA",
+    "STBP",
+    "Extended",
+    "Mean",
+    "Native",
+    "RectifiedANN",
+    "StaticCurve",
+    "sharpness_of",
+]
 
 GRADIENTS: Mapping[str, type[Gradient]] = MappingProxyType(
     {

@@ -106,7 +106,8 @@ class ASSG(TemporalGradient):
         # and once, of two tasks that were started with this memory.
         earlier = body.memory.get(self)
         body.memory = {rule: value for rule, value in body.memory.items() if rule != self}
-        attack = earlier if earlier is not None and earlier.key == key else None
+
+        attack = earlier if earlier and earlier.key == key else None
         moments = attack.take() if attack else []
         moved = None
         if attack and moments:
@@ -211,8 +212,6 @@ class _Attack:
 
     def find_moved(self, x: Tensor, reach: float) -> Tensor | None:
         """The samples [N] that lie out of reach of their first inputs and start afresh, if any."""
-        if math.isinf(reach):
-            return None
         x = x.detach()
         rounding = _ROUNDING * max(torch.finfo(x.dtype).eps, torch.finfo(torch.float32).eps)
         least = (x - self.first).abs() - rounding * (x.abs() + self.first.abs())

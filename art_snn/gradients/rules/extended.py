@@ -43,8 +43,8 @@ class Extended(Composite):
 
     def logits(self, body: Body, x: Tensor) -> Tensor:
         longer = body.with_steps(self.steps)
-        if self.remembers:
-            longer.memory = body.memory.get(self, {})
+        longer.memory = body.memory.get(self, {})
+
         with torch.no_grad():
             exact = body.run(body.encode(x), simulation)
         extended = self.rule.logits(longer, x)

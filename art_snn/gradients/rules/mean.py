@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from art_snn.checks import invalid, require, set_fields, shown
+from art_snn.checks import require, set_fields, shown
 from art_snn.gradients.base import Body, Composite, Execution, Gradient
 from art_snn.gradients.shared import attach_anchor, differentiable_once
 
@@ -33,8 +33,8 @@ class Mean(Composite):
     normalise: bool = field(default=True, init=False)
 
     def __init__(self, *rules: Gradient, normalise: bool = True) -> None:
-        if len(rules) < 2:
-            raise invalid("rules", "two rules or more", str(len(rules)), "Use one rule as it is.")
+        count = len(rules)
+        require(count > 1, "rules", "two rules or more", count, "Use one rule as it is.")
         require(isinstance(normalise, bool), "normalise", "True or False", shown(normalise), _PLAIN)
         set_fields(self, rules=rules, normalise=normalise)
         self.__post_init__()

@@ -63,16 +63,15 @@ def _running_deviation(x: Tensor, per_sample: bool) -> Tensor:
 
     # Counted from a value of the channel, so that a constant has a deviation of exactly 0.
     origin = x[:1].amin(dims, keepdim=True) if dims else x[:1]
-    firsts = []
-    seconds = []
+
+    powers = []
     for block in blocks(x, steps=len(x)):
         base = origin[:, block] if per_sample else origin
-        first, second = _sum_powers(x[:, block], base, dims)
-        firsts.append(first)
-        seconds.append(second)
+        powers.append(_sum_powers(x[:, block], base, dims))
+
+    # From the sums of every step to those up to each step.
     join: Any = partial(torch.cat, dim=1) if per_sample else sum
-    first = join(firsts).cumsum(0)
-    second = join(seconds).cumsum(0)
+    first, second = (join(sums).cumsum(0) for sums in zip(*powers, strict=True))
 
     size = math.prod(x.shape[d] for d in dims)
     count = size * torch.arange(1, len(x) + 1, device=x.device, dtype=torch.float64)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from art_snn.checks import invalid, require_number
+from art_snn.checks import require_number
 from art_snn.dynamics import Dynamics, Setting, least, most, operand
 from art_snn.gradients.rate import RateGradient, Trace, curve_objection
 
@@ -60,9 +60,7 @@ class RGA(RateGradient):
     def corners(self, decay: Setting, threshold: Setting, several: Setting = 1) -> list[Any]:
         """Corners (current, rate) of the polyline; two of them without a leak, otherwise three.
 
-        :param several: the most spikes of a step.
-        :raises ValueError: when beta or gamma does not fit one of the neurons."""
-        self._check(decay, threshold, "threshold", several)
+        :param several: the most spikes of a step."""
         knee = (1 - decay) * threshold
         highest = several or math.inf
         end = (self.beta if several == 1 else highest) * threshold
@@ -78,27 +76,21 @@ class RGA(RateGradient):
         if dynamics.reset_by is not None:
             name = "reset_by"
 
-        try:
-            self._check(dynamics.decay, dynamics.standard.threshold, name, dynamics.max_spikes)
-        except ValueError as error:
-            return str(error).rstrip(".")
-        return None
-
-    def _check(self, decay: Setting, threshold: Setting, name: str, several: Setting) -> None:
-        neuron = f"a neuron with decay {decay:g} and {name} {threshold:g}"
+        threshold = dynamics.standard.threshold
+        leak = 1 - dynamics.decay
+        neuron = f"a neuron with decay {dynamics.decay:g} and {name} {threshold:g}"
         # As corners are computed, so that rounding does not make them meet.
-        if several == 1 and least(self.beta * threshold - (1 - decay) * threshold) <= 0:
-            raise invalid(
-                "beta",
-                f"more than 1 - decay = {1 - decay:g} for {neuron}",
-                f"{self.beta:g}",
-                "Raise beta: the rate cannot saturate before the neuron can fire at all.",
+        rise = least(self.beta * threshold - leak * threshold)
+        if dynamics.max_spikes == 1 and rise <= 0:
+            return (
+                f"beta: expected more than 1 - decay = {leak:g} for {neuron}, got {self.beta:g}. "
+                "Raise beta: the rate cannot saturate before the neuron can fire at all"
             )
 
-        if most(self.gamma * threshold * (1 - decay)) >= 1:
-            raise invalid(
-                "gamma",
-                f"gamma * {name} * (1 - decay) below 1 for {neuron}",
-                f"gamma = {self.gamma:g}",
-                "Lower gamma: the curve would pass rate 1 before the neuron can fire.",
+        if most(self.gamma * threshold * leak) >= 1:
+            return (
+                f"gamma: expected gamma * {name} * (1 - decay) below 1 for {neuron}, "
+                f"got gamma = {self.gamma:g}. "
+                "Lower gamma: the curve would pass rate 1 before the neuron can fire"
             )
+        return None

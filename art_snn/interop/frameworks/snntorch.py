@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from art_snn.dynamics import Dynamics, clamp, least, setting
+from art_snn.dynamics import Dynamics, least, setting
 from art_snn.interop.kinds import NeuronKind, ReadOff
 
 _EQUATIONS = (
@@ -24,7 +24,7 @@ def _leaky(module: Any) -> Dynamics:
     if module.state_quant:
         raise ValueError("its state is quantised")
     threshold = setting(module.threshold)
-    decay = clamp(setting(module.beta), 0.0, 1.0)
+    decay = setting(module.beta.clamp(0, 1))
     settings = {
         "threshold": threshold,
         "strict": True,
