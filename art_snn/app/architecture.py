@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any
 
 import torch
@@ -149,7 +148,7 @@ class Architecture:
             steps,
             "Leave it out, or make other frames.",
         )
-        return self if self.is_own else self.fill({"steps": steps, "encoder": encoder})
+        return self.fill({"steps": steps, "encoder": encoder})
 
     def build_for(self, data: Dataset, seed: int = 0) -> SpikingNetwork:
         """The network for the samples of `data`, with weights drawn from the seed.
@@ -177,25 +176,22 @@ class Architecture:
         :param complaint: argument, expectation, what came and remedy, where none takes them.
         :raises ArgumentError: that of the first form, or the complaint, about its error.
         :raises Exception: that of the function."""
-        errors = []
+        errors: list[Exception] = []
+        axes = x[0].ndim - bool(frames)
         with seeded(seed):
-            forms = build_forms(
-                str(self.model), **self._form(frames), axes=x[0].ndim - bool(frames)
-            )
-            first = next(forms)
-        for network in chain((first,), forms):
-            # A model of another framework may hold what cannot be copied, and is left as it was.
-            tried = network
-            if not isinstance(network.body, ModelBody):
-                tried = copy_module("model", network).float()
-            # One that mixes the samples of a batch takes them one by one.
-            some = x[:1] if network is first else x
-            with torch.no_grad(), seeded(0), keep_modes(tried, False):
-                try:
-                    tried(some.to(device_of(tried)).float())
-                    return network
-                except (RuntimeError, ValueError, IndexError) as error:
-                    errors.append(error)
+            for network in build_forms(str(self.model), **self._form(frames), axes=axes):
+                # A model of another framework may hold what cannot be copied: it is left as it was.
+                tried = network
+                if not isinstance(network.body, ModelBody):
+                    tried = copy_module("model", network).float()
+                # One that mixes the samples of a batch takes them one by one.
+                some = x if errors else x[:1]
+                with torch.no_grad(), seeded(0), keep_modes(tried, False):
+                    try:
+                        tried(some.to(device_of(tried)).float())
+                        return network
+                    except (RuntimeError, ValueError, IndexError) as error:
+                        errors.append(error)
         argument, expected, got, remedy = complaint
         if not isinstance(errors[0], ArgumentError):
             got = f"{got} ({first_line(errors[0])})"

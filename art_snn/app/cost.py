@@ -23,7 +23,7 @@ from torch import nn
 
 from art_snn.app.architecture import Architecture
 from art_snn.app.machine import describe_machine, measure_medians, measure_peak, torch_device
-from art_snn.app.network import random_samples
+from art_snn.app.network import random_samples, read_architecture
 from art_snn.app.own import is_own
 from art_snn.app.results import Result, run_folder
 from art_snn.app.settings import Cost
@@ -32,7 +32,7 @@ from art_snn.attacks import parse_stage
 from art_snn.checks import require, require_distinct
 from art_snn.classifier import PyTorchSpikingClassifier, wrap
 from art_snn.engine.body import readout_dtype
-from art_snn.gradients import Gradient, check_applicable, parse_rules
+from art_snn.gradients import Gradient, check_applicable, parse_rule, parse_rules
 from art_snn.network import SpikingNetwork
 from art_snn.progress import progress_over
 from art_snn.training.recipe import Recipe, autocast, compute_dtype
@@ -160,9 +160,8 @@ def run(settings: Cost) -> Costs:
 
     :raises ArgumentError: when network, input, rules, attack or training do not fit."""
     with run_folder(settings):
-        seen = torch_device(settings.device).type == "cuda" or settings.device == "cpu"
         require(
-            seen,
+            settings.device == "cpu" or torch.cuda.is_available(),
             "device",
             "a device that torch can see",
             "gpu",
@@ -203,12 +202,8 @@ def _measure_cell(load: Cost, rows: Sequence[str], remarks: list[str]) -> _Cell:
     (model,) = load.model
     (steps,) = load.steps or (None,)
     x, y = draw_samples(load, load.batch_size)
-    network = build_network(load, x, y)
-    calls = {}
-    for row in rows:
-        # A training step changes weights and statistics, so each row needs its own network.
-        under = build_network(load, x, y) if load.training_step else network
-        calls[row] = make_call(load, row, under, x, y)
+    # A training step changes weights and statistics, so each row has its own network.
+    calls = {row: make_call(load, row, build_network(load, x, y), x, y) for row in rows}
     seconds = measure_medians(calls, load.repeats, load.device)
 
     peak = {}
@@ -260,13 +255,7 @@ def resolve_architecture(settings: Cost) -> Architecture:
     """The network of settings of one model; that of the user has no time steps yet."""
     (model,) = settings.model
     (steps,) = settings.steps or (None,)
-    return Architecture(
-        model=model,
-        steps=None if is_own(model) else steps,
-        width=settings.width,
-        decay=settings.decay,
-        encoder=settings.encoder,
-    )
+    return read_architecture(settings, model=model, steps=None if is_own(model) else steps)
 
 
 def draw_samples(settings: Cost, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -302,15 +291,14 @@ def make_call(
     settings: Cost, row: str, network: SpikingNetwork, x: np.ndarray, y: np.ndarray
 ) -> Callable[[], object]:
     """The call that a row measures; a training step changes the network."""
-    rules = choose_rules(settings)
     if settings.training_step and row != INFERENCE:
-        network.training_gradient = rules[row]
+        network.training_gradient = parse_rule(row)
         return training_step(network, x, y, settings.train_dtype)
     kind: Any = PyTorchClassifier if row.startswith(STOCK) else PyTorchSpikingClassifier
     classifier = wrap(network, x.shape[1:], y.shape[1], (0.0, 1.0), settings.device, kind)
     if row == INFERENCE:
         return lambda: classifier.predict(x, batch_size=len(x))
-    rule = rules[row.removeprefix(STOCK)]
+    rule = parse_rule(row.removeprefix(STOCK))
     call = classifier.loss_gradient
     if settings.attack is not None:
         stage = parse_stage(settings.attack, np.inf, settings.eps)

@@ -10,16 +10,9 @@ import torch
 from art_snn.app.machine import torch_device
 from art_snn.app.network import random_samples, record_calls, resolve_network
 from art_snn.app.results import Result, run_folder
-from art_snn.app.settings import RANDOM, Inspect
+from art_snn.app.settings import RANDOM, Inspect, refuse_given
 from art_snn.app.tables import Notes, Part, Table
-from art_snn.checks import (
-    LONGEST_SIDE,
-    ArgumentError,
-    first_line,
-    locate_own,
-    require,
-    require_count,
-)
+from art_snn.checks import LONGEST_SIDE, ArgumentError, first_line, locate_own, require_count
 from art_snn.data import Dataset
 from art_snn.dynamics import Dynamics, least, most, operand
 from art_snn.gradients import Gradient, parse_rules
@@ -106,8 +99,11 @@ class _Inspection(Result):
                 refusals.setdefault(trial["refusal"], []).append(name)
                 rows.append([name, "none", "", "refused: see below"])
         rules = Table(("rule", "engine", "zero gradient", "remark"), rows)
-        unknown = [(one.name, one.unknown) for one in self.neurons]
-        lines = [f"The equations of {name} are not known: {why}." for name, why in unknown if why]
+        lines = [
+            f"The equations of {one.name} are not known: {one.unknown}."
+            for one in self.neurons
+            if one.unknown
+        ]
         lines += self._objections()
         remarks = [f"Refused under {', '.join(some)}: {why}" for why, some in refusals.items()]
         if zero:
@@ -138,13 +134,8 @@ def run(settings: Inspect) -> _Inspection:
         drawn = settings.data == RANDOM or (settings.data is None and subject.entry is None)
 
         if drawn:
-            require(
-                settings.value_range is None,
-                "value_range",
-                "None for random samples",
-                repr(settings.value_range),
-                "Leave it out, or name data.",
-            )
+            remedy = "Leave it out, or name data."
+            refuse_given(settings, ["value_range"], "None for random samples", remedy)
             if settings.image_size is not None:
                 require_count(
                     "image_size",
@@ -164,8 +155,7 @@ def run(settings: Inspect) -> _Inspection:
             data = Dataset("random samples", x, labels, x, labels)
         else:
             expected = f"None next to {subject.source.name}, whose samples have channels"
-            given = settings.channels
-            require(given is None, "channels", expected, given, "Leave it out.")
+            refuse_given(settings, ["channels"], expected, "Leave it out.")
             data = subject.load_data()
         network = subject.build(data).to(torch_device(settings.device))
         x, classes = data.x_test[: settings.batch_size], data.y_test[: settings.batch_size]
@@ -240,8 +230,13 @@ def _try_rule(
 
     Or the objection because of which it was not tried, or why it was refused."""
     objection = network.body.objection(rule)
-    trial = {"rule": str(rule), "engine": "", "objection": objection}
-    trial |= {"refusal": None, "vanished": None}
+    trial = {
+        "rule": str(rule),
+        "engine": "",
+        "objection": objection,
+        "refusal": None,
+        "vanished": None,
+    }
     if objection is not None:
         return trial
     try:

@@ -164,8 +164,13 @@ def resolve_network(settings: Network, *, drawn: bool = False) -> ResolvedNetwor
     require(
         weights, "checkpoint", "the weights of the network", f"{model} without weights", _NONE_GIVEN
     )
+    return ResolvedNetwork(read_architecture(settings, model=model), path, source, entry)
+
+
+def read_architecture(settings: object, **others: Any) -> Architecture:
+    """The network of settings, with others in place of some of them; missing ones are open."""
     options = {name: getattr(settings, name, None) for name in DEFAULTS}
-    return ResolvedNetwork(Architecture(**options | {"model": model}), path, source, entry)
+    return Architecture(**options | others)
 
 
 def record_calls(network: SpikingNetwork, x: Tensor) -> list[tuple[NeuronLayer, list[Tensor]]]:
