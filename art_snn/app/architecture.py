@@ -56,12 +56,11 @@ class Architecture:
         if self.is_own:
             self._check_own()
             return
-        readout = given.get("readout")
         require(
-            readout is None,
+            "readout" not in given,
             "readout",
             "None next to a model of art_snn, which averages over time",
-            readout,
+            given.get("readout"),
             "Leave it out.",
         )
         require_choice(
@@ -178,6 +177,7 @@ class Architecture:
         :raises Exception: that of the function."""
         errors: list[Exception] = []
         axes = x[0].ndim - bool(frames)
+
         with seeded(seed):
             for network in build_forms(str(self.model), **self._form(frames), axes=axes):
                 # A model of another framework may hold what cannot be copied: it is left as it was.

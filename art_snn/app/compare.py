@@ -124,7 +124,8 @@ class Comparison(Result):
         """Attack success and time of one gradient, one bar per rule.
 
         Success is conditional, with 95 % intervals; the line is the union of all."""
-        names, outcomes = list(self.outcomes), self.outcomes.values()
+        names = list(self.outcomes)
+        outcomes = self.outcomes.values()
         figure = Figure(figsize=(9, 1.2 + 0.32 * len(names)), layout="constrained")
         left, right = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
         values, bars = to_percent(one.attack_success for one in outcomes)

@@ -87,6 +87,7 @@ class Costs(Result):
         heading = (self.title, f"{self.machine}; {how}")
         if len(self.cells) > 1:
             return [heading, self._growth_table(), Notes(self.remarks)]
+
         (cell,) = self.cells
         rows = []
         for row in self.rows:
@@ -108,6 +109,7 @@ class Costs(Result):
         """One row per cell: seconds, memory, and their ratios to STBP."""
         rules = self.rows[1:]
         others = [rule for rule in rules if rule != _STBP and _STBP in rules]
+
         rows = []
         for cell in self.cells:
             row = {"model": cell.model, "T": str(cell.steps or "")}
@@ -140,12 +142,14 @@ class Costs(Result):
         some = [cell for cell in self.cells if cell.model == model]
         cells = sorted(some, key=lambda cell: cell.steps or 0)
         steps = [cell.steps or 0 for cell in cells]
+
         for row in self.rows:
             label = row if row == INFERENCE else self.label(row)
             line: dict[str, Any] = {"color": COLOURS.get(row), "ms": 4, "label": label}
             above.plot(steps, [cell.seconds[row] for cell in cells], "-o", **line)
             # Without a peak there is no point.
             below.plot(steps, [cell.mebibytes(row) for cell in cells], "-o", **line)
+
         for ax in (above, below):
             ax.set(xlim=(0, None), ylim=(0, None))
             ax.grid(alpha=0.3)
@@ -167,25 +171,30 @@ def run(settings: Cost) -> Costs:
             "gpu",
             "Use cpu, or install a CUDA build.",
         )
-        require_distinct("model", settings.model)  # No model at all is refused, too.
+        # No model at all is refused, too.
+        require_distinct("model", settings.model)
         steps = settings.steps or (None,)
         require_distinct("steps", steps)
+
         loads = [
             replace(settings, model=(model,), steps=None if count is None else (count,))
             for model, count in product(settings.model, steps)
         ]
-        titles = [_check(load) for load in loads]
-        rules = choose_rules(settings)
+        rules = parse_rules(settings.rules or ("stbp" if settings.training_step else "rga,stbp"))
+        titles = [_check(load, rules) for load in loads]
+
         rows = [INFERENCE, *rules]
         if not settings.training_step and settings.attack is None and len(loads) == 1:
             rows += [f"{STOCK}{name}" for name in rules if name in ("rga", _STBP)]
 
         remarks: list[str] = []
         cells = tuple(_measure_cell(load, rows, remarks) for load in loads)
+
         what = "training step" if settings.training_step else "gradient"
         if settings.attack is not None:
             what = f"attack {settings.attack}"
         title = f"One {what}: {'; '.join(titles[:: len(steps)])}"
+
         if settings.train_dtype is not None:
             _, reason = compute_dtype(settings.train_dtype, torch_device(settings.device))
             remarks.append(f"Training steps: {reason}.")
@@ -216,15 +225,17 @@ def _measure_cell(load: Cost, rows: Sequence[str], remarks: list[str]) -> _Cell:
     return _Cell(model, steps, seconds, peak)
 
 
-def _check(settings: Cost) -> str:
+def _check(settings: Cost, rules: Mapping[str, Gradient]) -> str:
     """One network in words; an ArgumentError where rules, attack or training do not suit it."""
     x, y = draw_samples(settings, 2 if settings.training_step else 1)
     network = build_network(settings, x, y)
     architecture = resolve_architecture(settings)
-    for rule in choose_rules(settings).values():
+
+    for rule in rules.values():
         check_applicable(rule, network.body.neurons(), "rules", network.encoder)
     if settings.attack is not None:
         parse_stage(settings.attack, np.inf, settings.eps)
+
     weights = any(weight.requires_grad for weight in network.parameters())
     require(
         weights or not settings.training_step,
@@ -244,11 +255,6 @@ def _write_row(name: str) -> str:
 
 def _write_number(value: float, form: str) -> str:
     return "-" if math.isnan(value) else format(value, form)
-
-
-def choose_rules(settings: Cost) -> dict[str, Gradient]:
-    """Rules by their texts."""
-    return parse_rules(settings.rules or ("stbp" if settings.training_step else "rga,stbp"))
 
 
 def resolve_architecture(settings: Cost) -> Architecture:

@@ -134,8 +134,9 @@ def run(settings: Inspect) -> _Inspection:
         drawn = settings.data == RANDOM or (settings.data is None and subject.entry is None)
 
         if drawn:
-            remedy = "Leave it out, or name data."
-            refuse_given(settings, ["value_range"], "None for random samples", remedy)
+            refuse_given(
+                settings, ["value_range"], "None for random samples", "Leave it out, or name data."
+            )
             if settings.image_size is not None:
                 require_count(
                     "image_size",
@@ -158,11 +159,12 @@ def run(settings: Inspect) -> _Inspection:
             refuse_given(settings, ["channels"], expected, "Leave it out.")
             data = subject.load_data()
         network = subject.build(data).to(torch_device(settings.device))
-        x, classes = data.x_test[: settings.batch_size], data.y_test[: settings.batch_size]
+        x = data.x_test[: settings.batch_size]
+        classes = None if drawn else data.y_test[: len(x)]
         size = "x".join(map(str, x.shape[1:]))
         title = f"{subject.describe(data, network)}, batch {len(x)}, {size}"
         rules = parse_rules(settings.rules or _RULES)
-        result = _inspect_network(network, x, None if drawn else classes, rules, title)
+        result = _inspect_network(network, x, classes, rules, title)
         result.write(settings.output)
         return result
 
@@ -179,8 +181,6 @@ def _inspect_network(
     Gradients are of the samples that are classified correctly, if any; without classes of all."""
     device = device_of(network)
     inputs = torch.as_tensor(x, device=device).float()
-    names = ("encoder", "gradient", "training_gradient")
-    attributes = {name: str(getattr(network, name)) for name in names}
     with keep_modes(network, False), seeded(0):
         neurons = _find_neurons(network, inputs, rules)
         with torch.no_grad():
@@ -193,8 +193,14 @@ def _inspect_network(
             name: _try_rule(network, rule, inputs, labels)
             for name, rule in progress_over(rules.items(), "Rules", leave=False)
         }
-    attributes = {"time": network.body.describe_time(), **attributes, **network.body.notes()}
-    return _Inspection(title, attributes, neurons, results)
+    settings = {
+        "time": network.body.describe_time(),
+        "encoder": str(network.encoder),
+        "gradient": str(network.gradient),
+        "training_gradient": str(network.training_gradient),
+        **network.body.notes(),
+    }
+    return _Inspection(title, settings, neurons, results)
 
 
 def _find_neurons(

@@ -209,7 +209,7 @@ class Train(Network):
         if self.attack is self.defence is None:
             refuse_given(
                 self,
-                ("eps", "attack_rule", "adversarial_share"),
+                ["eps", "attack_rule", "adversarial_share"],
                 "None without an attack",
                 "Add --attack pgd, or leave it out.",
             )
@@ -296,8 +296,12 @@ class Cost(Run):
         self.check_counts("channels", up_to=_MOST_CHANNELS)
         self.check_counts("image_size", up_to=LONGEST_SIDE)
         if self.training_step:
-            words = "None with training_step, which has no gradients at the input"
-            refuse_given(self, ["attack"], words, "Leave it out.")
+            refuse_given(
+                self,
+                ["attack"],
+                "None with training_step, which has no gradients at the input",
+                "Leave it out.",
+            )
             require(
                 self.batch_size > 1,
                 "batch_size",
@@ -306,9 +310,12 @@ class Cost(Run):
                 "Batch norm needs several samples.",
             )
         else:
-            words = "None without training_step, since it is the precision of training steps"
-            remedy = "Add --training-step, or leave it out."
-            refuse_given(self, ["train_dtype"], words, remedy)
+            refuse_given(
+                self,
+                ["train_dtype"],
+                "None without training_step, since it is the precision of training steps",
+                "Add --training-step, or leave it out.",
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -389,11 +396,15 @@ class Report:
                 len(self.files),
                 "Verify them one by one.",
             )
-            words = "None with --verify, which writes nothing"
-            refuse_given(self, ("output", "board"), words, "Leave it out.")
+            refuse_given(
+                self,
+                ["output", "board"],
+                "None with --verify, which writes nothing",
+                "Leave it out.",
+            )
             return
-        remedy = "Add --verify, or leave it out."
-        refuse_given(self, SUBJECT, "None without --verify", remedy)
+
+        refuse_given(self, SUBJECT, "None without --verify", "Add --verify, or leave it out.")
         output = self.output or Path("leaderboard.html" if self.board else "report.html")
         endings = [".html"] if self.board else [f".{ending}" for ending in MARKS]
         require(

@@ -68,11 +68,13 @@ class Training(Result):
 
     def parts(self) -> list[Part]:
         """The recipe, the epochs, the best of them and the test accuracy."""
-        best, rows = self.best, []
+        best = self.best
+        rows = []
         for epoch in self.history:
             mark = "best" if epoch is best else ""
             validation = _write_percent(epoch.validation)
             rows.append((str(epoch.number), f"{epoch.loss:.4f}", validation, mark))
+
         heading = [str(self.recipe), self.title]
         start = self.notes["start"]
         if start:
@@ -108,6 +110,7 @@ class Training(Result):
             label = "accuracy under attack [%]"
             lines.append(f"against {self.against}")
         write_title(figure, *lines, fontsize="small")
+
         ax = figure.subplots()
         numbers = [epoch.number for epoch in self.history]
         ax.plot(numbers, [epoch.loss for epoch in self.history], ".-", color=GREY)

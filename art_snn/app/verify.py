@@ -344,9 +344,11 @@ class _Verification:
         """All that the exact search broke, and with another seed some of what it proved."""
         claimed = np.full(len(self.x), np.inf)
         for trial in self.evaluation.trials:
-            claimed[trial.decided] = np.minimum(claimed, trial.eps)[trial.decided]
+            np.minimum(claimed, trial.eps, out=claimed, where=trial.decided)
+
         if np.isfinite(claimed).any():
             yield self._check_broken(claimed)
+
         for bounds in self.evaluation.bounds:
             if bounds.decided.any():
                 yield self._check_proven(bounds)
