@@ -192,11 +192,12 @@ class Architecture:
                         return network
                     except (RuntimeError, ValueError, IndexError) as error:
                         errors.append(error)
+
+        first = errors[0]
+        if isinstance(first, ArgumentError):
+            raise first
         argument, expected, got, remedy = complaint
-        if not isinstance(errors[0], ArgumentError):
-            got = f"{got} ({first_line(errors[0])})"
-            raise invalid(argument, expected, got, remedy) from errors[0]
-        raise errors[0]
+        raise invalid(argument, expected, f"{got} ({first_line(first)})", remedy) from first
 
     def _form(self, frames: int | None = None) -> dict[str, Any]:
         """Options of :func:`build_forms`. The encoder has the steps, where there is one."""

@@ -131,8 +131,7 @@ class Comparison(Result):
         values, bars = to_percent(one.attack_success for one in outcomes)
         times = [self.seconds[name] / self.inference for name in names]
         colours = [COLOURS.get(name, GREY) for name in names]
-        how = {"lw": 1, "capsize": 2}
-        left.barh(names, values, xerr=bars, color=colours, error_kw=how)
+        left.barh(names, values, xerr=bars, color=colours, error_kw={"lw": 1, "capsize": 2})
         left.set(xlim=(0, 100), xlabel="attack success [%]")
         left.invert_yaxis()  # Both share the axis.
         if names:

@@ -227,7 +227,7 @@ def _measure_cell(load: Cost, rows: Sequence[str], remarks: list[str]) -> _Cell:
 
 def _check(settings: Cost, rules: Mapping[str, Gradient]) -> str:
     """One network in words; an ArgumentError where rules, attack or training do not suit it."""
-    x, y = draw_samples(settings, 2 if settings.training_step else 1)
+    x, y = draw_samples(settings, 1)
     network = build_network(settings, x, y)
     architecture = resolve_architecture(settings)
 

@@ -12,7 +12,7 @@ from art_snn.app.network import random_samples, record_calls, resolve_network
 from art_snn.app.results import Result, run_folder
 from art_snn.app.settings import RANDOM, Inspect, refuse_given
 from art_snn.app.tables import Notes, Part, Table
-from art_snn.checks import LONGEST_SIDE, ArgumentError, first_line, locate_own, require_count
+from art_snn.checks import LONGEST_SIDE, ArgumentError, first_line, locate_own
 from art_snn.data import Dataset
 from art_snn.dynamics import Dynamics, least, most, operand
 from art_snn.gradients import Gradient, parse_rules
@@ -88,16 +88,16 @@ class _Inspection(Result):
         zero: dict[str, int] = {}
         refusals: dict[str, list[str]] = {}
         for name, trial in self.rules.items():
+            cells = ["none", "", "does not apply"]
             vanished = trial["vanished"]
             if vanished is not None:
                 kind, _, reason = trial["engine"].partition(": ")
                 zero[name] = vanished["count"]
-                rows.append([name, kind, f"{zero[name]} of {vanished['total']}", reason])
-            elif trial["objection"]:
-                rows.append([name, "none", "", "does not apply"])
-            else:
+                cells = [kind, f"{zero[name]} of {vanished['total']}", reason]
+            elif trial["refusal"]:
                 refusals.setdefault(trial["refusal"], []).append(name)
-                rows.append([name, "none", "", "refused: see below"])
+                cells = ["none", "", "refused: see below"]
+            rows.append([name, *cells])
         rules = Table(("rule", "engine", "zero gradient", "remark"), rows)
         lines = [
             f"The equations of {one.name} are not known: {one.unknown}."
@@ -137,13 +137,11 @@ def run(settings: Inspect) -> _Inspection:
             refuse_given(
                 settings, ["value_range"], "None for random samples", "Leave it out, or name data."
             )
-            if settings.image_size is not None:
-                require_count(
-                    "image_size",
-                    settings.image_size,
-                    up_to=LONGEST_SIDE,
-                    remedy="Random samples are square: give their side in pixels.",
-                )
+            settings.check_counts(
+                "image_size",
+                up_to=LONGEST_SIDE,
+                remedy="Random samples are square: give their side in pixels.",
+            )
             x, y = random_samples(
                 subject.architecture.fill(subject.noted),
                 settings.batch_size,

@@ -78,11 +78,13 @@ class Run:
             "Give the name of a folder: results are written into it.",
         )
 
-    def check_counts(self, *names: str, up_to: int = MOST) -> None:
+    def check_counts(
+        self, *names: str, up_to: int = MOST, remedy: str = "Use a whole number from 1."
+    ) -> None:
         """Refuse fields that are neither None nor whole numbers from 1."""
         for name in names:
             if (value := getattr(self, name)) is not None:
-                require_count(name, value, up_to=up_to, remedy="Use a whole number from 1.")
+                require_count(name, value, up_to=up_to, remedy=remedy)
 
 
 @dataclass(frozen=True, kw_only=True)
