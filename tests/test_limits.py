@@ -81,16 +81,9 @@ def test_numbers_are_taken_up_to_their_bounds_and_refused_beyond(make, name, low
             make(**{name: value})
 
 
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (lambda: Recipe(learning_rate=10**400), r"learning_rate: expected .*, got 1000.*\.\.\."),
-        (lambda: Cost(steps=(4, HUGE)), "steps: expected a whole number from 1 to 100000, got"),
-    ],
-)
-def test_numbers_that_no_float_holds_and_each_of_several_are_bounded(call, message):
-    with pytest.raises(ValueError, match=f"^{message}"):
-        call()
+def test_a_number_that_no_float_holds_is_bounded():
+    with pytest.raises(ValueError, match=r"^learning_rate: expected .*, got 1000.*\.\.\."):
+        Recipe(learning_rate=10**400)
 
 
 def test_corners_of_a_polyline_that_would_meet_by_rounding_are_refused():

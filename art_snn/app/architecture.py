@@ -8,17 +8,8 @@ import torch
 from torch import Tensor
 
 from art_snn.app.own import build_forms, is_own
-from art_snn.checks import (
-    ArgumentError,
-    first_line,
-    invalid,
-    require,
-    require_choice,
-    require_count,
-    set_fields,
-)
+from art_snn.checks import ArgumentError, first_line, invalid, require, require_choice, set_fields
 from art_snn.data import Dataset
-from art_snn.dynamics import MOST_STEPS
 from art_snn.encoders import ENCODERS, Frames, describe_encoder, parse_encoder
 from art_snn.interop import ModelBody
 from art_snn.layers import copy_module, device_of
@@ -49,10 +40,11 @@ class Architecture:
         assert settings.keys() <= DEFAULTS.keys(), f"unknown settings among {[*settings]}"
         given = {name: settings[name] for name in DEFAULTS if settings.get(name) is not None}
         set_fields(self, given=given)
-        if "encoder" in given:
-            parse_encoder(given["encoder"])
+        # It refuses unknown encoders, and steps that there cannot be.
+        steps = given.get("steps", DEFAULTS["steps"])
+        parse_encoder(given.get("encoder", DEFAULTS["encoder"]), steps)
         if "modulation" in given:
-            parse_modulation(given["modulation"], DEFAULTS["steps"])
+            parse_modulation(given["modulation"], steps)
         if self.is_own:
             self._check_own()
             return
@@ -81,8 +73,6 @@ class Architecture:
                 repr(value),
                 "Leave it out, and set it in that function.",
             )
-        if "steps" in self.given:
-            require_count("steps", self.given["steps"], up_to=MOST_STEPS, remedy="8 is usual.")
 
     @property
     def model(self) -> str | None:
