@@ -40,14 +40,25 @@ class Architecture:
         assert settings.keys() <= DEFAULTS.keys(), f"unknown settings among {[*settings]}"
         given = {name: settings[name] for name in DEFAULTS if settings.get(name) is not None}
         set_fields(self, given=given)
-        # It refuses unknown encoders, and steps that there cannot be.
+
+        # Reading it refuses an unknown encoder, and steps that there cannot be.
         steps = given.get("steps", DEFAULTS["steps"])
         parse_encoder(given.get("encoder", DEFAULTS["encoder"]), steps)
         if "modulation" in given:
             parse_modulation(given["modulation"], steps)
+
         if self.is_own:
-            self._check_own()
+            # Whether it makes its steps itself shows once it is built.
+            for name, value in given.items():
+                require(
+                    name in ("model", *_OF_OWN),
+                    name,
+                    f"None next to {self.model}, which builds its network itself",
+                    repr(value),
+                    "Leave it out, and set it in that function.",
+                )
             return
+
         require(
             "readout" not in given,
             "readout",
@@ -61,18 +72,6 @@ class Architecture:
             MODELS,
             remedy="A network of your own is named as file.py:function.",
         )
-
-    def _check_own(self) -> None:
-        """Refuse settings that a function of the user has to make itself."""
-        for name, value in self.given.items():
-            # Whether it makes its steps itself shows once it is built.
-            require(
-                name in ("model", *_OF_OWN),
-                name,
-                f"None next to {self.model}, which builds its network itself",
-                repr(value),
-                "Leave it out, and set it in that function.",
-            )
 
     @property
     def model(self) -> str | None:
@@ -103,6 +102,7 @@ class Architecture:
             # What it was trained with, where nothing else is given.
             settled = {name: noted.get(name) for name in _OF_OWN}
             return Architecture(**{**settled, **self.given})
+
         settled = {k: v for k, v in noted.items() if k in DEFAULTS and v is not None}
         model = str(settled.get("model", ""))
         require(
@@ -121,6 +121,7 @@ class Architecture:
         :raises ValueError: when steps or encoder are set and do not suit the data."""
         needed = [k for k, kind in ENCODERS.items() if issubclass(kind, Frames) == data.events]
         encoder = self.given.get("encoder", needed[0])
+
         what = "event frames" if data.events else "images"
         require(
             encoder.partition("(")[0].strip() in needed,
@@ -129,6 +130,7 @@ class Architecture:
             repr(encoder),
             "Leave it out.",
         )
+
         steps = self.given.get("steps", data.steps or DEFAULTS["steps"])
         require(
             data.steps in (None, steps),
@@ -146,6 +148,7 @@ class Architecture:
         settled = self.fit_to(data)
         if not self.is_own:
             return settled.build(seed, data.input_shape, data.classes)
+
         expected = f"a network for samples of {data.name}, of shape {data.input_shape}"
         remedy = "Name the data that it was built for, or let that function build another network."
         complaint = "model", expected, self.describe(), remedy
@@ -222,6 +225,7 @@ class Architecture:
         encoder: Any = parse_encoder(settings["encoder"], settings["steps"])
         if network is not None:
             encoder = network.encoder
+
         model = settings["model"]
         if settings["width"] != 1:
             model += f" of width {settings['width']:g}"
@@ -230,6 +234,7 @@ class Architecture:
             neuron += f", threshold {settings['threshold']:g}"
         if settings["reset"] != "hard":
             neuron += f", {settings['reset']} reset"
+
         how = describe_encoder(encoder)
         if settings["modulation"] is not None:
             how += f", {settings['modulation']}"
