@@ -2,24 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from art_snn.app.own import build_forms, is_own
-from art_snn.checks import (
-    ArgumentError,
-    first_line,
-    invalid,
-    require,
-    require_choice,
-    require_count,
-    set_fields,
-)
+from art_snn.checks import ArgumentError, first_line, invalid, require, require_choice, set_fields
 from art_snn.data import Dataset
-from art_snn.dynamics import MOST_STEPS
 from art_snn.encoders import ENCODERS, Frames, describe_encoder, parse_encoder
 from art_snn.interop import ModelBody
 from art_snn.layers import copy_module, device_of
@@ -50,19 +40,30 @@ class Architecture:
         assert settings.keys() <= DEFAULTS.keys(), f"unknown settings among {[*settings]}"
         given = {name: settings[name] for name in DEFAULTS if settings.get(name) is not None}
         set_fields(self, given=given)
-        if "encoder" in given:
-            parse_encoder(given["encoder"])
+
+        # Reading it refuses an unknown encoder, and steps that there cannot be.
+        steps = given.get("steps", DEFAULTS["steps"])
+        parse_encoder(given.get("encoder", DEFAULTS["encoder"]), steps)
         if "modulation" in given:
-            parse_modulation(given["modulation"], DEFAULTS["steps"])
+            parse_modulation(given["modulation"], steps)
+
         if self.is_own:
-            self._check_own()
+            # Whether it makes its steps itself shows once it is built.
+            for name, value in given.items():
+                require(
+                    name in ("model", *_OF_OWN),
+                    name,
+                    f"None next to {self.model}, which builds its network itself",
+                    repr(value),
+                    "Leave it out, and set it in that function.",
+                )
             return
-        readout = given.get("readout")
+
         require(
-            readout is None,
+            "readout" not in given,
             "readout",
             "None next to a model of art_snn, which averages over time",
-            readout,
+            given.get("readout"),
             "Leave it out.",
         )
         require_choice(
@@ -71,20 +72,6 @@ class Architecture:
             MODELS,
             remedy="A network of your own is named as file.py:function.",
         )
-
-    def _check_own(self) -> None:
-        """Refuse settings that a function of the user has to make itself."""
-        for name, value in self.given.items():
-            # Whether it makes its steps itself shows once it is built.
-            require(
-                name in ("model", *_OF_OWN),
-                name,
-                f"None next to {self.model}, which builds its network itself",
-                repr(value),
-                "Leave it out, and set it in that function.",
-            )
-        if "steps" in self.given:
-            require_count("steps", self.given["steps"], up_to=MOST_STEPS, remedy="8 is usual.")
 
     @property
     def model(self) -> str | None:
@@ -115,6 +102,7 @@ class Architecture:
             # What it was trained with, where nothing else is given.
             settled = {name: noted.get(name) for name in _OF_OWN}
             return Architecture(**{**settled, **self.given})
+
         settled = {k: v for k, v in noted.items() if k in DEFAULTS and v is not None}
         model = str(settled.get("model", ""))
         require(
@@ -133,6 +121,7 @@ class Architecture:
         :raises ValueError: when steps or encoder are set and do not suit the data."""
         needed = [k for k, kind in ENCODERS.items() if issubclass(kind, Frames) == data.events]
         encoder = self.given.get("encoder", needed[0])
+
         what = "event frames" if data.events else "images"
         require(
             encoder.partition("(")[0].strip() in needed,
@@ -141,6 +130,7 @@ class Architecture:
             repr(encoder),
             "Leave it out.",
         )
+
         steps = self.given.get("steps", data.steps or DEFAULTS["steps"])
         require(
             data.steps in (None, steps),
@@ -149,7 +139,7 @@ class Architecture:
             steps,
             "Leave it out, or make other frames.",
         )
-        return self if self.is_own else self.fill({"steps": steps, "encoder": encoder})
+        return self.fill({"steps": steps, "encoder": encoder})
 
     def build_for(self, data: Dataset, seed: int = 0) -> SpikingNetwork:
         """The network for the samples of `data`, with weights drawn from the seed.
@@ -158,6 +148,7 @@ class Architecture:
         settled = self.fit_to(data)
         if not self.is_own:
             return settled.build(seed, data.input_shape, data.classes)
+
         expected = f"a network for samples of {data.name}, of shape {data.input_shape}"
         remedy = "Name the data that it was built for, or let that function build another network."
         complaint = "model", expected, self.describe(), remedy
@@ -177,30 +168,29 @@ class Architecture:
         :param complaint: argument, expectation, what came and remedy, where none takes them.
         :raises ArgumentError: that of the first form, or the complaint, about its error.
         :raises Exception: that of the function."""
-        errors = []
+        errors: list[Exception] = []
+        axes = x[0].ndim - bool(frames)
+
         with seeded(seed):
-            forms = build_forms(
-                str(self.model), **self._form(frames), axes=x[0].ndim - bool(frames)
-            )
-            first = next(forms)
-        for network in chain((first,), forms):
-            # A model of another framework may hold what cannot be copied, and is left as it was.
-            tried = network
-            if not isinstance(network.body, ModelBody):
-                tried = copy_module("model", network).float()
-            # One that mixes the samples of a batch takes them one by one.
-            some = x[:1] if network is first else x
-            with torch.no_grad(), seeded(0), keep_modes(tried, False):
-                try:
-                    tried(some.to(device_of(tried)).float())
-                    return network
-                except (RuntimeError, ValueError, IndexError) as error:
-                    errors.append(error)
+            for network in build_forms(str(self.model), **self._form(frames), axes=axes):
+                # A model of another framework may hold what cannot be copied: it is left as it was.
+                tried = network
+                if not isinstance(network.body, ModelBody):
+                    tried = copy_module("model", network).float()
+                # One that mixes the samples of a batch takes them one by one.
+                some = x if errors else x[:1]
+                with torch.no_grad(), seeded(0), keep_modes(tried, False):
+                    try:
+                        tried(some.to(device_of(tried)).float())
+                        return network
+                    except (RuntimeError, ValueError, IndexError) as error:
+                        errors.append(error)
+
+        first = errors[0]
+        if isinstance(first, ArgumentError):
+            raise first
         argument, expected, got, remedy = complaint
-        if not isinstance(errors[0], ArgumentError):
-            got = f"{got} ({first_line(errors[0])})"
-            raise invalid(argument, expected, got, remedy) from errors[0]
-        raise errors[0]
+        raise invalid(argument, expected, f"{got} ({first_line(first)})", remedy) from first
 
     def _form(self, frames: int | None = None) -> dict[str, Any]:
         """Options of :func:`build_forms`. The encoder has the steps, where there is one."""
@@ -235,6 +225,7 @@ class Architecture:
         encoder: Any = parse_encoder(settings["encoder"], settings["steps"])
         if network is not None:
             encoder = network.encoder
+
         model = settings["model"]
         if settings["width"] != 1:
             model += f" of width {settings['width']:g}"
@@ -243,6 +234,7 @@ class Architecture:
             neuron += f", threshold {settings['threshold']:g}"
         if settings["reset"] != "hard":
             neuron += f", {settings['reset']} reset"
+
         how = describe_encoder(encoder)
         if settings["modulation"] is not None:
             how += f", {settings['modulation']}"

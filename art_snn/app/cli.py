@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import field, fields, make_dataclass
 from importlib import import_module
 from pathlib import Path
-from types import MappingProxyType, NoneType, UnionType
+from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin
 
 import docstring_parser
@@ -17,43 +17,62 @@ from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec
 
 from art_snn.checks import ArgumentError, WriteFailed, locate_own, printable, shown, truncate
 
-COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
-    {
-        "evaluate": ("evaluate.settings", "evaluate.run"),
-        "report": ("settings", "report.run"),
-        "train": ("settings", "train"),
-        "compare": ("settings", "compare"),
-        "cost": ("settings", "cost"),
-        "inspect": ("settings", "inspect"),
-        "zoo": ("settings", "zoo"),
-    }
-)
+COMMANDS: Mapping[str, tuple[str, str]] = {
+    "evaluate": ("evaluate.settings", "evaluate.run"),
+    "report": ("settings", "report.run"),
+    "train": ("settings", "train"),
+    "compare": ("settings", "compare"),
+    "cost": ("settings", "cost"),
+    "inspect": ("settings", "inspect"),
+    "zoo": ("settings", "zoo"),
+}
 """Where the settings of a command are, in a class of its name, and where its function run is."""
 
-_ARGUMENTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {
-        "adversarial_share": ("share",),
-        "batch_size": ("samples",),
-        "checkpoint": ("path",),
-        "data": ("root", "x", "y", "x, y", "x_train", "y_train", "x_test", "y_test"),
-        "model": ("zoo", "network", "path_or_graph", "graph"),
-        "output": ("resume",),
-        "attack_rule": ("gradient", "rule"),
-        "rules": ("gradient", "rule"),
-    }
-)
+_ARGUMENTS: Mapping[str, tuple[str, ...]] = {
+    "adversarial_share": ("share",),
+    "batch_size": ("samples",),
+    "checkpoint": ("path",),
+    "data": ("root", "x", "y", "x, y", "x_train", "y_train", "x_test", "y_test"),
+    "model": ("zoo", "network", "path_or_graph", "graph"),
+    "output": ("resume",),
+    "attack_rule": ("gradient", "rule"),
+    "rules": ("gradient", "rule"),
+}
 """Names that the library has for what an option gives, where they differ from the option's."""
 _RARE = {
-    *("threads", "quiet", "image_size", "value_range", "readout", "encoder", "draws"),
-    *("batch_size", "seed", "sources", "adversarials", "fail_under", "strict"),
-    *("width", "decay", "threshold", "reset", "modulation", "momentum", "weight_decay"),
-    *("crop_padding", "flip", "cutout", "train_dtype", "validation", "adversarial_share", "eot"),
-    *("repeats", "channels"),
+    "threads",
+    "quiet",
+    "image_size",
+    "value_range",
+    "readout",
+    "encoder",
+    "draws",
+    "batch_size",
+    "seed",
+    "sources",
+    "adversarials",
+    "fail_under",
+    "strict",
+    "width",
+    "decay",
+    "threshold",
+    "reset",
+    "modulation",
+    "momentum",
+    "weight_decay",
+    "crop_padding",
+    "flip",
+    "cutout",
+    "train_dtype",
+    "validation",
+    "adversarial_share",
+    "eot",
+    "repeats",
+    "channels",
 }
 """Options that help lists in a group of their own, after the others."""
 _NUMBERS = {int: "a whole number such as 8", float: "a number such as 0.03 or 8/255"}
 _METAVARS = {int: "INT", float: "NUMBER"}
-_UNIONS = (Union, UnionType)
 _CONFIG = (tyro.conf.OmitArgPrefixes, tyro.conf.DisallowNone)
 _REGISTRY = ConstructorRegistry()
 _CANNOT_WRITE, _INTERRUPTED = 74, 130
@@ -188,7 +207,7 @@ def _report_stop(name: str, why: str, output: Path | None, status: int) -> int:
 @_REGISTRY.primitive_rule
 def _number_rule(info: Any) -> PrimitiveConstructorSpec[Any] | None:
     """How tyro reads numbers, and several of them in one word: 0.03, 8/255, or 8/255,16/255."""
-    kinds = get_args(info.type) if get_origin(info.type) in _UNIONS else (info.type,)
+    kinds = get_args(info.type) if get_origin(info.type) in (Union, UnionType) else (info.type,)
     forms = [get_args(kind) or (kind,) for kind in kinds if kind is not NoneType]
     number = forms[0][0] if forms else None
     if number not in _METAVARS or any(form[0] is not number for form in forms):

@@ -6,7 +6,6 @@ whose gradient vanishes altogether, and measures how far each gradient points aw
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -80,8 +79,11 @@ class Comparison(Result):
             share = outcome.clean_accuracy
             accuracy = f"{share.count} of {share.total} samples classified correctly "
             accuracy += "before the attack"
-        objections = [(name, row.objection) for name, row in self.rows.items() if row.objection]
-        lines = [f"{name} does not apply: {objection}." for name, objection in objections]
+        lines = [
+            f"{name} does not apply: {row.objection}."
+            for name, row in self.rows.items()
+            if row.objection
+        ]
         if sum("=" in name for name in self.rows) > 1:
             lines.append(CAUTION)
         return [(self.title, self.attack, accuracy, self.machine), self._table(), Notes(lines)]
@@ -92,9 +94,15 @@ class Comparison(Result):
         blank = [""] * 5
         # STBP, or else the first that applies.
         against = _STBP if _STBP in outcomes else next(iter(outcomes), _STBP)
-        titles = ["rule", "success among the correct"]
-        titles += [f"against {against.upper() if against == _STBP else against}", "x inference"]
-        titles += ["ms", "zero gradient", "cosine to STBP"]
+        titles = [
+            "rule",
+            "success among the correct",
+            f"against {against.upper() if against == _STBP else against}",
+            "x inference",
+            "ms",
+            "zero gradient",
+            "cosine to STBP",
+        ]
         rows = []
         for name, row in self.rows.items():
             if row.outcome is None:
@@ -116,14 +124,14 @@ class Comparison(Result):
         """Attack success and time of one gradient, one bar per rule.
 
         Success is conditional, with 95 % intervals; the line is the union of all."""
-        names, outcomes = list(self.outcomes), self.outcomes.values()
+        names = list(self.outcomes)
+        outcomes = self.outcomes.values()
         figure = Figure(figsize=(9, 1.2 + 0.32 * len(names)), layout="constrained")
         left, right = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
         values, bars = to_percent(one.attack_success for one in outcomes)
         times = [self.seconds[name] / self.inference for name in names]
         colours = [COLOURS.get(name, GREY) for name in names]
-        how = {"lw": 1, "capsize": 2}
-        left.barh(names, values, xerr=bars, color=colours, error_kw=how)
+        left.barh(names, values, xerr=bars, color=colours, error_kw={"lw": 1, "capsize": 2})
         left.set(xlim=(0, 100), xlabel="attack success [%]")
         left.invert_yaxis()  # Both share the axis.
         if names:
@@ -146,10 +154,9 @@ def run(settings: Compare) -> Comparison:
         rules = parse_rules(settings.rules or _RULES)
         data = subject.load_data()
         classifier = subject.classifier(data, settings.device, settings.seed)
-        file = settings.output / "compare.json"
         title = subject.describe(data, classifier.model)
         x = data.x_test
-        comparison = _compare_rules(settings, rules, classifier, x, data.y_test, file, title)
+        comparison = _compare_rules(settings, rules, classifier, x, data.y_test, title)
         comparison.write(settings.output)
         return comparison
 
@@ -160,22 +167,21 @@ def _compare_rules(
     classifier: PyTorchSpikingClassifier,
     x: np.ndarray,
     y: np.ndarray,
-    file: Path,
     title: str,
 ) -> Comparison:
     """Attack a network, which keeps its own rule, with every rule, one after the other.
 
-    :param file: JSON of the finished rules, which are not run again.
+    Rules that compare.json in the output holds are finished, and not run again.
+
     :param x: test samples ``(N, *input_shape)``, with class indices y (N,).
     :param title: network and data in words.
     :raises ArgumentError: when the file holds a comparison of something else."""
+    file = settings.output / "compare.json"
     subject = _Subject(settings, classifier, x[: settings.samples], y[: settings.samples])
     stbp: Gradient = STBP()
     if settings.eot > 1:
         rules = {name: EOT(rule, samples=settings.eot) for name, rule in rules.items()}
         stbp = EOT(stbp, samples=settings.eot)
-    objections = {name: subject.object_to(rule) for name, rule in rules.items()}
-    timed = {name: rule for name, rule in rules.items() if objections[name] is None}
 
     content = {name: getattr(settings, name) for name in _SETTINGS}
     content["attack"] = str(subject.stage)
@@ -184,19 +190,19 @@ def _compare_rules(
     comparison = load_previous(file, "comparison", Comparison, lambda one: one.key == key)
     if comparison is None:
         words = f"{settings.attack}, eps {settings.eps:.4g}"
-        comparison = Comparison(title, key, words, content, *subject.measure_times(timed))
+        comparison = Comparison(title, key, words, content, *subject.measure_times(rules))
 
     clean = predict_logits(classifier, subject.x, settings.batch_size, settings.seed)
+    missing = {name: rule for name, rule in rules.items() if name not in comparison.rows}
     # To zeros there is no cosine.
     reference = np.zeros((len(subject.x), subject.x[0].size))
-    if not subject.object_to(stbp) and not rules.keys() <= comparison.rows.keys():
+    if missing and not subject.object_to(stbp):
         reference = subject.differentiate(stbp, "STBP")
-    for name, rule in rules.items():
-        if name in comparison.rows:
-            continue
-        row = _Row(str(rule), objections[name])
-        if name in timed:
+    for name, rule in missing.items():
+        if name in comparison.seconds:
             row = subject.measure_rule(name, rule, clean, reference)
+        else:
+            row = _Row(str(rule), subject.object_to(rule))
         comparison.rows[name] = row
         write_result(file, comparison.as_dict())
     return comparison
@@ -224,19 +230,24 @@ class _Subject:
         return None if reason is None else str(reason).rstrip(".")
 
     def measure_times(self, rules: Mapping[str, Gradient]) -> tuple[str, float, dict[str, float]]:
-        """The machine in words, and median seconds of a prediction and of a gradient by rule."""
+        """The machine in words, and median seconds of a prediction and of a gradient by rule.
+
+        Rules that do not apply have none."""
         size = self.settings.batch_size
         batch = self.x[:size]
         differentiate = partial(self.classifier.loss_gradient, batch, self.y[:size])
-        calls = {name: partial(differentiate, gradient=rule) for name, rule in rules.items()}
+        calls = {
+            name: partial(differentiate, gradient=rule)
+            for name, rule in rules.items()
+            if self.object_to(rule) is None
+        }
         calls[""] = partial(self.classifier.predict, batch, batch_size=size)
-        repeats = self.settings.repeats
-        device = self.settings.device
-        with seeded(self.settings.seed):
-            seconds = measure_medians(calls, repeats, device)
+        settings = self.settings
+        with seeded(settings.seed):
+            seconds = measure_medians(calls, settings.repeats, settings.device)
         self.classifier.model.forget()
-        how = f"times are medians of {repeats} rounds in turn, batch {len(batch)}"
-        return f"{describe_machine(device)}; {how}", seconds.pop(""), seconds
+        how = f"times are medians of {settings.repeats} rounds in turn, batch {len(batch)}"
+        return f"{describe_machine(settings.device)}; {how}", seconds.pop(""), seconds
 
     def differentiate(self, rule: Gradient, name: str) -> np.ndarray:
         """Gradients at the clean samples, flat (N, D) in float64."""

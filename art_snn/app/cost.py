@@ -23,7 +23,7 @@ from torch import nn
 
 from art_snn.app.architecture import Architecture
 from art_snn.app.machine import describe_machine, measure_medians, measure_peak, torch_device
-from art_snn.app.network import random_samples
+from art_snn.app.network import random_samples, read_architecture
 from art_snn.app.own import is_own
 from art_snn.app.results import Result, run_folder
 from art_snn.app.settings import Cost
@@ -32,7 +32,7 @@ from art_snn.attacks import parse_stage
 from art_snn.checks import require, require_distinct
 from art_snn.classifier import PyTorchSpikingClassifier, wrap
 from art_snn.engine.body import readout_dtype
-from art_snn.gradients import Gradient, check_applicable, parse_rules
+from art_snn.gradients import Gradient, check_applicable, parse_rule, parse_rules
 from art_snn.network import SpikingNetwork
 from art_snn.progress import progress_over
 from art_snn.training.recipe import Recipe, autocast, compute_dtype
@@ -87,6 +87,7 @@ class Costs(Result):
         heading = (self.title, f"{self.machine}; {how}")
         if len(self.cells) > 1:
             return [heading, self._growth_table(), Notes(self.remarks)]
+
         (cell,) = self.cells
         rows = []
         for row in self.rows:
@@ -108,6 +109,7 @@ class Costs(Result):
         """One row per cell: seconds, memory, and their ratios to STBP."""
         rules = self.rows[1:]
         others = [rule for rule in rules if rule != _STBP and _STBP in rules]
+
         rows = []
         for cell in self.cells:
             row = {"model": cell.model, "T": str(cell.steps or "")}
@@ -140,12 +142,14 @@ class Costs(Result):
         some = [cell for cell in self.cells if cell.model == model]
         cells = sorted(some, key=lambda cell: cell.steps or 0)
         steps = [cell.steps or 0 for cell in cells]
+
         for row in self.rows:
             label = row if row == INFERENCE else self.label(row)
             line: dict[str, Any] = {"color": COLOURS.get(row), "ms": 4, "label": label}
             above.plot(steps, [cell.seconds[row] for cell in cells], "-o", **line)
             # Without a peak there is no point.
             below.plot(steps, [cell.mebibytes(row) for cell in cells], "-o", **line)
+
         for ax in (above, below):
             ax.set(xlim=(0, None), ylim=(0, None))
             ax.grid(alpha=0.3)
@@ -160,33 +164,37 @@ def run(settings: Cost) -> Costs:
 
     :raises ArgumentError: when network, input, rules, attack or training do not fit."""
     with run_folder(settings):
-        seen = torch_device(settings.device).type == "cuda" or settings.device == "cpu"
         require(
-            seen,
+            settings.device == "cpu" or torch.cuda.is_available(),
             "device",
             "a device that torch can see",
             "gpu",
             "Use cpu, or install a CUDA build.",
         )
-        require_distinct("model", settings.model)  # No model at all is refused, too.
+        # No model at all is refused, too.
+        require_distinct("model", settings.model)
         steps = settings.steps or (None,)
         require_distinct("steps", steps)
+
         loads = [
             replace(settings, model=(model,), steps=None if count is None else (count,))
             for model, count in product(settings.model, steps)
         ]
-        titles = [_check(load) for load in loads]
-        rules = choose_rules(settings)
+        rules = parse_rules(settings.rules or ("stbp" if settings.training_step else "rga,stbp"))
+        titles = [_check(load, rules) for load in loads]
+
         rows = [INFERENCE, *rules]
         if not settings.training_step and settings.attack is None and len(loads) == 1:
             rows += [f"{STOCK}{name}" for name in rules if name in ("rga", _STBP)]
 
         remarks: list[str] = []
         cells = tuple(_measure_cell(load, rows, remarks) for load in loads)
+
         what = "training step" if settings.training_step else "gradient"
         if settings.attack is not None:
             what = f"attack {settings.attack}"
         title = f"One {what}: {'; '.join(titles[:: len(steps)])}"
+
         if settings.train_dtype is not None:
             _, reason = compute_dtype(settings.train_dtype, torch_device(settings.device))
             remarks.append(f"Training steps: {reason}.")
@@ -203,12 +211,8 @@ def _measure_cell(load: Cost, rows: Sequence[str], remarks: list[str]) -> _Cell:
     (model,) = load.model
     (steps,) = load.steps or (None,)
     x, y = draw_samples(load, load.batch_size)
-    network = build_network(load, x, y)
-    calls = {}
-    for row in rows:
-        # A training step changes weights and statistics, so each row needs its own network.
-        under = build_network(load, x, y) if load.training_step else network
-        calls[row] = make_call(load, row, under, x, y)
+    # A training step changes weights and statistics, so each row has its own network.
+    calls = {row: make_call(load, row, build_network(load, x, y), x, y) for row in rows}
     seconds = measure_medians(calls, load.repeats, load.device)
 
     peak = {}
@@ -221,15 +225,17 @@ def _measure_cell(load: Cost, rows: Sequence[str], remarks: list[str]) -> _Cell:
     return _Cell(model, steps, seconds, peak)
 
 
-def _check(settings: Cost) -> str:
+def _check(settings: Cost, rules: Mapping[str, Gradient]) -> str:
     """One network in words; an ArgumentError where rules, attack or training do not suit it."""
-    x, y = draw_samples(settings, 2 if settings.training_step else 1)
+    x, y = draw_samples(settings, 1)
     network = build_network(settings, x, y)
     architecture = resolve_architecture(settings)
-    for rule in choose_rules(settings).values():
+
+    for rule in rules.values():
         check_applicable(rule, network.body.neurons(), "rules", network.encoder)
     if settings.attack is not None:
         parse_stage(settings.attack, np.inf, settings.eps)
+
     weights = any(weight.requires_grad for weight in network.parameters())
     require(
         weights or not settings.training_step,
@@ -251,22 +257,11 @@ def _write_number(value: float, form: str) -> str:
     return "-" if math.isnan(value) else format(value, form)
 
 
-def choose_rules(settings: Cost) -> dict[str, Gradient]:
-    """Rules by their texts."""
-    return parse_rules(settings.rules or ("stbp" if settings.training_step else "rga,stbp"))
-
-
 def resolve_architecture(settings: Cost) -> Architecture:
     """The network of settings of one model; that of the user has no time steps yet."""
     (model,) = settings.model
     (steps,) = settings.steps or (None,)
-    return Architecture(
-        model=model,
-        steps=None if is_own(model) else steps,
-        width=settings.width,
-        decay=settings.decay,
-        encoder=settings.encoder,
-    )
+    return read_architecture(settings, model=model, steps=None if is_own(model) else steps)
 
 
 def draw_samples(settings: Cost, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -302,15 +297,14 @@ def make_call(
     settings: Cost, row: str, network: SpikingNetwork, x: np.ndarray, y: np.ndarray
 ) -> Callable[[], object]:
     """The call that a row measures; a training step changes the network."""
-    rules = choose_rules(settings)
     if settings.training_step and row != INFERENCE:
-        network.training_gradient = rules[row]
+        network.training_gradient = parse_rule(row)
         return training_step(network, x, y, settings.train_dtype)
     kind: Any = PyTorchClassifier if row.startswith(STOCK) else PyTorchSpikingClassifier
     classifier = wrap(network, x.shape[1:], y.shape[1], (0.0, 1.0), settings.device, kind)
     if row == INFERENCE:
         return lambda: classifier.predict(x, batch_size=len(x))
-    rule = rules[row.removeprefix(STOCK)]
+    rule = parse_rule(row.removeprefix(STOCK))
     call = classifier.loss_gradient
     if settings.attack is not None:
         stage = parse_stage(settings.attack, np.inf, settings.eps)

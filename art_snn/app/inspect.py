@@ -10,16 +10,9 @@ import torch
 from art_snn.app.machine import torch_device
 from art_snn.app.network import random_samples, record_calls, resolve_network
 from art_snn.app.results import Result, run_folder
-from art_snn.app.settings import RANDOM, Inspect
+from art_snn.app.settings import RANDOM, Inspect, refuse_given
 from art_snn.app.tables import Notes, Part, Table
-from art_snn.checks import (
-    LONGEST_SIDE,
-    ArgumentError,
-    first_line,
-    locate_own,
-    require,
-    require_count,
-)
+from art_snn.checks import LONGEST_SIDE, ArgumentError, first_line, locate_own
 from art_snn.data import Dataset
 from art_snn.dynamics import Dynamics, least, most, operand
 from art_snn.gradients import Gradient, parse_rules
@@ -95,19 +88,22 @@ class _Inspection(Result):
         zero: dict[str, int] = {}
         refusals: dict[str, list[str]] = {}
         for name, trial in self.rules.items():
+            cells = ["none", "", "does not apply"]
             vanished = trial["vanished"]
             if vanished is not None:
                 kind, _, reason = trial["engine"].partition(": ")
                 zero[name] = vanished["count"]
-                rows.append([name, kind, f"{zero[name]} of {vanished['total']}", reason])
-            elif trial["objection"]:
-                rows.append([name, "none", "", "does not apply"])
-            else:
+                cells = [kind, f"{zero[name]} of {vanished['total']}", reason]
+            elif trial["refusal"]:
                 refusals.setdefault(trial["refusal"], []).append(name)
-                rows.append([name, "none", "", "refused: see below"])
+                cells = ["none", "", "refused: see below"]
+            rows.append([name, *cells])
         rules = Table(("rule", "engine", "zero gradient", "remark"), rows)
-        unknown = [(one.name, one.unknown) for one in self.neurons]
-        lines = [f"The equations of {name} are not known: {why}." for name, why in unknown if why]
+        lines = [
+            f"The equations of {one.name} are not known: {one.unknown}."
+            for one in self.neurons
+            if one.unknown
+        ]
         lines += self._objections()
         remarks = [f"Refused under {', '.join(some)}: {why}" for why, some in refusals.items()]
         if zero:
@@ -138,20 +134,14 @@ def run(settings: Inspect) -> _Inspection:
         drawn = settings.data == RANDOM or (settings.data is None and subject.entry is None)
 
         if drawn:
-            require(
-                settings.value_range is None,
-                "value_range",
-                "None for random samples",
-                repr(settings.value_range),
-                "Leave it out, or name data.",
+            refuse_given(
+                settings, ["value_range"], "None for random samples", "Leave it out, or name data."
             )
-            if settings.image_size is not None:
-                require_count(
-                    "image_size",
-                    settings.image_size,
-                    up_to=LONGEST_SIDE,
-                    remedy="Random samples are square: give their side in pixels.",
-                )
+            settings.check_counts(
+                "image_size",
+                up_to=LONGEST_SIDE,
+                remedy="Random samples are square: give their side in pixels.",
+            )
             x, y = random_samples(
                 subject.architecture.fill(subject.noted),
                 settings.batch_size,
@@ -164,15 +154,15 @@ def run(settings: Inspect) -> _Inspection:
             data = Dataset("random samples", x, labels, x, labels)
         else:
             expected = f"None next to {subject.source.name}, whose samples have channels"
-            given = settings.channels
-            require(given is None, "channels", expected, given, "Leave it out.")
+            refuse_given(settings, ["channels"], expected, "Leave it out.")
             data = subject.load_data()
         network = subject.build(data).to(torch_device(settings.device))
-        x, classes = data.x_test[: settings.batch_size], data.y_test[: settings.batch_size]
+        x = data.x_test[: settings.batch_size]
+        classes = None if drawn else data.y_test[: len(x)]
         size = "x".join(map(str, x.shape[1:]))
         title = f"{subject.describe(data, network)}, batch {len(x)}, {size}"
         rules = parse_rules(settings.rules or _RULES)
-        result = _inspect_network(network, x, None if drawn else classes, rules, title)
+        result = _inspect_network(network, x, classes, rules, title)
         result.write(settings.output)
         return result
 
@@ -189,8 +179,6 @@ def _inspect_network(
     Gradients are of the samples that are classified correctly, if any; without classes of all."""
     device = device_of(network)
     inputs = torch.as_tensor(x, device=device).float()
-    names = ("encoder", "gradient", "training_gradient")
-    attributes = {name: str(getattr(network, name)) for name in names}
     with keep_modes(network, False), seeded(0):
         neurons = _find_neurons(network, inputs, rules)
         with torch.no_grad():
@@ -203,8 +191,14 @@ def _inspect_network(
             name: _try_rule(network, rule, inputs, labels)
             for name, rule in progress_over(rules.items(), "Rules", leave=False)
         }
-    attributes = {"time": network.body.describe_time(), **attributes, **network.body.notes()}
-    return _Inspection(title, attributes, neurons, results)
+    settings = {
+        "time": network.body.describe_time(),
+        "encoder": str(network.encoder),
+        "gradient": str(network.gradient),
+        "training_gradient": str(network.training_gradient),
+        **network.body.notes(),
+    }
+    return _Inspection(title, settings, neurons, results)
 
 
 def _find_neurons(
@@ -240,8 +234,13 @@ def _try_rule(
 
     Or the objection because of which it was not tried, or why it was refused."""
     objection = network.body.objection(rule)
-    trial = {"rule": str(rule), "engine": "", "objection": objection}
-    trial |= {"refusal": None, "vanished": None}
+    trial = {
+        "rule": str(rule),
+        "engine": "",
+        "objection": objection,
+        "refusal": None,
+        "vanished": None,
+    }
     if objection is not None:
         return trial
     try:

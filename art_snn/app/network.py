@@ -104,7 +104,8 @@ class ResolvedNetwork:
             "one",
             "A network of one class cannot be wrong: add samples of another.",
         )
-        network, limits = self.build(data, seed), data.clip_values()
+        network = self.build(data, seed)
+        limits = data.clip_values()
         return wrap(network, data.input_shape, data.classes, limits, device_type)  # type: ignore[no-any-return]
 
     @property
@@ -149,8 +150,8 @@ def resolve_network(settings: Network, *, drawn: bool = False) -> ResolvedNetwor
             path,
             "Leave one of them out.",
         )
-    if name.startswith(HUB):
         model = None
+    if name.startswith(HUB):
         path = _fetch_weights(name)
     elif name.startswith(ZOO):
         about = zoo.entry(name.removeprefix(ZOO), "model")
@@ -158,14 +159,18 @@ def resolve_network(settings: Network, *, drawn: bool = False) -> ResolvedNetwor
             entry = about
             held = vars(source_of(about.data))
             source = replace(source, **{name: value for name, value in held.items() if value})
-        model = None
         path = local_file(about)
     weights = path is not None or is_own(model) or drawn
     require(
         weights, "checkpoint", "the weights of the network", f"{model} without weights", _NONE_GIVEN
     )
+    return ResolvedNetwork(read_architecture(settings, model=model), path, source, entry)
+
+
+def read_architecture(settings: object, **others: Any) -> Architecture:
+    """The network of settings, with others in place of some of them; missing ones are open."""
     options = {name: getattr(settings, name, None) for name in DEFAULTS}
-    return ResolvedNetwork(Architecture(**options | {"model": model}), path, source, entry)
+    return Architecture(**options | others)
 
 
 def record_calls(network: SpikingNetwork, x: Tensor) -> list[tuple[NeuronLayer, list[Tensor]]]:
@@ -220,7 +225,8 @@ def random_samples(
 
     None is 3 channels of 32 x 32 pixels. A network of the user's own has its input_shape, or needs
     a size. What it does not take, or what does not fit into memory, is refused."""
-    image, classes = (channels or 3, *(image_size or 32,) * 2), 10
+    image = (channels or 3, *(image_size or 32,) * 2)
+    classes = 10
     with nullcontext() if architecture.is_own else torch.device("meta"):
         network = architecture.build(shape=image)
     shape: Any = network.input_shape

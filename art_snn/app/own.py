@@ -69,24 +69,24 @@ def build_forms(
             remedy = "They are options of a NIR file."
             require_choice("model", option, _READING, remedy=remedy)
         options |= {"encoder": encoder or Direct(steps or _STEPS), "readout": readout}
-        network = from_nir(name, **options)
-        network.body.origin = digest(expand_path("model", name).read_bytes())
-        yield network
-        return
-    # The last colon: drives of Windows have one too.
-    place = model.rpartition(":")[0]
-    file = expand_path("model", place or ".")
-    # Modules and functions may import what lies in their folder.
-    folder = str(file.resolve().parent if place.endswith(".py") else Path.cwd())
-    sys.path.insert(0, folder)
-    try:
-        module = _run_file(file) if file.suffix == ".py" else _import_module(place)
-        returned = _function(module, model)()
-    finally:
-        sys.path.remove(folder)
-    source = Path(getattr(module, "__file__", None) or "")
+        networks = iter([from_nir(name, **options)])
+        source = expand_path("model", name)
+    else:
+        # The last colon: drives of Windows have one too.
+        place = model.rpartition(":")[0]
+        file = expand_path("model", place or ".")
+        # Modules and functions may import what lies in their folder.
+        folder = str(file.resolve().parent if place.endswith(".py") else Path.cwd())
+        sys.path.insert(0, folder)
+        try:
+            module = _run_file(file) if file.suffix == ".py" else _import_module(place)
+            returned = _function(module, model)()
+        finally:
+            sys.path.remove(folder)
+        source = Path(getattr(module, "__file__", None) or "")
+        networks = _adapt(returned, model, steps, encoder, readout, axes)
     origin = digest(source.read_bytes() if source.is_file() else b"")
-    for network in _adapt(returned, model, steps, encoder, readout, axes):
+    for network in networks:
         network.body.origin = origin
         yield network
 

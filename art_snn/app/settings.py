@@ -3,6 +3,7 @@
 The base classes hold the options that commands share. Nothing here imports torch, so that help is
 fast; what only the library can judge is refused by it when the command runs."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from tyro.conf import Positional, arg
 from art_snn.checks import (
     FILE,
     LONGEST_SIDE,
+    MOST,
     path_kind,
     require,
     require_count,
@@ -76,11 +78,13 @@ class Run:
             "Give the name of a folder: results are written into it.",
         )
 
-    def check_counts(self, *names: str, up_to: int = 2**31 - 1) -> None:
+    def check_counts(
+        self, *names: str, up_to: int = MOST, remedy: str = "Use a whole number from 1."
+    ) -> None:
         """Refuse fields that are neither None nor whole numbers from 1."""
         for name in names:
             if (value := getattr(self, name)) is not None:
-                require_count(name, value, up_to=up_to, remedy="Use a whole number from 1.")
+                require_count(name, value, up_to=up_to, remedy=remedy)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,13 +208,11 @@ class Train(Network):
             up_to=0.9,
             remedy="Test samples never choose the best epoch; 0.1 is usual.",
         )
-        usual = {"eps": None, "attack_rule": None, "adversarial_share": 1.0}
-        for name, value in usual.items() if self.attack is self.defence is None else ():
-            require(
-                getattr(self, name) == value,
-                name,
+        if self.attack is self.defence is None:
+            refuse_given(
+                self,
+                ["eps", "attack_rule", "adversarial_share"],
                 "None without an attack",
-                getattr(self, name),
                 "Add --attack pgd, or leave it out.",
             )
 
@@ -295,27 +297,27 @@ class Cost(Run):
         self.check_counts("batch_size", "repeats")
         self.check_counts("channels", up_to=_MOST_CHANNELS)
         self.check_counts("image_size", up_to=LONGEST_SIDE)
-        require(
-            self.attack is None or not self.training_step,
-            "attack",
-            "None with training_step, which has no gradients at the input",
-            self.attack,
-            "Leave it out.",
-        )
-        require(
-            self.batch_size > 1 or not self.training_step,
-            "batch_size",
-            "at least 2 for a training step",
-            self.batch_size,
-            "Batch norm needs several samples.",
-        )
-        require(
-            self.training_step or self.train_dtype is None,
-            "train_dtype",
-            "None without training_step, since it is the precision of training steps",
-            self.train_dtype,
-            "Add --training-step, or leave it out.",
-        )
+        if self.training_step:
+            refuse_given(
+                self,
+                ["attack"],
+                "None with training_step, which has no gradients at the input",
+                "Leave it out.",
+            )
+            require(
+                self.batch_size > 1,
+                "batch_size",
+                "at least 2 for a training step",
+                self.batch_size,
+                "Batch norm needs several samples.",
+            )
+        else:
+            refuse_given(
+                self,
+                ["train_dtype"],
+                "None without training_step, since it is the precision of training steps",
+                "Add --training-step, or leave it out.",
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -396,25 +398,15 @@ class Report:
                 len(self.files),
                 "Verify them one by one.",
             )
-            for name in ("output", "board"):
-                value = getattr(self, name)
-                require(
-                    not value,
-                    name,
-                    "None with --verify, which writes nothing",
-                    value,
-                    "Leave it out.",
-                )
-            return
-        for name in SUBJECT:
-            value = getattr(self, name)
-            require(
-                value is None,
-                name,
-                "None without --verify",
-                value,
-                "Add --verify, or leave it out.",
+            refuse_given(
+                self,
+                ["output", "board"],
+                "None with --verify, which writes nothing",
+                "Leave it out.",
             )
+            return
+
+        refuse_given(self, SUBJECT, "None without --verify", "Add --verify, or leave it out.")
         output = self.output or Path("leaderboard.html" if self.board else "report.html")
         endings = [".html"] if self.board else [f".{ending}" for ending in MARKS]
         require(
@@ -434,6 +426,13 @@ class Report:
                 "Choose another name, or delete it.",
             )
         set_fields(self, output=output)
+
+
+def refuse_given(settings: object, names: Sequence[str], expected: str, remedy: str) -> None:
+    """Refuse whatever these fields hold in place of their defaults."""
+    for name in names:
+        value = getattr(settings, name)
+        require(value == getattr(type(settings), name), name, expected, value, remedy)
 
 
 def _is_report(path: Path) -> bool:

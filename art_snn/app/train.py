@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -27,10 +27,6 @@ from art_snn.training.defences import AT, parse_defence
 from art_snn.training.recipe import compute_dtype
 from art_snn.training.state import describe_stall
 
-_RECIPE = (
-    *("epochs", "batch_size", "learning_rate", "momentum", "weight_decay", "crop_padding"),
-    *("flip", "cutout", "seed", "train_dtype"),
-)
 _NOTED = ("epochs", "seed", "train_dtype")
 """Settings of the recipe that the checkpoint notes next to those of the network."""
 _WEIGHTS, _STATE = "network.safetensors", "training.pt"
@@ -72,11 +68,13 @@ class Training(Result):
 
     def parts(self) -> list[Part]:
         """The recipe, the epochs, the best of them and the test accuracy."""
-        best, rows = self.best, []
+        best = self.best
+        rows = []
         for epoch in self.history:
             mark = "best" if epoch is best else ""
             validation = _write_percent(epoch.validation)
             rows.append((str(epoch.number), f"{epoch.loss:.4f}", validation, mark))
+
         heading = [str(self.recipe), self.title]
         start = self.notes["start"]
         if start:
@@ -112,6 +110,7 @@ class Training(Result):
             label = "accuracy under attack [%]"
             lines.append(f"against {self.against}")
         write_title(figure, *lines, fontsize="small")
+
         ax = figure.subplots()
         numbers = [epoch.number for epoch in self.history]
         ax.plot(numbers, [epoch.loss for epoch in self.history], ".-", color=GREY)
@@ -149,9 +148,9 @@ def train_network(settings: Train, data: Dataset, team: Team = ALONE) -> Trainin
         network or the recipe, or the data have no value range."""
     subject = _prefer_potentials(_resolve_subject(settings), data)
     architecture = subject.settle(data)
-    optimizer = settings.optimizer or ("adam" if architecture.is_own else "sgd")
-    given = {name: getattr(settings, name) for name in _RECIPE}
-    recipe = Recipe(optimizer=optimizer, **given).fit_to(data.input_shape, data.mirrored)
+    given = {field.name: getattr(settings, field.name) for field in fields(Recipe)}
+    given["optimizer"] = settings.optimizer or ("adam" if architecture.is_own else "sgd")
+    recipe = Recipe(**given).fit_to(data.input_shape, data.mirrored)
     network = subject.build(data, recipe.seed)
     adversary = _resolve_adversary(settings, data)
     split = data.hold_out(settings.validation, recipe.seed, "validation")

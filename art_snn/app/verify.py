@@ -180,8 +180,7 @@ class _Verification:
     def _check_predictions(self) -> _Check:
         """Classes without an attack, in whole blocks: random networks depend on their seeds."""
         source = self.evaluation.provenance
-        same = 0
-        count = 0
+        alike: list[bool] = []
         starts = np.arange(len(self.x)) % source.block == 0
         blocks = -(-_DRAWN // source.block)
         for start in self._draw(starts, blocks).tolist():
@@ -189,13 +188,12 @@ class _Verification:
             seed = derive_seed(source.seed, start)
             classes = predict_classes(self.classifier, x, source.batch_size, seed)
             clean = self.evaluation.clean[start : start + len(x)]
-            same += int(np.count_nonzero(np.equal(classes, clean)))
-            count += len(x)
+            alike += np.equal(classes, clean).tolist()
 
-        words = f"{same} of {count} drawn are the same"
-        if same < count:
+        words = f"{sum(alike)} of {len(alike)} drawn are the same"
+        if not all(alike):
             words += f" (evaluated on {source.device})"
-        return "predictions", same == count, words
+        return "predictions", all(alike), words
 
     def _check_excerpt(self) -> Iterator[_Check]:
         """The adversarials of the first samples in the folder: broken where the evaluation says it,
@@ -346,9 +344,11 @@ class _Verification:
         """All that the exact search broke, and with another seed some of what it proved."""
         claimed = np.full(len(self.x), np.inf)
         for trial in self.evaluation.trials:
-            claimed[trial.decided] = np.minimum(claimed, trial.eps)[trial.decided]
+            np.minimum(claimed, trial.eps, out=claimed, where=trial.decided)
+
         if np.isfinite(claimed).any():
             yield self._check_broken(claimed)
+
         for bounds in self.evaluation.bounds:
             if bounds.decided.any():
                 yield self._check_proven(bounds)

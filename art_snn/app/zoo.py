@@ -16,9 +16,14 @@ def run(settings: Zoo) -> Printed:
     :raises ArgumentError: when the manifest cannot be read."""
     rows = []
     for network in manifest().networks:
-        head = [network.name, network.data, network.training, str(network.architecture["steps"])]
-        size = f"{network.bytes / 1e6:.1f} MB"
-        head += [f"{network.parameters:,}", size]
+        head = [
+            network.name,
+            network.data,
+            network.training,
+            str(network.architecture["steps"]),
+            f"{network.parameters:,}",
+            f"{network.bytes / 1e6:.1f} MB",
+        ]
         for one in network.standard:
             robust = describe_bound(one.robust.percent, one.at_most)
             proven = "" if one.certified is None else f"at least {one.certified.percent}"

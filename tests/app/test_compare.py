@@ -73,12 +73,12 @@ class HalfBlind(Gradient):
 
 def compare(wrapped, rules=None, file=None, given=None, attack="pgd(max_iter=5)", **options):
     """A comparison on ten samples, of which two are misclassified; in a new file unless given."""
-    settings = Compare(attack=attack, **{"eps": 0.03, "batch_size": 4, "repeats": 1} | options)
     x, y = samples(wrapped) if given is None else given
     rules = TWO if rules is None else rules
+    options = {"attack": attack, "eps": 0.03, "batch_size": 4, "repeats": 1} | options
     with TemporaryDirectory() as folder:
-        place = file or Path(folder, "compare.json")
-        return _compare_rules(settings, rules, wrapped, x, y, place, "")
+        settings = Compare(output=file.parent if file else Path(folder), **options)
+        return _compare_rules(settings, rules, wrapped, x, y, "")
 
 
 @pytest.mark.parametrize(("decay", "applies"), [(0.5, False), (1.0, True)])

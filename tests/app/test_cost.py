@@ -140,6 +140,7 @@ def test_a_row_whose_process_is_killed_has_no_memory_and_says_so(tmp_path, monke
         ({"model": ("vgg5", "vgg5")}, "^model: expected"),
         ({"steps": (0,)}, "^steps: expected a whole number"),
         ({"steps": (2, 2)}, "^steps: expected"),
+        ({"steps": (2, 10**20)}, "^steps: expected a whole number from 1 to 100000, got"),
         ({"rules": "sgd"}, "^rules: expected one of 'stbp'"),
         ({"rules": "cba"}, "^rules: .*IF neurons only"),
         ({"attack": "cw"}, "^attack: expected the class of an evasion attack"),
