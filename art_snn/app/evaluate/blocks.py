@@ -153,9 +153,9 @@ class Block:
 
     def read_bounds(self) -> dict[float, Bounds]:
         """Bounds at each budget; nothing where bounds were not asked for."""
-        names = {eps: self.name(f"bounds-{eps}") for eps in self.target.bounded}
         return {
-            eps: from_json(self.store.read(name)["bounds"], Bounds) for eps, name in names.items()
+            eps: from_json(self.store.read(self.name(f"bounds-{eps}"))["bounds"], Bounds)
+            for eps in self.target.bounded
         }
 
     def read_attack(self, eps: float, plan: str) -> Content:

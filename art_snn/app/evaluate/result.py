@@ -85,7 +85,7 @@ class EvaluationResult(Result):
                 line = f"{share.percent} ({share.count} of {share.total}) {at} is below "
                 below.append((_BELOW, f"{line}{self.fail_under:g} (--fail-under)"))
             if self.strict and one.findings:
-                names = join_words([*dict.fromkeys(finding.title for finding in one.findings)])
+                names = join_words(dict.fromkeys(finding.title for finding in one.findings))
                 doubted.append((_OPEN, f"findings are open {at} (--strict): {names}"))
         return below + doubted
 

@@ -87,7 +87,7 @@ def _data_uri(kind: str, content: bytes) -> str:
 
 def _make_axes(height: float, lines: int, width: float = _WIDTH) -> tuple[Figure, Axes]:
     """One pair of axes of a height in inches, with room for so many lines of words."""
-    figure = Figure(figsize=(width, height + 0.19 * lines), layout="constrained")
+    figure = Figure(figsize=(width, height + 0.19 * lines))
     return figure, figure.subplots()
 
 
@@ -116,12 +116,11 @@ def _accuracy_label(results: Sequence[Verdict]) -> str:
 def accuracy_figure(evaluation: Evaluation, width: float = _WIDTH) -> Figure:
     """Accuracy against the budget under each attack and their union, and what is certified, with
     95 % intervals."""
-    curves: _Curves = {}
-    for name in evaluation.names:
-        trials = evaluation.of(name)
-        curves[name] = {0.0: trials[0].robustness.clean_accuracy}
-        for trial in trials:
-            curves[name][trial.eps] = trial.robustness.robust_accuracy
+    curves: _Curves = {name: {} for name in evaluation.names}
+    for eps in evaluation.budgets:
+        for name, trial in evaluation.at(eps).items():
+            curves[name].setdefault(0.0, trial.robustness.clean_accuracy)
+            curves[name][eps] = trial.robustness.robust_accuracy
 
     results = verdicts(evaluation)
     curves |= _verdict_curves(results, UNION, CERTIFIED)
@@ -156,7 +155,7 @@ def _plot_accuracy(curves: _Curves, results: Sequence[Verdict], width: float) ->
     ax.set_prop_cycle(color=SERIES * len(_MARKERS), marker=[*_MARKERS] * len(SERIES))
     for name, curve in curves.items():
         # The first is broader, so that it can be seen below another one.
-        style: dict[str, Any] = {"lw": 1.4 if ax.containers else 3.0, "markersize": 4, "capsize": 2}
+        style: dict[str, Any] = {"lw": 1.4 if ax.containers else 3.0}
         if name == UNION:
             style |= _BAND
         if name == CERTIFIED or name.endswith(f", {CERTIFIED}"):
@@ -186,7 +185,7 @@ def draw_spikes(examples: Examples) -> _Drawing | None:
     if not examples.layers.size:
         return None
     form = ("original", "adversarial")
-    figure = Figure(figsize=(_WIDTH, 4.4), layout="constrained")
+    figure = Figure(figsize=(_WIDTH, 4.4))
     axes = figure.subplot_mosaic([["rates", "rates"], [*form]], height_ratios=(2, 3))
     _draw_pairs(axes["rates"], dict(zip(form, examples.rates, strict=True)))
     for place, name in enumerate(form):
@@ -266,10 +265,8 @@ def draw_board(points: Sequence[tuple[str, Share, Share]]) -> _Drawing:
     clean, _ = to_percent(before)
     robust, bars = to_percent(after)
     ax.hlines(places, robust, clean, color=_GRID, lw=3)
-    ax.plot(clean, places, "o", color=SERIES[0], ms=4, label="clean")
-    ax.errorbar(
-        robust, places, xerr=bars, fmt="D", color=SERIES[1], ms=4, capsize=2, label="robust"
-    )
+    ax.plot(clean, places, "o", color=SERIES[0], label="clean")
+    ax.errorbar(robust, places, xerr=bars, fmt="D", color=SERIES[1], label="robust")
 
     ax.set_yticks(places, map(_fold, names), fontsize=_SIZE - 2)
     ax.set(xlim=(0, 100), xlabel="accuracy [%]")
@@ -297,10 +294,10 @@ def draw_classes(evaluation: Evaluation) -> _Drawing:
     ax.grid(visible=False, axis="x")
 
     rows = [
-        f"class {one} {join_words([*map(str, row)])} of {total}"
+        f"class {one} {join_words(map(str, row))} of {total}"
         for one, row, total in zip(classes, counts, totals, strict=True)
     ]
-    numbers = f"Correct samples {join_words([*columns])}: {'; '.join(rows)}."
+    numbers = f"Correct samples {join_words(columns)}: {'; '.join(rows)}."
     return _chart(figure, "Accuracy of each class under all attacks", "", numbers)
 
 

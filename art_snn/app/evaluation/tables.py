@@ -118,11 +118,17 @@ def _attack_table(evaluation: Evaluation) -> Table:
             difference = ""
             if first in trials and trial.name != first:
                 difference = describe_difference(result, trials[first].robustness)
-            right = str(result.clean_accuracy)
-            attacked = str(result.attack_success)
-            robust = verdict.describe_trial(trial)
-            queries = f"{trial.outcome.queries:.0f}"
-            rows.append([trial.name, eps, right, attacked, robust, queries, difference])
+            rows.append(
+                [
+                    trial.name,
+                    eps,
+                    str(result.clean_accuracy),
+                    str(result.attack_success),
+                    verdict.describe_trial(trial),
+                    f"{trial.outcome.queries:.0f}",
+                    difference,
+                ]
+            )
         if several:
             success = str(verdict.outcome.attack_success)
             rows.append([UNION, eps, clean, success, verdict.share, "", ""])
@@ -396,8 +402,8 @@ def latex_table(items: Sequence[ReportItem]) -> str:
     text = re.sub(r"(?m)^ \[", " {[}", text)
     evaluations = [item.evaluation for item in items]
     titles = "; ".join(dict.fromkeys(one.title for one in evaluations))
-    counts = join_words([*dict.fromkeys(str(len(one.samples)) for one in evaluations)])
-    norms = join_words([*dict.fromkeys(NORMS[one.norm] for one in evaluations)])
+    counts = join_words(dict.fromkeys(str(len(one.samples)) for one in evaluations))
+    norms = join_words(dict.fromkeys(NORMS[one.norm] for one in evaluations))
     words = f"{titles}. Accuracy on {counts} samples, with budgets eps in {norms}."
     caption = "".join(LATEX_ESCAPE_RULES.get(letter, letter) for letter in words)
     lines = [r"\begin{table}[t]", r"\centering\small", rf"\caption{{{caption}}}"]

@@ -35,7 +35,7 @@ def format_eps(norm: str, eps: float) -> str:
 
 def fill_budgets(form: str, norm: str, *budgets: float, **words: str) -> str:
     """The label, the phrase or the clause of a :class:`~art_snn.attacks.Measure` for budgets."""
-    sizes = join_words([format_eps(norm, eps) for eps in budgets])
+    sizes = join_words(format_eps(norm, eps) for eps in budgets)
     plural = "" if budgets == (1,) else "s"
     return form.format(eps=sizes, s=plural, **words)
 
@@ -56,7 +56,7 @@ def count_words(count: int, noun: str) -> str:
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
-def join_words(words: Sequence[str]) -> str:
+def join_words(words: Iterable[str]) -> str:
     """The words with commas between, and an "and" before the last."""
     *others, last = words
     return f"{', '.join(others)} and {last}" if others else last
@@ -114,9 +114,9 @@ class Verdict:
     @property
     def open(self) -> bool:
         """True if the number must be reported as an upper bound: 0 and exact ones never are."""
-        examined, plan = self.evaluation.provenance.examined, self.evaluation.plan
-        doubted = bool(self.findings) or not examined or not plan
-        return doubted and self.left > 0 and not self.exact
+        evaluation = self.evaluation
+        trusted = evaluation.provenance.examined and evaluation.plan and not self.findings
+        return not trusted and self.left > 0 and not self.exact
 
     @property
     def errors(self) -> list[Finding]:
@@ -190,7 +190,8 @@ def describe_verdicts(results: Sequence[Verdict]) -> str:
     """The verdicts from the smallest budget on for people outside of the field, in sentences.
 
     Of more than three they are the first, the last at which a tenth is left, and the last."""
-    clean, norm = results[0].outcome.clean_accuracy, results[0].norm
+    norm = results[0].norm
+    clean = results[0].outcome.clean_accuracy
     if len(results) > 3:
         tenth = [place for place, one in enumerate(results) if 10 * one.left >= clean.count]
         results = [results[n] for n in sorted({0, max(tenth, default=0), len(results) - 1})]
@@ -217,7 +218,7 @@ def _describe_proof(results: Sequence[Verdict]) -> str:
     trials = [trial for one, _ in proven for trial in evaluation.at(one.eps).values()]
     statuses = [stage.status for trial in trials for stage in trial.outcome.stages]
     if "decided" in statuses:  # The exact search took what was left.
-        both = join_words([_describe_ends(one, low) for one, low in proven])
+        both = join_words(_describe_ends(one, low) for one, low in proven)
         return f"Bounds and a search prove that the robust accuracy is {both}."
     drawn = None if evaluation.bounds else evaluation.certificate
     if proven and not any(low.count for _, low in proven):
@@ -285,7 +286,8 @@ def verdicts(evaluation: Evaluation) -> list[Verdict]:
     for eps in evaluation.budgets:
         against = tuple(one for one in decisive if one.eps in (None, eps))
         trials += [trial.robustness for trial in evaluation.at(eps).values()]
-        outcome, certified = union(trials), evaluation.certified(eps)
+        outcome = union(trials)
+        certified = evaluation.certified(eps)
         if evaluation.certificate is not None:  # Most of eleven draws may be wrong all the same.
             certified &= outcome.correct & outcome.robust
         share = Share.of(certified) if evaluation.certifies else None

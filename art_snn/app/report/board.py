@@ -122,11 +122,11 @@ def make_board(items: Iterable[ReportItem], unread: Sequence[str] = ()) -> tuple
     :param unread: why others cannot be read."""
     evaluations = _name_evaluations(items)
     entries = []
-    reasons = [*unread]
+    left_out = [f"Left out: {reason}" for reason in unread]
     for file, evaluation in evaluations.items():
         contradiction = _find_contradiction(evaluation, evaluations)
         if contradiction:
-            reasons.append(f"{file} {contradiction}")
+            left_out.append(f"Left out: {file} {contradiction}")
         else:
             entries += [(file, verdict) for verdict in verdicts(evaluation)]
     entries.sort(key=_place)
@@ -139,14 +139,11 @@ def make_board(items: Iterable[ReportItem], unread: Sequence[str] = ()) -> tuple
         key = source.dataset, describe_budget(verdict.norm, verdict.eps)
         groups[key][source.weights][file] = verdict
 
-    left_out = [f"Left out: {reason}" for reason in reasons]
-    table, notes, points = _make_table(
-        [
-            sorted(map(_make_record, networks.values()), key=lambda record: record.rank)
-            for networks in groups.values()
-        ]
-    )
-    return (table, Notes((*notes, *left_out)), points), left_out
+    ranked = [
+        sorted(map(_make_record, networks.values()), key=lambda record: record.rank)
+        for networks in groups.values()
+    ]
+    return _make_table(ranked, left_out), left_out
 
 
 def _place(entry: tuple[str, Verdict]) -> tuple[str, int, float]:
@@ -180,8 +177,10 @@ def _find_contradiction(one: Evaluation, evaluations: Mapping[str, Evaluation]) 
     return None
 
 
-def _make_table(groups: Sequence[Sequence[_Record]]) -> Board:
-    """One table of the groups of records with the same data and budget, the most robust first."""
+def _make_table(groups: Sequence[Sequence[_Record]], left_out: Sequence[str]) -> Board:
+    """One table of the groups of records with the same data and budget, the most robust first.
+
+    :param left_out: notes that stand below all others."""
     single = {record.first.single_attack for group in groups for record in group} - {None}
     attack = str(single.pop()) if len(single) == 1 else "one attack"
 
@@ -203,8 +202,8 @@ def _make_table(groups: Sequence[Sequence[_Record]]) -> Board:
     titles = list(rows[0]) if rows else []
     wide = [place for place, title in enumerate(titles) if title not in _NARROW]
     table = Table(titles, [[*row.values()] for row in rows], 3, wide)
-    notes = Notes(f"{line}: {join_words([*names])}." for line, names in remarks.items())
-    return table, notes, tuple(points)
+    notes = [f"{line}: {join_words(names)}." for line, names in remarks.items()]
+    return table, Notes([*notes, *left_out]), tuple(points)
 
 
 def _make_record(verdicts_by_file: Mapping[str, Verdict]) -> _Record:
