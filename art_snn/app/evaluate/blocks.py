@@ -171,6 +171,6 @@ class Block:
 def join_certificates(target: Target, store: Store) -> Certificate | None:
     """The certificate of all blocks; None without one."""
     blocks = [Block(target, store, rows) for rows in target.certificate_slices]
-    contents = [store.read(block.name("certificates")) for block in blocks]
+    contents = [store.read(block.name("certificate")) for block in blocks]
     parts = [from_json(content["certificate"], Certificate) for content in contents]
     return Certificate.concatenate(parts) if parts else None

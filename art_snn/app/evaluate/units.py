@@ -72,7 +72,7 @@ def list_units(target: Target, store: Store) -> list[Unit]:
 
     for rows in target.certificate_slices:
         block = Block(target, store, rows)
-        units.append(Unit(block.name("certificates"), "certificates", partial(_certify, block)))
+        units.append(Unit(block.name("certificate"), "certificates", partial(_certify, block)))
     return units
 
 
