@@ -158,13 +158,10 @@ class Block:
             for eps in self.target.bounded
         }
 
-    def read_attack(self, eps: float, plan: str) -> Content:
-        """What is stored of a plan at a budget."""
-        return self.store.read(self.name_attack(eps, plan))
-
     def read_outcome(self, eps: float, plan: str) -> Outcome:
         """The outcome of a plan at a budget."""
-        outcome: Outcome = from_json(self.read_attack(eps, plan)["outcome"], Outcome)
+        content = self.store.read(self.name_attack(eps, plan))
+        outcome: Outcome = from_json(content["outcome"], Outcome)
         return outcome
 
 

@@ -24,7 +24,6 @@ from art_snn.app.evaluation.verdict import (
     Verdict,
     count_words,
     describe_budget,
-    describe_budgets,
     format_eps,
     join_words,
     verdicts,
@@ -280,7 +279,7 @@ def draw_classes(evaluation: Evaluation) -> _Drawing:
     """Accuracy by class without an attack and under all of them at each budget."""
     results = verdicts(evaluation)
     columns = {"without an attack": results[0].outcome.correct}
-    columns |= {describe_budgets(v.norm, v.eps): v.standing for v in results}
+    columns |= {verdict.budget: verdict.standing for verdict in results}
     classes, totals = np.unique(evaluation.labels, return_counts=True)
     members = np.equal.outer(classes, evaluation.labels)
     counts = members @ np.transpose([*columns.values()]).astype(int)

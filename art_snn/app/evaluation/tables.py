@@ -9,7 +9,7 @@ from itertools import combinations
 import numpy as np
 from tabulate import LATEX_ESCAPE_RULES, tabulate
 
-from art_snn.app.evaluation.record import NORMS, Evaluation, ReportItem
+from art_snn.app.evaluation.record import NORMS, Evaluation, ReportItem, Trial
 from art_snn.app.evaluation.verdict import (
     CERTIFIED,
     UNION,
@@ -219,54 +219,50 @@ def remarks(evaluation: Evaluation) -> list[str]:
     return list(dict.fromkeys(lines))
 
 
-def _sample_results(verdict: Verdict) -> list[str]:
-    """The result of each sample under all attacks up to a budget, in words."""
-    certified = verdict.evaluation.certified(verdict.eps)
-    results = []
-    for sample, breaker in enumerate(verdict.breakers()):
-        words = _describe_clean(verdict.evaluation, sample)
-        if words:
-            results.append(words)
-            continue
-        if breaker is not None:
-            outcome = breaker.outcome
-            words = f"broken by {breaker.name}"
-            if len(outcome.stages) > 1:
-                words += f", {outcome.stages[outcome.stage[sample]].description}"
-            # Its budget may be a smaller one.
-            if breaker.eps != verdict.eps:
-                words += f" at {format_eps(verdict.norm, breaker.eps)}"
-        elif not verdict.standing[sample]:
-            words = "broken while findings were looked for"
-        else:
-            words = "certified" if certified[sample] else "survives"
-        results.append(words)
-    return results
-
-
-def _describe_clean(evaluation: Evaluation, sample: int) -> str:
-    """Why a sample is wrong without an attack; "" where it is right."""
-    first = evaluation.trials[0].outcome
-    stage = first.stage[sample]
-    if stage == Outcome.UNANSWERED:
-        return "no prediction"
-    if stage != Outcome.WRONG:
-        return ""
-    if first.draws > 1:
-        # The prediction in the table is one more draw.
-        return f"misclassified in {first.votes[sample]} of {first.draws} draws"
-    return f"misclassified as {evaluation.clean[sample]}"
-
-
 def _sample_table(evaluation: Evaluation) -> Table:
     """The results of the first samples, a column per budget."""
     titles = ["sample", "label", "predicted"]
     titles += [f"at {format_eps(evaluation.norm, eps)}" for eps in evaluation.budgets]
-    predicted = ["none" if guess < 0 else str(guess) for guess in evaluation.clean]
-    results = [_sample_results(verdict) for verdict in verdicts(evaluation)]
-    columns = zip(map(str, evaluation.labels), predicted, *results, strict=True)
-    rows = [(str(number), *row) for number, row in enumerate(columns)]
-    return Table(titles, rows[:MOST_SAMPLES], words=len(titles))
+    columns = [(verdict, verdict.breakers()) for verdict in verdicts(evaluation)]
+
+    rows = []
+    for sample, label in enumerate(evaluation.labels[:MOST_SAMPLES]):
+        guess = evaluation.clean[sample]
+        row = [str(sample), str(label), "none" if guess < 0 else str(guess)]
+        row += [_describe_sample(one, sample, breakers[sample]) for one, breakers in columns]
+        rows.append(row)
+    return Table(titles, rows, words=len(titles))
+
+
+def _describe_sample(verdict: Verdict, sample: int, breaker: Trial | None) -> str:
+    """The result of a sample under all attacks up to a budget, in words.
+
+    :param breaker: the trial that broke it."""
+    evaluation = verdict.evaluation
+    first = evaluation.trials[0].outcome
+    stage = first.stage[sample]
+    if stage == Outcome.UNANSWERED:
+        return "no prediction"
+    if stage == Outcome.WRONG:
+        if first.draws > 1:
+            # The prediction in the table is one more draw.
+            return f"misclassified in {first.votes[sample]} of {first.draws} draws"
+        return f"misclassified as {evaluation.clean[sample]}"
+
+    if breaker is None:
+        if not verdict.standing[sample]:
+            return "broken while findings were looked for"
+        certified = evaluation.certified(verdict.eps)
+        return "certified" if certified[sample] else "survives"
+
+    outcome = breaker.outcome
+    words = f"broken by {breaker.name}"
+    if len(outcome.stages) > 1:
+        words += f", {outcome.stages[outcome.stage[sample]].description}"
+    # Its budget may be a smaller one.
+    if breaker.eps != verdict.eps:
+        words += f" at {format_eps(verdict.norm, breaker.eps)}"
+    return words
 
 
 def _provenance_tables(evaluation: Evaluation) -> dict[str, Table]:

@@ -16,7 +16,6 @@ from art_snn.metrics import Robustness, Share, union
 
 UNION = "union of all"
 CERTIFIED = "certified"
-EXACT = "exact: certified and attacked agree"
 Card = Mapping[str, Any]
 """One finding at all budgets at which it was made: its name and severity; the place, what it is
 about and where; sentences that say what it means; remedies; figures, the budgets in words with what
@@ -95,6 +94,11 @@ class Verdict:
     def norm(self) -> str:
         """The norm of the budget."""
         return self.evaluation.norm
+
+    @property
+    def budget(self) -> str:
+        """The budget in words, without the name of its norm: "at eps 8/255"."""
+        return describe_budgets(self.norm, self.eps)
 
     @property
     def standing(self) -> Mask:
@@ -205,7 +209,7 @@ def describe_verdicts(results: Sequence[Verdict]) -> str:
     words = (
         f"Of {count_words(clean.total, kind)}, {right}, and {left} after an attack that {change}."
     )
-    ends = [f"{one.left or 'none'} {describe_budgets(norm, one.eps)}" for one in larger]
+    ends = [f"{one.left or 'none'} {one.budget}" for one in larger]
     words += f" Larger changes leave {join_words(ends)}." if ends else ""
     return " ".join(filter(None, (words, _describe_proof(results), _describe_doubt(results))))
 
@@ -228,25 +232,26 @@ def _describe_proof(results: Sequence[Verdict]) -> str:
     how = f"certified, each wrong with probability {drawn.alpha:g}" if drawn else "certified"
     ends = [
         f"between {low.percent} ({how}) and {one.outcome.robust_accuracy.percent} (attacked) "
-        f"{describe_budgets(norm, one.eps)}"
+        f"{one.budget}"
         for one, low in proven
         if not one.exact
     ]
     subject = "Draws show" if drawn else "Bounds prove"
     words = f"{subject} that the robust accuracy is {join_words(ends)}." if ends else ""
     exact = [one.eps for one, _ in proven if one.exact]
-    end = f"The number {describe_budgets(norm, *exact)} is {EXACT}." if exact else ""
-    return f"{words} {end}".strip()
+    if exact:
+        at = describe_budgets(norm, *exact)
+        words += f" The number {at} is exact: certified and attacked agree."
+    return words.strip()
 
 
 def _describe_ends(verdict: Verdict, low: Share) -> str:
     """What is proven, at least `low`, at a budget at which the exact search took what was left."""
-    at = describe_budgets(verdict.norm, verdict.eps)
-    end = verdict.outcome.robust_accuracy.percent
+    end = f"{verdict.outcome.robust_accuracy.percent} {verdict.budget}"
     if verdict.exact:
-        return f"exactly {end} {at}"
+        return f"exactly {end}"
     left = count_words(verdict.left - low.count, "sample")
-    return f"between {low.percent.removesuffix(' %')} and {end} {at}, with {left} open"
+    return f"between {low.percent.removesuffix(' %')} and {end}, with {left} open"
 
 
 def _describe_doubt(results: Sequence[Verdict]) -> str:
