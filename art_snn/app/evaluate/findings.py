@@ -222,8 +222,13 @@ def judge_target(target: Target, trials: Sequence[Trial]) -> Iterator[Finding]:
         records = [one.standing for one in entry.standard if one.norm == norm and one.eps <= eps]
         count = min(map(len, (*records, target.x)))
 
-        stages = [trial.outcome.stage[:count] for trial in trials if trial.eps <= eps]
-        here = np.logical_and.reduce([stage == Outcome.STANDING for stage in stages])
+        here = np.logical_and.reduce(
+            [
+                trial.outcome.stage[:count] == Outcome.STANDING
+                for trial in trials
+                if trial.eps <= eps
+            ]
+        )
         there = [booleans(record[:count]) for record in records]
         broken = here & ~np.logical_and.reduce([here, *there])
         if not broken.any():

@@ -112,9 +112,8 @@ def _attack(block: Block, eps: float, plan: Plan, note: _Note) -> _Computed:
     target = block.target
     proven = block.read_bounds()
     attacked = ~proven[eps].certified if proven else np.ones(len(block.y), dtype=bool)
-    submitted: list[Candidates] = []
-    if plan is target.deciding:
-        submitted = [one.within(eps).select(block.rows) for one in target.submissions]
+    submissions = target.submissions if plan is target.deciding else []
+    submitted = [one.within(eps).select(block.rows) for one in submissions]
 
     part = Part(block.store, block.name_attack(eps, plan.name))
 

@@ -47,7 +47,6 @@ _RADII, _DOUBLINGS = 4, 12
 
 def evaluation_parts(evaluation: Evaluation) -> list[Part]:
     """The verdict in words and by budget, what casts doubt on it, and a row per attack."""
-    samples = count_words(len(evaluation.samples), "sample")
     decisive, others = make_cards(evaluation)
     notes = []
     for card in (*decisive, *others):
@@ -56,7 +55,7 @@ def evaluation_parts(evaluation: Evaluation) -> list[Part]:
         notes.append(f"{kind}: {card['name']} ({card['place']}). {words}")
     notes += remarks(evaluation)
     parts: list[Part] = [
-        (evaluation.name, evaluation.title, samples),
+        (evaluation.name, evaluation.title, count_words(len(evaluation.samples), "sample")),
         describe_verdicts(verdicts(evaluation)),
         _verdict_table(evaluation),
         Notes(notes),
@@ -195,9 +194,10 @@ def remarks(evaluation: Evaluation) -> list[str]:
     for trial in evaluation.trials:
         native = [one for one in trial.outcome.stages if one.status == "native"]
         if native:
-            stages = count_words(len(native), "stage")
-            first = f"The first is {native[0].instead_of}: {native[0].reason.rstrip('.')}."
-            lines.append(f"{trial.name} ran {stages} with the network's own gradient. {first}")
+            lines.append(
+                f"{trial.name} ran {count_words(len(native), 'stage')} with the network's own "
+                f"gradient. The first is {native[0].instead_of}: {native[0].reason.rstrip('.')}."
+            )
         for one in trial.outcome.skipped:
             if one.status == "skipped":
                 lines.append(f"{trial.name} skipped {one.label}: {one.reason.rstrip('.')}.")

@@ -217,7 +217,6 @@ def describe_verdicts(results: Sequence[Verdict]) -> str:
 def _describe_proof(results: Sequence[Verdict]) -> str:
     """What bounds or draws prove, in sentences; "" without them, and where no sample is left."""
     evaluation = results[0].evaluation
-    norm = evaluation.norm
     proven = [(one, one.certified) for one in results if one.certified and one.left]
     trials = [trial for one, _ in proven for trial in evaluation.at(one.eps).values()]
     statuses = [stage.status for trial in trials for stage in trial.outcome.stages]
@@ -240,7 +239,7 @@ def _describe_proof(results: Sequence[Verdict]) -> str:
     words = f"{subject} that the robust accuracy is {join_words(ends)}." if ends else ""
     exact = [one.eps for one, _ in proven if one.exact]
     if exact:
-        at = describe_budgets(norm, *exact)
+        at = describe_budgets(evaluation.norm, *exact)
         words += f" The number {at} is exact: certified and attacked agree."
     return words.strip()
 
@@ -250,8 +249,10 @@ def _describe_ends(verdict: Verdict, low: Share) -> str:
     end = f"{verdict.outcome.robust_accuracy.percent} {verdict.budget}"
     if verdict.exact:
         return f"exactly {end}"
-    left = count_words(verdict.left - low.count, "sample")
-    return f"between {low.percent.removesuffix(' %')} and {end}, with {left} open"
+    return (
+        f"between {low.percent.removesuffix(' %')} and {end}, "
+        f"with {count_words(verdict.left - low.count, 'sample')} open"
+    )
 
 
 def _describe_doubt(results: Sequence[Verdict]) -> str:
@@ -313,11 +314,14 @@ def make_cards(evaluation: Evaluation) -> tuple[list[Card], list[Card]]:
     groups: dict[tuple[str, str], list[Finding]] = defaultdict(list)
     for finding in sorted(evaluation.findings, key=lambda one: SEVERITIES.index(one.severity)):
         groups[finding.id, finding.about].append(finding)
-    decisive: list[Card] = []
-    others: list[Card] = []
+    decisive = []
+    others = []
     for group in groups.values():
-        cards = decisive if any(finding in doubts for finding in group) else others
-        cards.append(_make_card(evaluation.norm, group))
+        card = _make_card(evaluation.norm, group)
+        if any(finding in doubts for finding in group):
+            decisive.append(card)
+        else:
+            others.append(card)
     return decisive, others
 
 

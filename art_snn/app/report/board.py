@@ -297,9 +297,10 @@ def _remarks(record: _Record, leader: _Record, name: str) -> list[str]:
     evaluation = record.first
     lines = []
     if len(record.verdicts) > 1:
-        files = join_words(sorted(record.verdicts))
-        count = count_words(len(record.verdicts), "evaluation")
-        lines.append(f"{count} of the same weights, in {files}, count together")
+        lines.append(
+            f"{count_words(len(record.verdicts), 'evaluation')} of the same weights, in "
+            f"{join_words(sorted(record.verdicts))}, count together"
+        )
     for file, verdict in record.others.items():
         left = verdict.outcome.robust_accuracy.percent
         lines.append(f"{file} is on other samples, leaves {left} and does not count")
