@@ -191,7 +191,6 @@ def _compare_budgets(trials: Sequence[Trial]) -> Iterator[Finding]:
         few = _count(fewer)
         many = _count(more)
         if exceeds(many - few, len(more)):
-            broke = f"{few} at eps {large.eps:.4g}, but {many} at eps {small.eps:.4g}"
             yield Finding(
                 "larger-budget-breaks-less",
                 "a larger budget breaks less",
@@ -204,8 +203,9 @@ def _compare_budgets(trials: Sequence[Trial]) -> Iterator[Finding]:
                     ),
                 ),
                 about=large.name,
-                sentence=f"Of {len(more)} samples the attack broke {broke}, which allows smaller "
-                f"changes only. {list_samples(more & ~fewer)}",
+                sentence=f"Of {len(more)} samples the attack broke {few} at eps {large.eps:.4g}, "
+                f"but {many} at eps {small.eps:.4g}, which allows smaller changes only. "
+                f"{list_samples(more & ~fewer)}",
                 eps=large.eps,
             )
 

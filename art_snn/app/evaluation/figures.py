@@ -326,8 +326,7 @@ def draw_examples(evaluation: Evaluation, examples: Examples) -> tuple[str, list
     several = ", the mean of the channels" if shape[-3] > 1 else ""
     words += f"Differences: red is more, blue is less{several}, each on its own scale."
     if len(shape) == 4:
-        frames = min(_MOST_FRAMES, shape[0])
-        words += f" Frames 1 to {frames} of {shape[0]}, side by side in time."
+        words += f" Frames 1 to {min(_MOST_FRAMES, shape[0])} of {shape[0]}, side by side in time."
     if len(drawings) < len(examples.rows):
         words += f" The first {len(drawings)} of {len(examples.rows)} examples are shown."
     return start + words, drawings
@@ -348,8 +347,10 @@ def _draw_example(
     largest = f"{np.abs(change).max():.3g}"
     taken = f"{'still ' if guess == label else ''}taken for {guess}"
     start = f"Sample {row}, of class {label}"
-    moved = f"{np.count_nonzero(change)} of {change.size} values changed"
-    words = f"{start}, {taken}; {moved}, at most by {largest}."
+    words = (
+        f"{start}, {taken}; {np.count_nonzero(change)} of {change.size} values changed, "
+        f"at most by {largest}."
+    )
 
     # Blue where less, red where more, on its own scale.
     means = change[:_MOST_FRAMES].mean(1)

@@ -364,8 +364,9 @@ class Examples:
         try:
             return cls(str(arrays.pop("trial")), float(arrays.pop("eps")), **arrays)
         except (KeyError, TypeError, ValueError) as error:
-            got = f"{path}, which holds other arrays ({error})"
-            raise invalid("examples", expected, got, remedy) from error
+            raise invalid(
+                "examples", expected, f"{path}, which holds other arrays ({error})", remedy
+            ) from error
 
 
 @dataclass(frozen=True)

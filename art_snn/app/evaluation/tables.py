@@ -169,8 +169,8 @@ def _operation_table(evaluation: Evaluation) -> Table:
     titles = ("layer", "neurons", "spikes per neuron", "operations", "dense network", "ratio")
     rows = []
     for name, (neurons, synapses, spikes, operations) in evaluation.operations.items():
-        rate = f"{spikes / neurons:.3f}"
-        rows.append((name, f"{neurons:,.0f}", rate, *_compare_costs(operations, synapses)))
+        costs = _compare_costs(operations, synapses)
+        rows.append((name, f"{neurons:,.0f}", f"{spikes / neurons:.3f}", *costs))
 
     _, synapses, spikes, operations = np.transpose([*evaluation.operations.values()])
     rows.append(("all layers", "", "", *_compare_costs(operations.sum(), synapses.sum())))
@@ -306,8 +306,11 @@ def compare_parts(items: Sequence[ReportItem]) -> list[Part]:
     of them on the samples that they share: a sentence, and a table where they share some."""
     named = list(zip(labels(items), items, strict=True))
     names = [f"{label}: {item.evaluation.title} ({item.name})" for label, item in named]
-    title = f"{len(items)} evaluations side by side"
-    parts: list[Part] = [title, Notes(names), _side_table(items, str)]
+    parts: list[Part] = [
+        f"{len(items)} evaluations side by side",
+        Notes(names),
+        _side_table(items, str),
+    ]
     for (name, one), (other_name, other) in combinations(named, 2):
         parts += _compare(one.evaluation, other.evaluation, (name, other_name))
     return parts

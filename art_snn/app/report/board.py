@@ -172,8 +172,10 @@ def _find_contradiction(one: Evaluation, evaluations: Mapping[str, Evaluation]) 
         for verdict in verdicts(other):
             wrong = one.certified(verdict.eps) & ~verdict.standing
             if wrong.any():
-                at = describe_budget(one.norm, verdict.eps)
-                return f"certifies sample {wrong.argmax()}, which is wrong or broken {at} in {file}"
+                return (
+                    f"certifies sample {wrong.argmax()}, which is wrong or broken "
+                    f"{describe_budget(one.norm, verdict.eps)} in {file}"
+                )
     return None
 
 
@@ -194,8 +196,8 @@ def _make_table(groups: Sequence[Sequence[_Record]], left_out: Sequence[str]) ->
             name = f"{label} (n = {len(record.standing)})" if record.small else label
             row = _cells(record, name, attack)
             rows.append(row)
-            words = f"{name}, {row['budget']}"
-            points.append((words, record.verdict.outcome.clean_accuracy, record.robust))
+            clean = record.verdict.outcome.clean_accuracy
+            points.append((f"{name}, {row['budget']}", clean, record.robust))
             for line in _remarks(record, group[0], names[0]):
                 remarks[line][name] = None
 
@@ -302,8 +304,10 @@ def _remarks(record: _Record, leader: _Record, name: str) -> list[str]:
             f"{join_words(sorted(record.verdicts))}, count together"
         )
     for file, verdict in record.others.items():
-        left = verdict.outcome.robust_accuracy.percent
-        lines.append(f"{file} is on other samples, leaves {left} and does not count")
+        lines.append(
+            f"{file} is on other samples, leaves {verdict.outcome.robust_accuracy.percent} "
+            "and does not count"
+        )
 
     if evaluation.plan != _STANDARD:
         plan = f"the plan {evaluation.plan}" if evaluation.plan else "single attacks alone"
