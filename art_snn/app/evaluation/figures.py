@@ -257,7 +257,7 @@ def draw_side_by_side(items: Sequence[ReportItem]) -> _Drawing | None:
 def draw_board(points: Sequence[tuple[str, Share, Share]]) -> _Drawing:
     """Clean and robust accuracy of each record, by its name, the latter with its interval."""
     records, before, after = zip(*points, strict=True)
-    names = [name.replace(", eps", ",") for name in records]
+    names = [_fold(name.replace(", eps", ",")) for name in records]
     places = range(len(points))
     figure, ax = _make_axes(1, len(points))
 
@@ -267,7 +267,7 @@ def draw_board(points: Sequence[tuple[str, Share, Share]]) -> _Drawing:
     ax.plot(clean, places, "o", color=SERIES[0], label="clean")
     ax.errorbar(robust, places, xerr=bars, fmt="D", color=SERIES[1], label="robust")
 
-    ax.set_yticks(places, map(_fold, names), fontsize=_SIZE - 2)
+    ax.set_yticks(places, names, fontsize=_SIZE - 2)
     ax.set(xlim=(0, 100), xlabel="accuracy [%]")
     ax.invert_yaxis()
     figure.legend(loc="outside upper left", ncols=2)

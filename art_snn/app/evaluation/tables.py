@@ -405,5 +405,13 @@ def latex_table(items: Sequence[ReportItem]) -> str:
     norms = join_words(dict.fromkeys(NORMS[one.norm] for one in evaluations))
     words = f"{titles}. Accuracy on {counts} samples, with budgets eps in {norms}."
     caption = "".join(LATEX_ESCAPE_RULES.get(letter, letter) for letter in words)
-    lines = [r"\begin{table}[t]", r"\centering\small", rf"\caption{{{caption}}}"]
-    return "\n".join([*lines, r"\label{tab:robustness}", text, r"\end{table}"])
+    return "\n".join(
+        [
+            r"\begin{table}[t]",
+            r"\centering\small",
+            rf"\caption{{{caption}}}",
+            r"\label{tab:robustness}",
+            text,
+            r"\end{table}",
+        ]
+    )

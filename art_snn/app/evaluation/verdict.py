@@ -330,8 +330,9 @@ def _make_card(norm: str, group: Sequence[Finding]) -> Card:
 
     def where(some: Sequence[Finding]) -> str:
         budgets = [one.eps for one in some if one.eps is not None]
-        overall = len(budgets) < len(some)
-        return "at every budget" if overall else describe_budgets(norm, *sorted({*budgets}))
+        if len(budgets) < len(some):
+            return "at every budget"
+        return describe_budgets(norm, *sorted({*budgets}))
 
     def measured(one: Finding) -> str:
         return ", ".join(f"{name}\u00a0{value:.4g}" for name, value in one.evidence.items())

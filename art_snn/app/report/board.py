@@ -271,7 +271,7 @@ def _describe_credits(record: _Record) -> str:
     broken = np.flatnonzero(record.verdict.outcome.correct & ~record.standing)
     counts = Counter(_credit_sample(record, breakers, row) for row in broken.tolist())
     plan = record.first.plan or join_words(record.first.names)
-    if not {*counts} - {plan}:
+    if {*counts} <= {plan}:
         return plan
     credits = sorted(counts.items(), key=lambda credit: (-credit[1], credit[0]))
     return ", ".join(f"{name}: {count}" for name, count in credits)
