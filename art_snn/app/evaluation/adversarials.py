@@ -49,10 +49,14 @@ class Submission:
         :raises ValueError: for a file, a shape, an index or values that do not fit."""
         path = expand_path(_OPTION, file)
         remedy = "Write it with numpy.savez(file, x=adversarials, index=rows, name='your name')."
-        # In double precision, with an index and a name.
-        largest = 9 * x.size + _ROOM
-        names = ("x", "index", "name")
-        arrays = read_arrays(path, _OPTION, _CONTENT, remedy, names=names, largest=largest)
+        arrays = read_arrays(
+            path,
+            _OPTION,
+            _CONTENT,
+            remedy,
+            names=("x", "index", "name"),
+            largest=9 * x.size + _ROOM,  # In double precision, with an index and a name.
+        )
         require("x" in arrays, _OPTION, _CONTENT, f"{path}, without x", remedy)
 
         given = _check_points(path, arrays["x"], classifier, x.dtype)
@@ -82,15 +86,7 @@ class Submission:
             "each of them is of; without it they are the first ones, in their order.",
         )
 
-        text = arrays.get("name", np.array(name_from(path.stem)))
-        name = str(text)
-        require(
-            name == name_from(name) and text.dtype.kind == "U" and text.ndim == 0,
-            _OPTION,
-            NAME,
-            f"{shown(name)} in {path}",
-            "It says who made the adversarials, such as 'A. Turing'.",
-        )
+        name = _check_name(path, arrays.get("name", np.array(name_from(path.stem))))
         return cls(Candidates(name, points, there), least)
 
 
@@ -148,6 +144,19 @@ def _check_index(path: Path, rows: np.ndarray, count: int, samples: int) -> None
         "Give the number of the test sample of each; --samples evaluates more. Write further "
         "adversarials of a sample into another file: the option may be given several times.",
     )
+
+
+def _check_name(path: Path, text: np.ndarray) -> str:
+    """The name of who made the adversarials, in one line."""
+    name = str(text)
+    require(
+        name == name_from(name) and text.dtype.kind == "U" and text.ndim == 0,
+        _OPTION,
+        NAME,
+        f"{shown(name)} in {path}",
+        "It says who made the adversarials, such as 'A. Turing'.",
+    )
+    return name
 
 
 def in_range(points: np.ndarray, classifier: PyTorchSpikingClassifier) -> Mask:
