@@ -228,9 +228,9 @@ def _sample_table(evaluation: Evaluation) -> Table:
     rows = []
     for sample, label in enumerate(evaluation.labels[:MOST_SAMPLES]):
         guess = evaluation.clean[sample]
-        row = [str(sample), str(label), "none" if guess < 0 else str(guess)]
-        row += [_describe_sample(one, sample, breakers[sample]) for one, breakers in columns]
-        rows.append(row)
+        predicted = "none" if guess < 0 else str(guess)
+        results = [_describe_sample(one, sample, breakers[sample]) for one, breakers in columns]
+        rows.append((str(sample), str(label), predicted, *results))
     return Table(titles, rows, words=len(titles))
 
 
