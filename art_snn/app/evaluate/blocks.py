@@ -153,24 +153,21 @@ class Block:
 
     def read_bounds(self) -> dict[float, Bounds]:
         """Bounds at each budget; nothing where bounds were not asked for."""
-        names = {eps: self.name(f"bounds-{eps}") for eps in self.target.bounded}
         return {
-            eps: from_json(self.store.read(name)["bounds"], Bounds) for eps, name in names.items()
+            eps: from_json(self.store.read(self.name(f"bounds-{eps}"))["bounds"], Bounds)
+            for eps in self.target.bounded
         }
-
-    def read_attack(self, eps: float, plan: str) -> Content:
-        """What is stored of a plan at a budget."""
-        return self.store.read(self.name_attack(eps, plan))
 
     def read_outcome(self, eps: float, plan: str) -> Outcome:
         """The outcome of a plan at a budget."""
-        outcome: Outcome = from_json(self.read_attack(eps, plan)["outcome"], Outcome)
+        content = self.store.read(self.name_attack(eps, plan))
+        outcome: Outcome = from_json(content["outcome"], Outcome)
         return outcome
 
 
 def join_certificates(target: Target, store: Store) -> Certificate | None:
     """The certificate of all blocks; None without one."""
     blocks = [Block(target, store, rows) for rows in target.certificate_slices]
-    contents = [store.read(block.name("certificates")) for block in blocks]
+    contents = [store.read(block.name("certificate")) for block in blocks]
     parts = [from_json(content["certificate"], Certificate) for content in contents]
     return Certificate.concatenate(parts) if parts else None

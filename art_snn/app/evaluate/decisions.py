@@ -123,8 +123,14 @@ def add_decision(trial: Trial, decisions: Decisions, target: Target) -> Trial:
     raised = decision["raised"]
     failed = raised != ""
     if failed.any():
-        reason = f"{raised[failed][0]}. {list_samples(failed)}"
-        skipped += (replace(record, label=_FAILED, status="skipped", reason=reason),)
+        skipped += (
+            replace(
+                record,
+                label=_FAILED,
+                status="skipped",
+                reason=f"{raised[failed][0]}. {list_samples(failed)}",
+            ),
+        )
 
     searched = replace(
         outcome,

@@ -134,13 +134,18 @@ def _not_examined(target: Target, reason: str) -> Finding:
     )
 
 
+def _count(which: np.ndarray) -> int:
+    """How many samples these are, bool (N,)."""
+    return int(np.count_nonzero(which))
+
+
 def judge_trials(trials: Sequence[Trial], searches: Collection[str]) -> Iterator[Finding]:
     """Reasons to doubt the attacks that their own results give.
 
     :param searches: ids of the stages that ask for no gradient."""
     for trial in trials:
         stage = trial.outcome.stage
-        unanswered = int(np.count_nonzero(stage == Outcome.UNANSWERED))
+        unanswered = _count(stage == Outcome.UNANSWERED)
         if unanswered:
             finding = without_answer(unanswered, len(stage))
             yield replace(finding, about=trial.name, eps=trial.eps)
@@ -156,11 +161,12 @@ def judge_trials(trials: Sequence[Trial], searches: Collection[str]) -> Iterator
 
 def _judge_searches(trial: Trial, searches: Collection[str]) -> Iterator[Finding]:
     """A search without gradients broke what the gradients before it left."""
-    stage, stages = trial.outcome.stage, trial.outcome.stages
+    stage = trial.outcome.stage
+    stages = trial.outcome.stages
     others = [one.label for one in stages if one.id not in searches]
     places = [place for place, one in enumerate(stages) if one.id in searches]
     broken = np.isin(stage, places)
-    count = int(np.count_nonzero(broken))
+    count = _count(broken)
     samples = len(stage)
     if others and exceeds(count, samples):
         yield Finding(
@@ -182,10 +188,9 @@ def _compare_budgets(trials: Sequence[Trial]) -> Iterator[Finding]:
     for small, large in pairwise(trials):
         fewer = large.robustness.flipped
         more = small.robustness.flipped
-        few = int(np.count_nonzero(fewer))
-        many = int(np.count_nonzero(more))
+        few = _count(fewer)
+        many = _count(more)
         if exceeds(many - few, len(more)):
-            broke = f"{few} at eps {large.eps:.4g}, but {many} at eps {small.eps:.4g}"
             yield Finding(
                 "larger-budget-breaks-less",
                 "a larger budget breaks less",
@@ -198,8 +203,9 @@ def _compare_budgets(trials: Sequence[Trial]) -> Iterator[Finding]:
                     ),
                 ),
                 about=large.name,
-                sentence=f"Of {len(more)} samples the attack broke {broke}, which allows smaller "
-                f"changes only. {list_samples(more & ~fewer)}",
+                sentence=f"Of {len(more)} samples the attack broke {few} at eps {large.eps:.4g}, "
+                f"but {many} at eps {small.eps:.4g}, which allows smaller changes only. "
+                f"{list_samples(more & ~fewer)}",
                 eps=large.eps,
             )
 
@@ -216,14 +222,19 @@ def judge_target(target: Target, trials: Sequence[Trial]) -> Iterator[Finding]:
         records = [one.standing for one in entry.standard if one.norm == norm and one.eps <= eps]
         count = min(map(len, (*records, target.x)))
 
-        stages = [trial.outcome.stage[:count] for trial in trials if trial.eps <= eps]
-        here = np.logical_and.reduce([stage == Outcome.STANDING for stage in stages])
+        here = np.logical_and.reduce(
+            [
+                trial.outcome.stage[:count] == Outcome.STANDING
+                for trial in trials
+                if trial.eps <= eps
+            ]
+        )
         there = [booleans(record[:count]) for record in records]
         broken = here & ~np.logical_and.reduce([here, *there])
         if not broken.any():
             continue
-        left = int(np.count_nonzero(here))
-        more = int(np.count_nonzero(broken))
+        left = _count(here)
+        more = _count(broken)
         remedy = "art-snn report --board counts what either broke."
         if target.settings.deciding_plan != "standard":
             remedy = f"Run --plan standard; {remedy}"
@@ -257,10 +268,10 @@ def _judge_decisions(norm: str, trials: Sequence[Trial]) -> Iterator[Finding]:
     """The search broke samples that the plan had left."""
     for trial in trials:
         broken = trial.decided
-        count = int(np.count_nonzero(broken))
+        count = _count(broken)
         if not count:
             continue
-        left = count + int(np.count_nonzero(trial.outcome.stage == Outcome.STANDING))
+        left = count + _count(trial.outcome.stage == Outcome.STANDING)
         yield Finding(
             "exact-search-broke-more",
             "the exact search broke more",

@@ -79,8 +79,9 @@ def _list_versions(*classifiers: PyTorchSpikingClassifier) -> dict[str, str]:
 
 def _find_commit() -> str:
     """The commit of the working folder; "" where it is under no version control."""
-    words = ["git", "rev-parse", "HEAD"]
     with suppress(OSError, subprocess.SubprocessError):
-        git = subprocess.run(words, capture_output=True, text=True, timeout=10, check=True)
+        git = subprocess.run(
+            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=True
+        )
         return git.stdout.strip()
     return ""

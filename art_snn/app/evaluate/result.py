@@ -28,7 +28,7 @@ from art_snn.app.evaluation.record import (
     name_from,
 )
 from art_snn.app.evaluation.tables import evaluation_parts
-from art_snn.app.evaluation.verdict import describe_budgets, join_words, verdicts
+from art_snn.app.evaluation.verdict import join_words, verdicts
 from art_snn.app.results import Result, as_json, load_previous
 from art_snn.app.tables import Part, write_title
 from art_snn.attacks import Outcome
@@ -79,14 +79,13 @@ class EvaluationResult(Result):
         below = []
         doubted = []
         for one in verdicts(self.evaluation):
-            at = describe_budgets(one.norm, one.eps)
             if one.robust < self.fail_under:
                 share = one.outcome.robust_accuracy
-                line = f"{share.percent} ({share.count} of {share.total}) {at} is below "
+                line = f"{share.percent} ({share.count} of {share.total}) {one.budget} is below "
                 below.append((_BELOW, f"{line}{self.fail_under:g} (--fail-under)"))
             if self.strict and one.findings:
-                names = join_words([*dict.fromkeys(finding.title for finding in one.findings)])
-                doubted.append((_OPEN, f"findings are open {at} (--strict): {names}"))
+                names = join_words(dict.fromkeys(finding.title for finding in one.findings))
+                doubted.append((_OPEN, f"findings are open {one.budget} (--strict): {names}"))
         return below + doubted
 
     def draw(self) -> Figure:
@@ -115,7 +114,7 @@ def assemble(target: Target, title: str, store: Store, seconds: float) -> Evalua
         attacked.append(Trial(plan.name, eps, Outcome.concatenate(outcomes)))
     trials = [add_decision(trial, decisions, target) for trial in attacked]
     eps, first = target.plans[0]
-    clean = [block.read_attack(eps, first.name)["clean"] for block in blocks]
+    clean = [store.read(block.name_attack(eps, first.name))["clean"] for block in blocks]
 
     for name in (EXAMPLES, DECIDED):  # No earlier file stays where there is none now.
         (settings.output / name).unlink(missing_ok=True)

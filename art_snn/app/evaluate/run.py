@@ -28,9 +28,16 @@ def run(settings: Evaluate) -> EvaluationResult | None:
         target = Target.resolve(settings, team)
         key = team.leader_first(lambda: target.key)
         same = {*team.gather(key)} == {key}
-        expected = "the same in every process"
-        remedy = "Start them all from one state of the code."
-        team.on_leader(lambda: require(same, "model", expected, "several", remedy))
+        team.on_leader(
+            partial(
+                require,
+                same,
+                "model",
+                "the same in every process",
+                "several",
+                "Start them all from one state of the code.",
+            )
+        )
 
         store = Store(settings.output / "blocks", key)
         title = target.subject.describe(target.data, target.classifier.model)

@@ -71,8 +71,7 @@ class Target:
         self.slices = cut_blocks(count, max(settings.block, settings.batch_size))
         """The samples of each block."""
         most = max(1, _TOGETHER // settings.draws)
-        starts = range(0, count if self.smoothed else 0, most)
-        self.certificate_slices = [slice(start, min(start + most, count)) for start in starts]
+        self.certificate_slices = cut_blocks(count, most) if self.smoothed else []
         """The samples of each block of certificates, which may be small; none without them."""
 
         name = settings.deciding_plan

@@ -52,8 +52,8 @@ def list_units(target: Target, store: Store) -> list[Unit]:
 
     blocks = [Block(target, store, rows) for rows in target.slices]
     for place, (about, examine) in enumerate(list_examinations(target).items()):
-        compute: Callable[[_Note], _Computed] = partial(_examine, about, examine)
-        units.append(Unit(f"findings-{place}", "findings", compute, inf))
+        name = f"findings-{place}"
+        units.append(Unit(name, "findings", partial(_examine, about, examine), inf))
 
     for eps, block in product(target.bounded, blocks):
         name = block.name(f"bounds-{eps}")
@@ -63,8 +63,7 @@ def list_units(target: Target, store: Store) -> list[Unit]:
     for (eps, plan), block in product(target.plans, blocks):
         name = block.name_attack(eps, plan.name)
         step = f"{plan.name}, eps {eps:.4g}"
-        compute = partial(_attack, block, eps, plan)
-        units.append(Unit(name, step, compute, len(plan.stages)))
+        units.append(Unit(name, step, partial(_attack, block, eps, plan), len(plan.stages)))
 
     for eps, block in product(target.searched, blocks):
         name = block.name(f"decisions-{eps}")
@@ -73,7 +72,7 @@ def list_units(target: Target, store: Store) -> list[Unit]:
 
     for rows in target.certificate_slices:
         block = Block(target, store, rows)
-        units.append(Unit(block.name("certificates"), "certificates", partial(_certify, block)))
+        units.append(Unit(block.name("certificate"), "certificates", partial(_certify, block)))
     return units
 
 
@@ -95,12 +94,15 @@ def _require_sound(bounds: Bounds, block: Block, wrong: Mask, how: str) -> None:
     """Complain where a sample of a block [n] is certified and wrong: a bug in the bounds."""
     refuted = bounds.certified & wrong
     place = refuted.argmax()
-    got = f"sample {block.rows.start + place}, certified at eps {bounds.eps:g} with a margin of "
-    got += f"{bounds.margin[place]:.3g}, and {how}"
-    remedy = "This is a bug in the bounds: please report it with this command. Without --bounds, "
-    remedy += "and in another folder, all samples are attacked."
-
-    require(not refuted.any(), "bounds", "certificates that hold", got, remedy)
+    require(
+        not refuted.any(),
+        "bounds",
+        "certificates that hold",
+        f"sample {block.rows.start + place}, certified at eps {bounds.eps:g} with a margin of "
+        f"{bounds.margin[place]:.3g}, and {how}",
+        "This is a bug in the bounds: please report it with this command. Without --bounds, "
+        "and in another folder, all samples are attacked.",
+    )
 
 
 def _attack(block: Block, eps: float, plan: Plan, note: _Note) -> _Computed:
@@ -110,9 +112,8 @@ def _attack(block: Block, eps: float, plan: Plan, note: _Note) -> _Computed:
     target = block.target
     proven = block.read_bounds()
     attacked = ~proven[eps].certified if proven else np.ones(len(block.y), dtype=bool)
-    submitted: list[Candidates] = []
-    if plan is target.deciding:
-        submitted = [one.within(eps).select(block.rows) for one in target.submissions]
+    submissions = target.submissions if plan is target.deciding else []
+    submitted = [one.within(eps).select(block.rows) for one in submissions]
 
     part = Part(block.store, block.name_attack(eps, plan.name))
 

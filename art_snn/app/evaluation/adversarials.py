@@ -49,10 +49,14 @@ class Submission:
         :raises ValueError: for a file, a shape, an index or values that do not fit."""
         path = expand_path(_OPTION, file)
         remedy = "Write it with numpy.savez(file, x=adversarials, index=rows, name='your name')."
-        # In double precision, with an index and a name.
-        largest = 9 * x.size + _ROOM
-        names = ("x", "index", "name")
-        arrays = read_arrays(path, _OPTION, _CONTENT, remedy, names=names, largest=largest)
+        arrays = read_arrays(
+            path,
+            _OPTION,
+            _CONTENT,
+            remedy,
+            names=("x", "index", "name"),
+            largest=9 * x.size + _ROOM,  # In double precision, with an index and a name.
+        )
         require("x" in arrays, _OPTION, _CONTENT, f"{path}, without x", remedy)
 
         given = _check_points(path, arrays["x"], classifier, x.dtype)
@@ -73,17 +77,16 @@ class Submission:
             raise ArgumentError(_OPTION, f"{path}: {error.complaint}") from error
         least[there] = far
         outside = np.count_nonzero(far > eps)
-        got = f"{outside} of {count} in {path} farther away, the farthest at {far.max():.4g}"
-        expected = f"adversarials {describe_budget(norm, eps)} of their samples"
-        remedy = "Project them into that ball, or leave them out. The index says which test sample "
-        remedy += "each of them is of; without it they are the first ones, in their order."
-        require(not outside, _OPTION, expected, got, remedy)
+        require(
+            not outside,
+            _OPTION,
+            f"adversarials {describe_budget(norm, eps)} of their samples",
+            f"{outside} of {count} in {path} farther away, the farthest at {far.max():.4g}",
+            "Project them into that ball, or leave them out. The index says which test sample "
+            "each of them is of; without it they are the first ones, in their order.",
+        )
 
-        text = arrays.get("name", np.array(name_from(path.stem)))
-        name = str(text)
-        fits = name == name_from(name) and text.dtype.kind == "U" and text.ndim == 0
-        remedy = "It says who made the adversarials, such as 'A. Turing'."
-        require(fits, _OPTION, NAME, f"{shown(name)} in {path}", remedy)
+        name = _check_name(path, arrays.get("name", np.array(name_from(path.stem))))
         return cls(Candidates(name, points, there), least)
 
 
@@ -93,39 +96,67 @@ def _check_points(
     """Adversarials of the shape of samples, of real finite numbers in their range, in that dtype;
     what is beyond the range by rounding is clipped."""
     shape = classifier.input_shape
-    fits = points.shape[1:] == shape and len(points) > 0
-    expected = f"x of shape (N, {', '.join(map(str, shape))})"
-    remedy = "Give the adversarials in the shape that the network takes, one or more."
-    require(fits, _OPTION, expected, f"{points.shape} in {path}", remedy)
-    remedy = "Give floating point numbers in the unit of the samples."
-    real = points.dtype.kind in "fiu" and np.isfinite(points).all()
-    got = f"{points.dtype} in {path}, or NaN or infinity among them"
-    require(real, _OPTION, "x of finite real numbers", got, remedy)
+    require(
+        points.shape[1:] == shape and len(points) > 0,
+        _OPTION,
+        f"x of shape (N, {', '.join(map(str, shape))})",
+        f"{points.shape} in {path}",
+        "Give the adversarials in the shape that the network takes, one or more.",
+    )
+    require(
+        points.dtype.kind in "fiu" and np.isfinite(points).all(),
+        _OPTION,
+        "x of finite real numbers",
+        f"{points.dtype} in {path}, or NaN or infinity among them",
+        "Give floating point numbers in the unit of the samples.",
+    )
     with np.errstate(over="ignore"):  # What becomes infinite is outside of the range.
         points = points.astype(dtype)
     if classifier.clip_values is None:
         return points
     low, high = (np.asarray(end, dtype) for end in classifier.clip_values)
     count = np.count_nonzero(~in_range(points, classifier))
-    expected = f"values from {low.min():g} to {high.max():g}, as the samples have"
-    got = f"{points.min():g} to {points.max():g} in {path}, outside in {count} of {len(points)}"
-    remedy = "Clip them to that range, or scale them as the samples are."
-    require(not count, _OPTION, expected, got, remedy)
+    require(
+        not count,
+        _OPTION,
+        f"values from {low.min():g} to {high.max():g}, as the samples have",
+        f"{points.min():g} to {points.max():g} in {path}, outside in {count} of {len(points)}",
+        "Clip them to that range, or scale them as the samples are.",
+    )
     return np.asarray(np.clip(points, low, high))
 
 
 def _check_index(path: Path, rows: np.ndarray, count: int, samples: int) -> None:
     """Refuse what does not name, for each adversarial, another test sample."""
     fits = rows.dtype.kind in "iu" and rows.shape == (count,)
-    expected = f"index as {count} whole numbers from 0 to {samples - 1}, each once"
     got = f"{rows.dtype} of shape {rows.shape} in {path}"
     if fits:
         distinct = np.unique(rows)
-        got += f", {len(distinct)} from {rows.min()} to {rows.max()}"
-        fits = len(distinct) == count and rows.min() >= 0 and rows.max() < samples
-    remedy = "Give the number of the test sample of each; --samples evaluates more. Write further "
-    remedy += "adversarials of a sample into another file: the option may be given several times."
-    require(fits, _OPTION, expected, got, remedy)
+        least = distinct[0]
+        most = distinct[-1]
+        got += f", {len(distinct)} from {least} to {most}"
+        fits = len(distinct) == count and least >= 0 and most < samples
+    require(
+        fits,
+        _OPTION,
+        f"index as {count} whole numbers from 0 to {samples - 1}, each once",
+        got,
+        "Give the number of the test sample of each; --samples evaluates more. Write further "
+        "adversarials of a sample into another file: the option may be given several times.",
+    )
+
+
+def _check_name(path: Path, text: np.ndarray) -> str:
+    """The name of who made the adversarials, in one line."""
+    name = str(text)
+    require(
+        name == name_from(name) and text.dtype.kind == "U" and text.ndim == 0,
+        _OPTION,
+        NAME,
+        f"{shown(name)} in {path}",
+        "It says who made the adversarials, such as 'A. Turing'.",
+    )
+    return name
 
 
 def in_range(points: np.ndarray, classifier: PyTorchSpikingClassifier) -> Mask:

@@ -24,7 +24,6 @@ from art_snn.app.evaluation.verdict import (
     Verdict,
     count_words,
     describe_budget,
-    describe_budgets,
     format_eps,
     join_words,
     verdicts,
@@ -87,7 +86,7 @@ def _data_uri(kind: str, content: bytes) -> str:
 
 def _make_axes(height: float, lines: int, width: float = _WIDTH) -> tuple[Figure, Axes]:
     """One pair of axes of a height in inches, with room for so many lines of words."""
-    figure = Figure(figsize=(width, height + 0.19 * lines), layout="constrained")
+    figure = Figure(figsize=(width, height + 0.19 * lines))
     return figure, figure.subplots()
 
 
@@ -116,12 +115,11 @@ def _accuracy_label(results: Sequence[Verdict]) -> str:
 def accuracy_figure(evaluation: Evaluation, width: float = _WIDTH) -> Figure:
     """Accuracy against the budget under each attack and their union, and what is certified, with
     95 % intervals."""
-    curves: _Curves = {}
-    for name in evaluation.names:
-        trials = evaluation.of(name)
-        curves[name] = {0.0: trials[0].robustness.clean_accuracy}
-        for trial in trials:
-            curves[name][trial.eps] = trial.robustness.robust_accuracy
+    curves: _Curves = {name: {} for name in evaluation.names}
+    for eps in evaluation.budgets:
+        for name, trial in evaluation.at(eps).items():
+            curves[name].setdefault(0.0, trial.robustness.clean_accuracy)
+            curves[name][eps] = trial.robustness.robust_accuracy
 
     results = verdicts(evaluation)
     curves |= _verdict_curves(results, UNION, CERTIFIED)
@@ -156,7 +154,7 @@ def _plot_accuracy(curves: _Curves, results: Sequence[Verdict], width: float) ->
     ax.set_prop_cycle(color=SERIES * len(_MARKERS), marker=[*_MARKERS] * len(SERIES))
     for name, curve in curves.items():
         # The first is broader, so that it can be seen below another one.
-        style: dict[str, Any] = {"lw": 1.4 if ax.containers else 3.0, "markersize": 4, "capsize": 2}
+        style: dict[str, Any] = {"lw": 1.4 if ax.containers else 3.0}
         if name == UNION:
             style |= _BAND
         if name == CERTIFIED or name.endswith(f", {CERTIFIED}"):
@@ -186,7 +184,7 @@ def draw_spikes(examples: Examples) -> _Drawing | None:
     if not examples.layers.size:
         return None
     form = ("original", "adversarial")
-    figure = Figure(figsize=(_WIDTH, 4.4), layout="constrained")
+    figure = Figure(figsize=(_WIDTH, 4.4))
     axes = figure.subplot_mosaic([["rates", "rates"], [*form]], height_ratios=(2, 3))
     _draw_pairs(axes["rates"], dict(zip(form, examples.rates, strict=True)))
     for place, name in enumerate(form):
@@ -259,19 +257,17 @@ def draw_side_by_side(items: Sequence[ReportItem]) -> _Drawing | None:
 def draw_board(points: Sequence[tuple[str, Share, Share]]) -> _Drawing:
     """Clean and robust accuracy of each record, by its name, the latter with its interval."""
     records, before, after = zip(*points, strict=True)
-    names = [name.replace(", eps", ",") for name in records]
+    names = [_fold(name.replace(", eps", ",")) for name in records]
     places = range(len(points))
     figure, ax = _make_axes(1, len(points))
 
     clean, _ = to_percent(before)
     robust, bars = to_percent(after)
     ax.hlines(places, robust, clean, color=_GRID, lw=3)
-    ax.plot(clean, places, "o", color=SERIES[0], ms=4, label="clean")
-    ax.errorbar(
-        robust, places, xerr=bars, fmt="D", color=SERIES[1], ms=4, capsize=2, label="robust"
-    )
+    ax.plot(clean, places, "o", color=SERIES[0], label="clean")
+    ax.errorbar(robust, places, xerr=bars, fmt="D", color=SERIES[1], label="robust")
 
-    ax.set_yticks(places, map(_fold, names), fontsize=_SIZE - 2)
+    ax.set_yticks(places, names, fontsize=_SIZE - 2)
     ax.set(xlim=(0, 100), xlabel="accuracy [%]")
     ax.invert_yaxis()
     figure.legend(loc="outside upper left", ncols=2)
@@ -283,7 +279,7 @@ def draw_classes(evaluation: Evaluation) -> _Drawing:
     """Accuracy by class without an attack and under all of them at each budget."""
     results = verdicts(evaluation)
     columns = {"without an attack": results[0].outcome.correct}
-    columns |= {describe_budgets(v.norm, v.eps): v.standing for v in results}
+    columns |= {verdict.budget: verdict.standing for verdict in results}
     classes, totals = np.unique(evaluation.labels, return_counts=True)
     members = np.equal.outer(classes, evaluation.labels)
     counts = members @ np.transpose([*columns.values()]).astype(int)
@@ -297,10 +293,10 @@ def draw_classes(evaluation: Evaluation) -> _Drawing:
     ax.grid(visible=False, axis="x")
 
     rows = [
-        f"class {one} {join_words([*map(str, row)])} of {total}"
+        f"class {one} {join_words(map(str, row))} of {total}"
         for one, row, total in zip(classes, counts, totals, strict=True)
     ]
-    numbers = f"Correct samples {join_words([*columns])}: {'; '.join(rows)}."
+    numbers = f"Correct samples {join_words(columns)}: {'; '.join(rows)}."
     return _chart(figure, "Accuracy of each class under all attacks", "", numbers)
 
 
@@ -330,8 +326,7 @@ def draw_examples(evaluation: Evaluation, examples: Examples) -> tuple[str, list
     several = ", the mean of the channels" if shape[-3] > 1 else ""
     words += f"Differences: red is more, blue is less{several}, each on its own scale."
     if len(shape) == 4:
-        frames = min(_MOST_FRAMES, shape[0])
-        words += f" Frames 1 to {frames} of {shape[0]}, side by side in time."
+        words += f" Frames 1 to {min(_MOST_FRAMES, shape[0])} of {shape[0]}, side by side in time."
     if len(drawings) < len(examples.rows):
         words += f" The first {len(drawings)} of {len(examples.rows)} examples are shown."
     return start + words, drawings
@@ -352,8 +347,10 @@ def _draw_example(
     largest = f"{np.abs(change).max():.3g}"
     taken = f"{'still ' if guess == label else ''}taken for {guess}"
     start = f"Sample {row}, of class {label}"
-    moved = f"{np.count_nonzero(change)} of {change.size} values changed"
-    words = f"{start}, {taken}; {moved}, at most by {largest}."
+    words = (
+        f"{start}, {taken}; {np.count_nonzero(change)} of {change.size} values changed, "
+        f"at most by {largest}."
+    )
 
     # Blue where less, red where more, on its own scale.
     means = change[:_MOST_FRAMES].mean(1)

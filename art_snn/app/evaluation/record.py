@@ -13,13 +13,11 @@ from art_snn.app.results import expect, read_result
 from art_snn.attacks import MEASURES, Outcome
 from art_snn.checks import (
     FILE,
-    FOLDER,
     LARGEST_BUDGET,
     SEEDS,
     ArgumentError,
     expand_path,
     invalid,
-    path_kind,
     printable,
     require,
     require_kind,
@@ -80,8 +78,7 @@ class Trial:
         first = Outcome.UNANSWERED
         _expect_within(outcome.stage, first, last, f"stages from {first} to {last}")
         expect(0 < self.eps <= LARGEST_BUDGET, _BUDGET, self.eps)
-        for passes in (outcome.forwards, outcome.backwards):
-            _expect_within(passes, 0, inf, "passes of at least 0")
+        _expect_within((outcome.forwards, outcome.backwards), 0, inf, "passes of at least 0")
         draws = outcome.draws
         expected = f"votes from 0 to {draws}, one or more"
         expect(draws > 0, expected, draws)
@@ -228,9 +225,9 @@ class Evaluation:
         expect(self.plan in ("", *self.names), "the name of a trial, or nothing", self.plan)
         _expect_within(self.labels, 0, inf, "labels of at least 0")
         _expect_within(self.clean, -1, inf, "clean of at least -1")
-        budgets = [one.eps for one in self.findings if one.eps is not None]
-        odd = [eps for eps in budgets if not 0 < eps <= LARGEST_BUDGET]
-        expect(not odd, f"findings at {_BUDGET}", odd[:1])
+        for finding in self.findings:
+            eps = finding.eps
+            expect(eps is None or 0 < eps <= LARGEST_BUDGET, f"findings at {_BUDGET}", eps)
         try:
             datetime.fromisoformat(self.date).astimezone(timezone.utc)
         except (ValueError, OverflowError):
@@ -238,18 +235,20 @@ class Evaluation:
         if self.bounds:
             bounded = sorted(bounds.eps for bounds in self.bounds)
             expect(bounded == [*self.budgets], f"bounds at {[*self.budgets]}", bounded)
-            standing = [(t.eps, t.outcome.stage == Outcome.STANDING) for t in self.trials]
-            standing.append((self.budgets[0], self.examined.robust))
-            broken = [eps for eps, mask in standing if (self.certified(eps) & ~mask).any()]
-            expect(not broken, "certified samples that nothing breaks", broken[:1])
-        counts = self.operations.values()
-        broken_rows = [row for row in counts if len(row) != 4 or min(row) < 0 or not row[0]]
-        expect(not broken_rows, "four numbers of a layer, none below 0", broken_rows[:1])
+            least = self.budgets[0]
+            fell = self.certified(least) & ~self.examined.robust
+            expect(not fell.any(), "certified samples that nothing breaks", [least])
+        for row in self.operations.values():
+            holds = len(row) == 4 and min(row) >= 0 and row[0]
+            expect(holds, "four numbers of a layer, none below 0", row)
         for trial in self.trials:
-            outcome = trial.outcome
-            unasked = (outcome.stage == Outcome.STANDING) & (outcome.forwards == 0)
-            free = unasked & ~self.certified(trial.eps)
-            rows = np.flatnonzero(free)[:1].tolist()
+            certified = self.certified(trial.eps)
+            standing = trial.outcome.stage == Outcome.STANDING
+            refuted = self.bounds and (certified & ~standing).any()
+            expect(not refuted, "certified samples that nothing breaks", [trial.eps])
+
+            unasked = standing & (trial.outcome.forwards == 0) & ~certified
+            rows = np.flatnonzero(unasked)[:1].tolist()
             expect(not rows, "passes of attacks that samples stand, unless certified", rows)
 
     @property
@@ -265,11 +264,13 @@ class Evaluation:
 
     def certified(self, eps: float) -> Mask:
         """Samples that are certified at that budget or a larger one, bool (N,)."""
-        masks = [np.zeros(len(self.samples), dtype=bool)]
-        masks += [bounds.certified for bounds in self.bounds if bounds.eps >= eps]
+        certified = np.zeros(len(self.samples), dtype=bool)
+        for bounds in self.bounds:
+            if bounds.eps >= eps:
+                certified |= bounds.certified
         if self._flips is not None:
-            masks.append(self._flips.certified(flips=int(eps)))
-        return np.asarray(np.logical_or.reduce(masks))
+            certified |= self._flips.certified(flips=int(eps))
+        return certified
 
     @property
     def examined(self) -> Robustness:
@@ -296,11 +297,6 @@ class Evaluation:
     def at(self, eps: float) -> dict[str, Trial]:
         """The trials of one budget, by name."""
         return {trial.name: trial for trial in self.trials if trial.eps == eps}
-
-    def of(self, name: str) -> list[Trial]:
-        """The trials of one name, from small to large budgets."""
-        trials = (trial for trial in self.trials if trial.name == name)
-        return sorted(trials, key=lambda trial: trial.eps)
 
 
 def name_from(text: str) -> str:
@@ -366,12 +362,11 @@ class Examples:
         remedy = "Rerun the evaluation in the same folder; it resumes."
         arrays = read_arrays(path, "examples", expected, remedy, largest=_LARGEST)
         try:
-            trial = str(arrays.pop("trial"))
-            eps = float(arrays.pop("eps"))
-            return cls(trial, eps, **arrays)
+            return cls(str(arrays.pop("trial")), float(arrays.pop("eps")), **arrays)
         except (KeyError, TypeError, ValueError) as error:
-            got = f"{path}, which holds other arrays ({error})"
-            raise invalid("examples", expected, got, remedy) from error
+            raise invalid(
+                "examples", expected, f"{path}, which holds other arrays ({error})", remedy
+            ) from error
 
 
 @dataclass(frozen=True)
@@ -410,7 +405,7 @@ def read_evaluation(file: str | Path) -> ReportItem:
     :raises ValueError: when it is damaged, naming the field, or holds anything else."""
     path = expand_path("files", file)
     expected = "an evaluation, as art-snn evaluate writes it"
-    if path_kind("files", path) == FOLDER:
+    if path.is_dir():
         path /= RESULT
     require_kind("files", path, FILE, expected)
     remedy = "Give evaluation.json from the folder of an evaluation."
@@ -425,10 +420,14 @@ def find_evaluations(places: Iterable[Path]) -> Iterator[Path]:
     """Each evaluation.json at or below the places."""
     for place in places:
         path = expand_path("files", place)
-        below = path_kind("files", path) == FOLDER
-        files = sorted(path.rglob(RESULT)) if below else [path]
-        remedy = "Name a folder into which art-snn evaluate wrote, or one above."
-        require(files, "files", f"a folder with {RESULT} in it or below", place, remedy)
+        files = sorted(path.rglob(RESULT)) if path.is_dir() else [path]
+        require(
+            files,
+            "files",
+            f"a folder with {RESULT} in it or below",
+            place,
+            "Name a folder into which art-snn evaluate wrote, or one above.",
+        )
         yield from files
 
 

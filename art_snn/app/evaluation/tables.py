@@ -9,7 +9,7 @@ from itertools import combinations
 import numpy as np
 from tabulate import LATEX_ESCAPE_RULES, tabulate
 
-from art_snn.app.evaluation.record import NORMS, Evaluation, ReportItem
+from art_snn.app.evaluation.record import NORMS, Evaluation, ReportItem, Trial
 from art_snn.app.evaluation.verdict import (
     CERTIFIED,
     UNION,
@@ -47,7 +47,6 @@ _RADII, _DOUBLINGS = 4, 12
 
 def evaluation_parts(evaluation: Evaluation) -> list[Part]:
     """The verdict in words and by budget, what casts doubt on it, and a row per attack."""
-    samples = count_words(len(evaluation.samples), "sample")
     decisive, others = make_cards(evaluation)
     notes = []
     for card in (*decisive, *others):
@@ -56,7 +55,7 @@ def evaluation_parts(evaluation: Evaluation) -> list[Part]:
         notes.append(f"{kind}: {card['name']} ({card['place']}). {words}")
     notes += remarks(evaluation)
     parts: list[Part] = [
-        (evaluation.name, evaluation.title, samples),
+        (evaluation.name, evaluation.title, count_words(len(evaluation.samples), "sample")),
         describe_verdicts(verdicts(evaluation)),
         _verdict_table(evaluation),
         Notes(notes),
@@ -118,11 +117,17 @@ def _attack_table(evaluation: Evaluation) -> Table:
             difference = ""
             if first in trials and trial.name != first:
                 difference = describe_difference(result, trials[first].robustness)
-            right = str(result.clean_accuracy)
-            attacked = str(result.attack_success)
-            robust = verdict.describe_trial(trial)
-            queries = f"{trial.outcome.queries:.0f}"
-            rows.append([trial.name, eps, right, attacked, robust, queries, difference])
+            rows.append(
+                [
+                    trial.name,
+                    eps,
+                    str(result.clean_accuracy),
+                    str(result.attack_success),
+                    verdict.describe_trial(trial),
+                    f"{trial.outcome.queries:.0f}",
+                    difference,
+                ]
+            )
         if several:
             success = str(verdict.outcome.attack_success)
             rows.append([UNION, eps, clean, success, verdict.share, "", ""])
@@ -164,8 +169,8 @@ def _operation_table(evaluation: Evaluation) -> Table:
     titles = ("layer", "neurons", "spikes per neuron", "operations", "dense network", "ratio")
     rows = []
     for name, (neurons, synapses, spikes, operations) in evaluation.operations.items():
-        rate = f"{spikes / neurons:.3f}"
-        rows.append((name, f"{neurons:,.0f}", rate, *_compare_costs(operations, synapses)))
+        costs = _compare_costs(operations, synapses)
+        rows.append((name, f"{neurons:,.0f}", f"{spikes / neurons:.3f}", *costs))
 
     _, synapses, spikes, operations = np.transpose([*evaluation.operations.values()])
     rows.append(("all layers", "", "", *_compare_costs(operations.sum(), synapses.sum())))
@@ -189,9 +194,10 @@ def remarks(evaluation: Evaluation) -> list[str]:
     for trial in evaluation.trials:
         native = [one for one in trial.outcome.stages if one.status == "native"]
         if native:
-            stages = count_words(len(native), "stage")
-            first = f"The first is {native[0].instead_of}: {native[0].reason.rstrip('.')}."
-            lines.append(f"{trial.name} ran {stages} with the network's own gradient. {first}")
+            lines.append(
+                f"{trial.name} ran {count_words(len(native), 'stage')} with the network's own "
+                f"gradient. The first is {native[0].instead_of}: {native[0].reason.rstrip('.')}."
+            )
         for one in trial.outcome.skipped:
             if one.status == "skipped":
                 lines.append(f"{trial.name} skipped {one.label}: {one.reason.rstrip('.')}.")
@@ -213,54 +219,50 @@ def remarks(evaluation: Evaluation) -> list[str]:
     return list(dict.fromkeys(lines))
 
 
-def _sample_results(verdict: Verdict) -> list[str]:
-    """The result of each sample under all attacks up to a budget, in words."""
-    certified = verdict.evaluation.certified(verdict.eps)
-    results = []
-    for sample, breaker in enumerate(verdict.breakers()):
-        words = _describe_clean(verdict.evaluation, sample)
-        if words:
-            results.append(words)
-            continue
-        if breaker is not None:
-            outcome = breaker.outcome
-            words = f"broken by {breaker.name}"
-            if len(outcome.stages) > 1:
-                words += f", {outcome.stages[outcome.stage[sample]].description}"
-            # Its budget may be a smaller one.
-            if breaker.eps != verdict.eps:
-                words += f" at {format_eps(verdict.norm, breaker.eps)}"
-        elif not verdict.standing[sample]:
-            words = "broken while findings were looked for"
-        else:
-            words = "certified" if certified[sample] else "survives"
-        results.append(words)
-    return results
-
-
-def _describe_clean(evaluation: Evaluation, sample: int) -> str:
-    """Why a sample is wrong without an attack; "" where it is right."""
-    first = evaluation.trials[0].outcome
-    stage = first.stage[sample]
-    if stage == Outcome.UNANSWERED:
-        return "no prediction"
-    if stage != Outcome.WRONG:
-        return ""
-    if first.draws > 1:
-        # The prediction in the table is one more draw.
-        return f"misclassified in {first.votes[sample]} of {first.draws} draws"
-    return f"misclassified as {evaluation.clean[sample]}"
-
-
 def _sample_table(evaluation: Evaluation) -> Table:
     """The results of the first samples, a column per budget."""
     titles = ["sample", "label", "predicted"]
     titles += [f"at {format_eps(evaluation.norm, eps)}" for eps in evaluation.budgets]
-    predicted = ["none" if guess < 0 else str(guess) for guess in evaluation.clean]
-    results = [_sample_results(verdict) for verdict in verdicts(evaluation)]
-    columns = zip(map(str, evaluation.labels), predicted, *results, strict=True)
-    rows = [(str(number), *row) for number, row in enumerate(columns)]
-    return Table(titles, rows[:MOST_SAMPLES], words=len(titles))
+    columns = [(verdict, verdict.breakers()) for verdict in verdicts(evaluation)]
+
+    rows = []
+    for sample, label in enumerate(evaluation.labels[:MOST_SAMPLES]):
+        guess = evaluation.clean[sample]
+        predicted = "none" if guess < 0 else str(guess)
+        results = [_describe_sample(one, sample, breakers[sample]) for one, breakers in columns]
+        rows.append((str(sample), str(label), predicted, *results))
+    return Table(titles, rows, words=len(titles))
+
+
+def _describe_sample(verdict: Verdict, sample: int, breaker: Trial | None) -> str:
+    """The result of a sample under all attacks up to a budget, in words.
+
+    :param breaker: the trial that broke it."""
+    evaluation = verdict.evaluation
+    first = evaluation.trials[0].outcome
+    stage = first.stage[sample]
+    if stage == Outcome.UNANSWERED:
+        return "no prediction"
+    if stage == Outcome.WRONG:
+        if first.draws > 1:
+            # The prediction in the table is one more draw.
+            return f"misclassified in {first.votes[sample]} of {first.draws} draws"
+        return f"misclassified as {evaluation.clean[sample]}"
+
+    if breaker is None:
+        if not verdict.standing[sample]:
+            return "broken while findings were looked for"
+        certified = evaluation.certified(verdict.eps)
+        return "certified" if certified[sample] else "survives"
+
+    outcome = breaker.outcome
+    words = f"broken by {breaker.name}"
+    if len(outcome.stages) > 1:
+        words += f", {outcome.stages[outcome.stage[sample]].description}"
+    # Its budget may be a smaller one.
+    if breaker.eps != verdict.eps:
+        words += f" at {format_eps(verdict.norm, breaker.eps)}"
+    return words
 
 
 def _provenance_tables(evaluation: Evaluation) -> dict[str, Table]:
@@ -304,8 +306,11 @@ def compare_parts(items: Sequence[ReportItem]) -> list[Part]:
     of them on the samples that they share: a sentence, and a table where they share some."""
     named = list(zip(labels(items), items, strict=True))
     names = [f"{label}: {item.evaluation.title} ({item.name})" for label, item in named]
-    title = f"{len(items)} evaluations side by side"
-    parts: list[Part] = [title, Notes(names), _side_table(items, str)]
+    parts: list[Part] = [
+        f"{len(items)} evaluations side by side",
+        Notes(names),
+        _side_table(items, str),
+    ]
     for (name, one), (other_name, other) in combinations(named, 2):
         parts += _compare(one.evaluation, other.evaluation, (name, other_name))
     return parts
@@ -396,9 +401,17 @@ def latex_table(items: Sequence[ReportItem]) -> str:
     text = re.sub(r"(?m)^ \[", " {[}", text)
     evaluations = [item.evaluation for item in items]
     titles = "; ".join(dict.fromkeys(one.title for one in evaluations))
-    counts = join_words([*dict.fromkeys(str(len(one.samples)) for one in evaluations)])
-    norms = join_words([*dict.fromkeys(NORMS[one.norm] for one in evaluations)])
+    counts = join_words(dict.fromkeys(str(len(one.samples)) for one in evaluations))
+    norms = join_words(dict.fromkeys(NORMS[one.norm] for one in evaluations))
     words = f"{titles}. Accuracy on {counts} samples, with budgets eps in {norms}."
     caption = "".join(LATEX_ESCAPE_RULES.get(letter, letter) for letter in words)
-    lines = [r"\begin{table}[t]", r"\centering\small", rf"\caption{{{caption}}}"]
-    return "\n".join([*lines, r"\label{tab:robustness}", text, r"\end{table}"])
+    return "\n".join(
+        [
+            r"\begin{table}[t]",
+            r"\centering\small",
+            rf"\caption{{{caption}}}",
+            r"\label{tab:robustness}",
+            text,
+            r"\end{table}",
+        ]
+    )

@@ -16,7 +16,6 @@ from art_snn.metrics import Robustness, Share, union
 
 UNION = "union of all"
 CERTIFIED = "certified"
-EXACT = "exact: certified and attacked agree"
 Card = Mapping[str, Any]
 """One finding at all budgets at which it was made: its name and severity; the place, what it is
 about and where; sentences that say what it means; remedies; figures, the budgets in words with what
@@ -35,7 +34,7 @@ def format_eps(norm: str, eps: float) -> str:
 
 def fill_budgets(form: str, norm: str, *budgets: float, **words: str) -> str:
     """The label, the phrase or the clause of a :class:`~art_snn.attacks.Measure` for budgets."""
-    sizes = join_words([format_eps(norm, eps) for eps in budgets])
+    sizes = join_words(format_eps(norm, eps) for eps in budgets)
     plural = "" if budgets == (1,) else "s"
     return form.format(eps=sizes, s=plural, **words)
 
@@ -56,7 +55,7 @@ def count_words(count: int, noun: str) -> str:
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
-def join_words(words: Sequence[str]) -> str:
+def join_words(words: Iterable[str]) -> str:
     """The words with commas between, and an "and" before the last."""
     *others, last = words
     return f"{', '.join(others)} and {last}" if others else last
@@ -97,6 +96,11 @@ class Verdict:
         return self.evaluation.norm
 
     @property
+    def budget(self) -> str:
+        """The budget in words, without the name of its norm: "at eps 8/255"."""
+        return describe_budgets(self.norm, self.eps)
+
+    @property
     def standing(self) -> Mask:
         """Samples that are right before and after all attacks, bool (N,)."""
         return np.asarray(self.outcome.correct & self.outcome.robust)
@@ -114,9 +118,9 @@ class Verdict:
     @property
     def open(self) -> bool:
         """True if the number must be reported as an upper bound: 0 and exact ones never are."""
-        examined, plan = self.evaluation.provenance.examined, self.evaluation.plan
-        doubted = bool(self.findings) or not examined or not plan
-        return doubted and self.left > 0 and not self.exact
+        evaluation = self.evaluation
+        trusted = evaluation.provenance.examined and evaluation.plan and not self.findings
+        return not trusted and self.left > 0 and not self.exact
 
     @property
     def errors(self) -> list[Finding]:
@@ -190,7 +194,8 @@ def describe_verdicts(results: Sequence[Verdict]) -> str:
     """The verdicts from the smallest budget on for people outside of the field, in sentences.
 
     Of more than three they are the first, the last at which a tenth is left, and the last."""
-    clean, norm = results[0].outcome.clean_accuracy, results[0].norm
+    norm = results[0].norm
+    clean = results[0].outcome.clean_accuracy
     if len(results) > 3:
         tenth = [place for place, one in enumerate(results) if 10 * one.left >= clean.count]
         results = [results[n] for n in sorted({0, max(tenth, default=0), len(results) - 1})]
@@ -204,7 +209,7 @@ def describe_verdicts(results: Sequence[Verdict]) -> str:
     words = (
         f"Of {count_words(clean.total, kind)}, {right}, and {left} after an attack that {change}."
     )
-    ends = [f"{one.left or 'none'} {describe_budgets(norm, one.eps)}" for one in larger]
+    ends = [f"{one.left or 'none'} {one.budget}" for one in larger]
     words += f" Larger changes leave {join_words(ends)}." if ends else ""
     return " ".join(filter(None, (words, _describe_proof(results), _describe_doubt(results))))
 
@@ -212,12 +217,11 @@ def describe_verdicts(results: Sequence[Verdict]) -> str:
 def _describe_proof(results: Sequence[Verdict]) -> str:
     """What bounds or draws prove, in sentences; "" without them, and where no sample is left."""
     evaluation = results[0].evaluation
-    norm = evaluation.norm
     proven = [(one, one.certified) for one in results if one.certified and one.left]
     trials = [trial for one, _ in proven for trial in evaluation.at(one.eps).values()]
     statuses = [stage.status for trial in trials for stage in trial.outcome.stages]
     if "decided" in statuses:  # The exact search took what was left.
-        both = join_words([_describe_ends(one, low) for one, low in proven])
+        both = join_words(_describe_ends(one, low) for one, low in proven)
         return f"Bounds and a search prove that the robust accuracy is {both}."
     drawn = None if evaluation.bounds else evaluation.certificate
     if proven and not any(low.count for _, low in proven):
@@ -227,25 +231,28 @@ def _describe_proof(results: Sequence[Verdict]) -> str:
     how = f"certified, each wrong with probability {drawn.alpha:g}" if drawn else "certified"
     ends = [
         f"between {low.percent} ({how}) and {one.outcome.robust_accuracy.percent} (attacked) "
-        f"{describe_budgets(norm, one.eps)}"
+        f"{one.budget}"
         for one, low in proven
         if not one.exact
     ]
     subject = "Draws show" if drawn else "Bounds prove"
     words = f"{subject} that the robust accuracy is {join_words(ends)}." if ends else ""
     exact = [one.eps for one, _ in proven if one.exact]
-    end = f"The number {describe_budgets(norm, *exact)} is {EXACT}." if exact else ""
-    return f"{words} {end}".strip()
+    if exact:
+        at = describe_budgets(evaluation.norm, *exact)
+        words += f" The number {at} is exact: certified and attacked agree."
+    return words.strip()
 
 
 def _describe_ends(verdict: Verdict, low: Share) -> str:
     """What is proven, at least `low`, at a budget at which the exact search took what was left."""
-    at = describe_budgets(verdict.norm, verdict.eps)
-    end = verdict.outcome.robust_accuracy.percent
+    end = f"{verdict.outcome.robust_accuracy.percent} {verdict.budget}"
     if verdict.exact:
-        return f"exactly {end} {at}"
-    left = count_words(verdict.left - low.count, "sample")
-    return f"between {low.percent.removesuffix(' %')} and {end} {at}, with {left} open"
+        return f"exactly {end}"
+    return (
+        f"between {low.percent.removesuffix(' %')} and {end}, "
+        f"with {count_words(verdict.left - low.count, 'sample')} open"
+    )
 
 
 def _describe_doubt(results: Sequence[Verdict]) -> str:
@@ -285,7 +292,8 @@ def verdicts(evaluation: Evaluation) -> list[Verdict]:
     for eps in evaluation.budgets:
         against = tuple(one for one in decisive if one.eps in (None, eps))
         trials += [trial.robustness for trial in evaluation.at(eps).values()]
-        outcome, certified = union(trials), evaluation.certified(eps)
+        outcome = union(trials)
+        certified = evaluation.certified(eps)
         if evaluation.certificate is not None:  # Most of eleven draws may be wrong all the same.
             certified &= outcome.correct & outcome.robust
         share = Share.of(certified) if evaluation.certifies else None
@@ -306,11 +314,14 @@ def make_cards(evaluation: Evaluation) -> tuple[list[Card], list[Card]]:
     groups: dict[tuple[str, str], list[Finding]] = defaultdict(list)
     for finding in sorted(evaluation.findings, key=lambda one: SEVERITIES.index(one.severity)):
         groups[finding.id, finding.about].append(finding)
-    decisive: list[Card] = []
-    others: list[Card] = []
+    decisive = []
+    others = []
     for group in groups.values():
-        cards = decisive if any(finding in doubts for finding in group) else others
-        cards.append(_make_card(evaluation.norm, group))
+        card = _make_card(evaluation.norm, group)
+        if any(finding in doubts for finding in group):
+            decisive.append(card)
+        else:
+            others.append(card)
     return decisive, others
 
 
@@ -319,8 +330,9 @@ def _make_card(norm: str, group: Sequence[Finding]) -> Card:
 
     def where(some: Sequence[Finding]) -> str:
         budgets = [one.eps for one in some if one.eps is not None]
-        overall = len(budgets) < len(some)
-        return "at every budget" if overall else describe_budgets(norm, *sorted({*budgets}))
+        if len(budgets) < len(some):
+            return "at every budget"
+        return describe_budgets(norm, *sorted({*budgets}))
 
     def measured(one: Finding) -> str:
         return ", ".join(f"{name}\u00a0{value:.4g}" for name, value in one.evidence.items())

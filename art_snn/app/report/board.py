@@ -122,11 +122,11 @@ def make_board(items: Iterable[ReportItem], unread: Sequence[str] = ()) -> tuple
     :param unread: why others cannot be read."""
     evaluations = _name_evaluations(items)
     entries = []
-    reasons = [*unread]
+    left_out = [f"Left out: {reason}" for reason in unread]
     for file, evaluation in evaluations.items():
         contradiction = _find_contradiction(evaluation, evaluations)
         if contradiction:
-            reasons.append(f"{file} {contradiction}")
+            left_out.append(f"Left out: {file} {contradiction}")
         else:
             entries += [(file, verdict) for verdict in verdicts(evaluation)]
     entries.sort(key=_place)
@@ -139,14 +139,11 @@ def make_board(items: Iterable[ReportItem], unread: Sequence[str] = ()) -> tuple
         key = source.dataset, describe_budget(verdict.norm, verdict.eps)
         groups[key][source.weights][file] = verdict
 
-    left_out = [f"Left out: {reason}" for reason in reasons]
-    table, notes, points = _make_table(
-        [
-            sorted(map(_make_record, networks.values()), key=lambda record: record.rank)
-            for networks in groups.values()
-        ]
-    )
-    return (table, Notes((*notes, *left_out)), points), left_out
+    ranked = [
+        sorted(map(_make_record, networks.values()), key=lambda record: record.rank)
+        for networks in groups.values()
+    ]
+    return _make_table(ranked, left_out), left_out
 
 
 def _place(entry: tuple[str, Verdict]) -> tuple[str, int, float]:
@@ -175,13 +172,17 @@ def _find_contradiction(one: Evaluation, evaluations: Mapping[str, Evaluation]) 
         for verdict in verdicts(other):
             wrong = one.certified(verdict.eps) & ~verdict.standing
             if wrong.any():
-                at = describe_budget(one.norm, verdict.eps)
-                return f"certifies sample {wrong.argmax()}, which is wrong or broken {at} in {file}"
+                return (
+                    f"certifies sample {wrong.argmax()}, which is wrong or broken "
+                    f"{describe_budget(one.norm, verdict.eps)} in {file}"
+                )
     return None
 
 
-def _make_table(groups: Sequence[Sequence[_Record]]) -> Board:
-    """One table of the groups of records with the same data and budget, the most robust first."""
+def _make_table(groups: Sequence[Sequence[_Record]], left_out: Sequence[str]) -> Board:
+    """One table of the groups of records with the same data and budget, the most robust first.
+
+    :param left_out: notes that stand below all others."""
     single = {record.first.single_attack for group in groups for record in group} - {None}
     attack = str(single.pop()) if len(single) == 1 else "one attack"
 
@@ -195,16 +196,16 @@ def _make_table(groups: Sequence[Sequence[_Record]]) -> Board:
             name = f"{label} (n = {len(record.standing)})" if record.small else label
             row = _cells(record, name, attack)
             rows.append(row)
-            words = f"{name}, {row['budget']}"
-            points.append((words, record.verdict.outcome.clean_accuracy, record.robust))
+            clean = record.verdict.outcome.clean_accuracy
+            points.append((f"{name}, {row['budget']}", clean, record.robust))
             for line in _remarks(record, group[0], names[0]):
                 remarks[line][name] = None
 
     titles = list(rows[0]) if rows else []
     wide = [place for place, title in enumerate(titles) if title not in _NARROW]
     table = Table(titles, [[*row.values()] for row in rows], 3, wide)
-    notes = Notes(f"{line}: {join_words([*names])}." for line, names in remarks.items())
-    return table, notes, tuple(points)
+    notes = [f"{line}: {join_words(names)}." for line, names in remarks.items()]
+    return table, Notes([*notes, *left_out]), tuple(points)
 
 
 def _make_record(verdicts_by_file: Mapping[str, Verdict]) -> _Record:
@@ -270,7 +271,7 @@ def _describe_credits(record: _Record) -> str:
     broken = np.flatnonzero(record.verdict.outcome.correct & ~record.standing)
     counts = Counter(_credit_sample(record, breakers, row) for row in broken.tolist())
     plan = record.first.plan or join_words(record.first.names)
-    if not {*counts} - {plan}:
+    if {*counts} <= {plan}:
         return plan
     credits = sorted(counts.items(), key=lambda credit: (-credit[1], credit[0]))
     return ", ".join(f"{name}: {count}" for name, count in credits)
@@ -298,12 +299,15 @@ def _remarks(record: _Record, leader: _Record, name: str) -> list[str]:
     evaluation = record.first
     lines = []
     if len(record.verdicts) > 1:
-        files = join_words(sorted(record.verdicts))
-        count = count_words(len(record.verdicts), "evaluation")
-        lines.append(f"{count} of the same weights, in {files}, count together")
+        lines.append(
+            f"{count_words(len(record.verdicts), 'evaluation')} of the same weights, in "
+            f"{join_words(sorted(record.verdicts))}, count together"
+        )
     for file, verdict in record.others.items():
-        left = verdict.outcome.robust_accuracy.percent
-        lines.append(f"{file} is on other samples, leaves {left} and does not count")
+        lines.append(
+            f"{file} is on other samples, leaves {verdict.outcome.robust_accuracy.percent} "
+            "and does not count"
+        )
 
     if evaluation.plan != _STANDARD:
         plan = f"the plan {evaluation.plan}" if evaluation.plan else "single attacks alone"

@@ -63,8 +63,8 @@ def _write_board(places: Sequence[Path], output: Path) -> Printed:
     table = output.with_suffix(".md")
     write_text(output, render_board_page(board))
     write_text(table, _render_markdown(board_parts(board)))
-    notes = [f"{count_words(len(items), 'evaluation')}.", *left_out]
-    return Printed([Notes(notes)], [table.name])
+    notes = Notes([f"{count_words(len(items), 'evaluation')}.", *left_out])
+    return Printed([notes], [table.name])
 
 
 def _render_markdown(parts: Sequence[Part]) -> str:

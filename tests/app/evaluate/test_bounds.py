@@ -186,7 +186,7 @@ def test_flips_are_certified_by_draws_next_to_what_attacks_leave(voting, monkeyp
     content = json.loads((voting / "out" / "evaluation.json").read_text("utf-8"))
     assert not complaints(content)
     assert content["summary"][0]["certified"] == 1
-    # Five samples at a time: more draws are more blocks.
+    # Five samples at a time at most: more draws are more blocks.
     steps = [line for line in done.stderr.splitlines() if "certificates" in line]
     assert len(steps) == 2
     again = call("report", "out", "--verify", *VOTES)
@@ -209,9 +209,9 @@ def test_interrupted_certificates_say_what_is_left_and_draw_nothing_twice(voting
     words += ("--plan", "fast", "--output", "out")
     assert evaluate(monkeypatch, voting, *words, **OF_VOTES).status == 130
     assert sum(bool(re.fullmatch(r"about \d+ s left", note)) for note in notes) == 6
-    # Five samples are a block, and those of an unfinished one are drawn again.
+    # Four samples are a block, and those of an unfinished one are drawn again.
     assert evaluate(monkeypatch, voting, *words, **OF_VOTES).status == 0
-    assert samples == [1] * (7 + 3)
+    assert samples == [1] * (7 + 4)
     one, other = (as_json(evaluation_in(voting / n).certificate) for n in ("out", "whole"))
     assert one == other
 

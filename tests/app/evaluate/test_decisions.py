@@ -72,7 +72,8 @@ def test_the_search_is_told_in_the_verdict_the_findings_and_the_files(whole):
     assert not complaints(json.loads((folder / "evaluation.json").read_text("utf-8")))
     assert "decisions, eps 0.1: " in done.stderr
     with np.load(folder / "decided.npz") as file:
-        index = np.flatnonzero(np.logical_or.reduce([t.decided for t in result.of("fast")]))
+        decided = [trial.decided for trial in result.trials if trial.name == "fast"]
+        index = np.flatnonzero(np.logical_or.reduce(decided))
         np.testing.assert_array_equal(file["index"], index)
         assert len(file["x"]) == len(index)
     excerpt = read_excerpt(folder)

@@ -58,7 +58,8 @@ def test_lines_show_the_clean_accuracy_every_budget_the_union_and_what_is_certif
     assert list(lines) == names
     assert [text.get_text() for text in ax.figure.legends[0].get_texts()] == names
     x, y = lines["standard"].get_data()
-    shares = [one.robustness.robust_accuracy.value for one in result.of("standard")]
+    trials = [result.at(eps)["standard"] for eps in result.budgets]
+    shares = [one.robustness.robust_accuracy.value for one in trials]
     assert np.allclose(x, [0, 2, 4, 8])
     assert np.allclose(y[1:], 100 * np.array(shares))
     # The union is a broad light band below the line of the plan, which alone makes it.
