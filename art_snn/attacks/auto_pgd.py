@@ -4,13 +4,13 @@ import torch
 from torch import Tensor
 
 from art_snn.attacks.balls import Ball, wide
-from art_snn.attacks.iterated import AttackState, IteratedAttack, checkpoints
+from art_snn.attacks.iterated import BallState, IteratedAttack, checkpoints
 
 MOMENTUM, PROGRESS = 0.75, 0.75
 """alpha, the share of the new step, and rho, the share of steps that must have raised the loss."""
 
 
-class _Momentum(AttackState):
+class _Momentum(BallState):
     """The equations of :class:`AutoPGD`.
 
     `before` is x[k-1] with the loss `last` [n], `step` eta [n, 1, ...], `best` the highest loss

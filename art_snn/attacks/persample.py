@@ -45,7 +45,7 @@ class BestPoints:
         better = broken | (values > self.values[rows])
         _put(self.samples, rows, points, better)
         _put(self.values, rows, values, better)
-        self.broken[rows] = self.broken[rows] | broken
+        self.broken[rows] |= broken
 
     def start(self, rows: Tensor, cold: Callable[[], Tensor]) -> Tensor:
         """Where to begin with samples [m]: where margins were largest, or at the cold starts."""

@@ -25,7 +25,7 @@ from art_snn.attacks.stages import (
     require_sources,
     select_stages,
 )
-from art_snn.attacks.votes import DRAWS, Votes, count_votes, deciding_seeds
+from art_snn.attacks.votes import DRAWS, Votes, count_votes, draw_decisions
 from art_snn.behaviour import is_random, predict_by_draws
 from art_snn.checks import require, require_seed, shown
 from art_snn.classifier import PyTorchSpikingClassifier
@@ -157,8 +157,8 @@ class _BlockAttack:
     def _vote(self, x: Tensor, rows: Tensor) -> Votes:
         """Predict points [n], once or, if the network is random, from several fresh seeds."""
         predict = partial(self.queries.logits, x, rows - self.first)
-        seeds = deciding_seeds(self.attack.seed, self.outcome.draws)
-        return count_votes(predict, self.classes[rows], seeds)
+        predictions = draw_decisions(predict, self.attack.seed, self.outcome.draws)
+        return count_votes(predictions, self.classes[rows])
 
 
 @dataclass(eq=False, repr=False)

@@ -4,13 +4,13 @@ import torch
 from torch import Tensor
 
 from art_snn.attacks.balls import SMALLEST, Ball
-from art_snn.attacks.iterated import AttackState, IteratedAttack, checkpoints
+from art_snn.attacks.iterated import BallState, IteratedAttack, checkpoints
 
 KEPT, KEPT_SQUARES = 0.5, 0.8
 """Shares of the two moments that survive a step."""
 
 
-class _Adaptive(AttackState):
+class _Adaptive(BallState):
     """The equations of :class:`StableAdaptivePGD`, eta being `step`.
 
     `mean` and `square` are the moments of the gradient, normalised per sample ``[n, *shape]``."""

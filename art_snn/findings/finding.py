@@ -200,9 +200,8 @@ class Subject:
 
         Of random networks the majority of five predictions decides."""
         predict = partial(self.estimator.predict, x, batch_size=self.batch_size)
-        draws = DRAWS["examine"] if self.random else 1
-        seeds = range(self.seed, self.seed + draws)
-        return count_votes(predict, as_tensor(self.y), seeds).most.numpy()
+        predictions = predict_by_draws(predict, self.seed, DRAWS["examine"] if self.random else 1)
+        return count_votes(predictions, as_tensor(self.y)).most.numpy()
 
     def broken(self, which: np.ndarray) -> tuple[int, ...]:
         """Numbers of these samples, bool (N,), as a finding has them."""

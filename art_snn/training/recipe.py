@@ -94,9 +94,8 @@ class Recipe:
     def __post_init__(self) -> None:
         self._settle_optimizer()
         for name in ("epochs", "batch_size"):
-            value = getattr(self, name)
-            value = require_count(name, value, remedy="Use a whole number from 1.")
-            set_fields(self, **{name: value})
+            count = require_count(name, getattr(self, name), remedy="Use a whole number from 1.")
+            set_fields(self, **{name: count})
         for name in ("crop_padding", "cutout"):
             value = getattr(self, name)
             if value is not None:
