@@ -19,6 +19,7 @@ from art_snn.checks import require, require_count, require_number
 
 _LARGEST = 2**31 - 1
 """The most spikes of a cell where clip_values set no bound."""
+BUDGETS = ("max_shift", "total_shift", "moved")
 
 _TIMELESS = (
     "The gradient is the same at all time steps, so that no spike is moved. Rate rules such as RGA "
@@ -223,7 +224,12 @@ class SpikeRetiming(StepwiseAttack):
     def generate(self, x: Any, y: Any = None) -> Any:
         adversarials = super().generate(x, y)
 
+        # Whatever is returned is measured once more.
         self.shifts = shifts(x, adversarials, self.estimator.clip_values[0])
+        for spent, name in zip(self.shifts, BUDGETS, strict=True):
+            budget = getattr(self, name)
+            if budget is not None and (spent > budget).any():
+                raise RuntimeError(f"retiming moved spikes by {spent.max()}, above {budget}")
         return adversarials
 
     def craft(self, queries: Queries, best: BestPoints, classes: Tensor) -> None:
@@ -267,7 +273,7 @@ class SpikeRetiming(StepwiseAttack):
 
     def _check_params(self) -> None:
         super()._check_params()
-        for name in ("max_shift", "total_shift", "moved"):
+        for name in BUDGETS:
             budget = getattr(self, name)
             if budget is not None:
                 require_count(name, budget, remedy="Give a number, or None for no such budget.")
