@@ -30,7 +30,7 @@ from art_snn.app.settings import SUBJECT, Network, Report
 from art_snn.app.tables import Table
 from art_snn.attacks import Outcome, Plan, SpikingAutoAttack, Stage, parse_stage, resolve_plan
 from art_snn.attacks.stages import select_stages
-from art_snn.attacks.votes import DRAWS, count_votes, draw_decisions
+from art_snn.attacks.votes import DRAWS_TO_DECIDE, count_votes, draw_decisions
 from art_snn.bounds import certify_bounds, decide_bounds
 from art_snn.checks import SEEDS, ArgumentError, expand_path
 from art_snn.classifier import PyTorchSpikingClassifier
@@ -244,7 +244,7 @@ class _Verification:
         source = self.evaluation.provenance
         drawing = any(trial.outcome.draws > 1 for trial in self.evaluation.trials)
         predict = partial(self.classifier.predict, points, source.batch_size)
-        predictions = draw_decisions(predict, source.seed, DRAWS["decide"] if drawing else 1)
+        predictions = draw_decisions(predict, source.seed, DRAWS_TO_DECIDE if drawing else 1)
         fooled = int(count_votes(predictions, as_tensor(y)).most.sum())
         words = f"{fooled} of {len(points)} fool the network"
         return "adversarials", fooled == len(points), words

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import InitVar, dataclass, field, replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -25,7 +25,14 @@ from art_snn.attacks.stages import (
     require_sources,
     select_stages,
 )
-from art_snn.attacks.votes import DRAWS, Votes, count_votes, draw_decisions
+from art_snn.attacks.votes import (
+    DRAWS_TO_AVERAGE,
+    DRAWS_TO_DECIDE,
+    DRAWS_TO_EXAMINE,
+    Votes,
+    count_votes,
+    draw_decisions,
+)
 from art_snn.behaviour import is_random, predict_by_draws
 from art_snn.checks import require, require_seed, shown
 from art_snn.classifier import PyTorchSpikingClassifier
@@ -47,6 +54,7 @@ class _Step(NamedTuple):
     rule: Gradient | None
 
 
+@dataclass(eq=False)
 class _BlockAttack:
     """The attack on one block of samples, which adversarials replace.
 
@@ -54,22 +62,17 @@ class _BlockAttack:
     :param samples: all N of them; `classes` has theirs.
     :param rows: of the block."""
 
-    def __init__(
-        self,
-        attack: "SpikingAutoAttack",
-        queries: Queries,
-        samples: Tensor,
-        classes: Tensor,
-        rows: Tensor,
-    ) -> None:
-        assert attack.outcome is not None
-        self.attack = attack
-        self.outcome = attack.outcome
-        self.queries = queries
-        self.samples = samples
-        self.classes = classes
+    attack: "SpikingAutoAttack"
+    queries: Queries
+    samples: Tensor
+    classes: Tensor
+    rows: InitVar[Tensor]
+
+    def __post_init__(self, rows: Tensor) -> None:
+        assert self.attack.outcome is not None
+        self.outcome = self.attack.outcome
         self.first = int(rows[0])
-        self.reached = BestMargin(samples[rows])
+        self.reached = BestMargin(self.samples[rows])
 
     def find_correct(self, rows: Tensor) -> Tensor:
         """Predict samples [n].
@@ -111,7 +114,7 @@ class _BlockAttack:
         reached = None if transfer else self.reached.select(local)
 
         best = BestPoints(self.samples[rows], reached, step.stage.warm)
-        draws = DRAWS["average"] if self.outcome.draws > 1 else 1
+        draws = DRAWS_TO_AVERAGE if self.outcome.draws > 1 else 1
         queries = self.queries.select(local, estimator=estimator, reports=False, draws=draws)
         try:
             with attacking(estimator, step.attack.radius):
@@ -224,14 +227,12 @@ class SpikingAutoAttack(CountedAttack):
         """How far the plan is, within `on_stage`: what `resume` takes for the same samples."""
         assert self._running is not None, "ask within on_stage"
         run, done = self._running
-        columns = {name: getattr(run.outcome, name).copy() for name in _KEPT}
-        reached = {name: getattr(run.reached, name) for name in BestMargin.COLUMNS}
-        return {
-            "place": np.array([run.first, done]),
-            "random": np.array(random_state()),
-            **columns,
-            **{name: part.cpu().numpy().copy() for name, part in reached.items()},
-        }
+        arrays = {"place": np.array([run.first, done]), "random": np.array(random_state())}
+        for name in _KEPT:
+            arrays[name] = getattr(run.outcome, name).copy()
+        for name in BestMargin.COLUMNS:
+            arrays[name] = getattr(run.reached, name).cpu().numpy().copy()
+        return arrays
 
     def _prepare(self, samples: Tensor, classes: Tensor) -> None:
         counts = [len(one.points) for one in self.candidates]
@@ -263,7 +264,7 @@ class SpikingAutoAttack(CountedAttack):
         self.outcome = Outcome(
             stages=tuple(records),
             skipped=tuple(skipped),
-            draws=DRAWS["decide"] if random else 1,
+            draws=DRAWS_TO_DECIDE if random else 1,
             adversarials=samples.cpu().numpy().copy(),
             stage=np.full(len(samples), Outcome.UNANSWERED),
             forwards=self.forwards,
@@ -287,11 +288,11 @@ class SpikingAutoAttack(CountedAttack):
     def _is_random(self, samples: Tensor, classes: Tensor) -> bool:
         """True if predictions of the first batch differ from draw to draw."""
         batch = samples[: self.batch_size].cpu().numpy()
-        self.forwards[: len(batch)] += DRAWS["examine"]
+        self.forwards[: len(batch)] += DRAWS_TO_EXAMINE
         if not len(batch):
             return False
         predict = partial(self.estimator.predict, batch, batch_size=self.batch_size)
-        predictions = predict_by_draws(predict, self.seed, DRAWS["examine"])
+        predictions = predict_by_draws(predict, self.seed, DRAWS_TO_EXAMINE)
         return is_random(predictions, classes[: len(batch)].cpu().numpy())
 
     def _build_steps(self, plan: StageSelection, random: bool) -> list[_Step]:
@@ -304,7 +305,7 @@ class SpikingAutoAttack(CountedAttack):
             if random and not stage.transfer:
                 rule = rule or self.estimator.model.rule
                 if not isinstance(rule, EOT):
-                    rule = EOT(rule, samples=DRAWS["average"])
+                    rule = EOT(rule, samples=DRAWS_TO_AVERAGE)
 
             estimators = self.sources if stage.transfer else [self.estimator]
             for place, source in enumerate(estimators):

@@ -226,7 +226,7 @@ class Stage:
     @property
     def id(self) -> str:
         """Words for files and results, which stay the same: "hart-0.5-auto-pgd-20"."""
-        parts = ["" if self.rule is None else _rule_label(self.rule), self.attack.__name__]
+        parts = [_rule_label(self.rule), self.attack.__name__]
         for name, value in self.options.items():
             short = f"{value:.4g}" if isinstance(value, float) else f"{value}"
             option = name if value is True else f"{name} {short}"
@@ -238,9 +238,9 @@ class Stage:
     @property
     def label(self) -> str:
         """A few words: attack, rule in numbers, loss, as in "AutoPGD HART 0.5 DLR"."""
-        rule = "" if self.rule is None else _rule_label(self.rule)
         loss = str(self.options.get("loss_type", ""))
-        return " ".join(filter(None, (self.attack.__name__, rule, LOSSES.get(loss, loss))))
+        words = self.attack.__name__, _rule_label(self.rule), LOSSES.get(loss, loss)
+        return " ".join(filter(None, words))
 
     def record(self, status: Status = "ran", instead_of: str = "", reason: str = "") -> StageRecord:
         """The stage as results keep it."""
@@ -288,8 +288,10 @@ def _slug(words: str) -> str:
     return re.sub(r"[^a-z\d.]+", "-", spaced.lower()).strip("-")
 
 
-def _rule_label(rule: Gradient) -> str:
+def _rule_label(rule: Gradient | None) -> str:
     """A rule without the names of its fields and without the usual surrogate: "HART 0.5"."""
+    if rule is None:
+        return ""
     name = short_name(rule)
     if "(" in name:
         return " ".join(_label_words(rule))

@@ -9,16 +9,13 @@ from torch import Tensor
 from art_snn.behaviour import predict_by_draws
 from art_snn.classifier.inputs import as_tensor
 
-DRAWS = {
-    # Predictions that are compared, to see whether a network is random, or of which most decide
-    # about a finding (AutoAttack; Croce and Hein, ICML 2020).
-    "examine": 5,
-    # Fresh predictions of an adversarial, of which most decide.
-    "decide": 11,
-    # Draws that a gradient is averaged over, and the logits on the way.
-    "average": 10,
-}
-"""How many predictions of a random network are drawn, by their use."""
+DRAWS_TO_EXAMINE = 5
+"""Predictions that are compared, to see whether a network is random, or of which most decide about
+a finding (AutoAttack; Croce and Hein, ICML 2020)."""
+DRAWS_TO_DECIDE = 11
+"""Fresh predictions of an adversarial, of which most decide."""
+DRAWS_TO_AVERAGE = 10
+"""Draws that a gradient is averaged over, and the logits on the way."""
 _FRESH = 1000
 """The predictions that decide are drawn from seeds that much above that of the attack."""
 

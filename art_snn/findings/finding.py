@@ -13,7 +13,7 @@ from scipy.stats import binomtest
 from art_snn.attacks.balls import ROUNDING
 from art_snn.attacks.measures import EUCLIDEAN, Measure, Norm, require_measure
 from art_snn.attacks.queries import cross_entropy, logits_and_gradient
-from art_snn.attacks.votes import DRAWS, count_votes
+from art_snn.attacks.votes import DRAWS_TO_EXAMINE, count_votes
 from art_snn.behaviour import call_again, is_random, mirror_samples, predict_by_draws
 from art_snn.checks import (
     ArgumentError,
@@ -162,7 +162,7 @@ class Subject:
     def evaluations(self) -> list[np.ndarray]:
         """Predictions of the same samples from five random states."""
         predict = partial(self.estimator.predict, self.x, batch_size=self.batch_size)
-        return predict_by_draws(predict, self.seed, DRAWS["examine"])
+        return predict_by_draws(predict, self.seed, DRAWS_TO_EXAMINE)
 
     @property
     def clean(self) -> np.ndarray:
@@ -200,7 +200,7 @@ class Subject:
 
         Of random networks the majority of five predictions decides."""
         predict = partial(self.estimator.predict, x, batch_size=self.batch_size)
-        predictions = predict_by_draws(predict, self.seed, DRAWS["examine"] if self.random else 1)
+        predictions = predict_by_draws(predict, self.seed, DRAWS_TO_EXAMINE if self.random else 1)
         return count_votes(predictions, as_tensor(self.y)).most.numpy()
 
     def broken(self, which: np.ndarray) -> tuple[int, ...]:

@@ -1,9 +1,8 @@
 """The recipe of a training: optimizer, schedule, augmentation and precision."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -25,21 +24,17 @@ _PUBLISHED_SIDE = 32
 _SMALLEST_SIDE = 16
 """Sides of images in pixels: of those of the papers, and of the smallest that are cropped."""
 
-_OPTIMIZERS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
-    {
-        "sgd": {"learning_rate": 0.1, "momentum": 0.9, "weight_decay": 5e-4},
-        "adam": {"learning_rate": 0.01, "weight_decay": 0.0},
-    }
-)
+_OPTIMIZERS = {
+    "sgd": {"learning_rate": 0.1, "momentum": 0.9, "weight_decay": 5e-4},
+    "adam": {"learning_rate": 0.01, "weight_decay": 0.0},
+}
 """Numbers of each optimizer where nothing else is asked for."""
 
-_BOUNDS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
-    {
-        "learning_rate": {"above": 0.0, "within": (0.0, 100.0)},
-        "momentum": {"at_least": 0.0, "below": 1.0},
-        "weight_decay": {"at_least": 0.0, "within": (0.0, 1.0)},
-    }
-)
+_BOUNDS: dict[str, dict[str, Any]] = {
+    "learning_rate": {"above": 0.0, "within": (0.0, 100.0)},
+    "momentum": {"at_least": 0.0, "below": 1.0},
+    "weight_decay": {"at_least": 0.0, "within": (0.0, 1.0)},
+}
 
 
 @dataclass(frozen=True, kw_only=True)
