@@ -195,8 +195,7 @@ class CountedAttack(EvasionAttack):  # type: ignore[misc]
 
     def _block_size(self, x: Tensor) -> int:
         """The number of samples of the size of x's that are attacked at a time."""
-        size = x[0].numel() * x.element_size()
-        return max(self.batch_size, self.bytes_at_once // max(1, size))
+        return max(self.batch_size, self.bytes_at_once // max(1, x[0].nbytes))
 
     def _samples(self, x: Any) -> Tensor:
         """The samples on the device of the classifier, in its precision at least.

@@ -358,34 +358,28 @@ def select_stages(
     rule = estimator.model.rule
     running = {replace(one, rule=Native()) for one in suiting if (one.rule or rule) == Native()}
     stages = []
+    records = []
     skipped = []
     for stage, why in judged:
         if why is None:
-            stages.append((stage, stage.record()))
-        elif (objection := _objection(stage, why, estimator, norm, some)) is not None:
-            skipped.append(stage.record("skipped", reason=objection))
-        elif (other := replace(stage, rule=Native())) in running:
-            skipped.append(
-                stage.record("repeated", reason=f"the same stage already runs, {other}. {why}")
-            )
+            stages.append(stage)
+            records.append(stage.record())
+            continue
+
+        other = stage if stage.rule is None else replace(stage, rule=Native())
+        objection = other.objection(estimator, norm, some)
+        if objection is not None:
+            if objection != why and estimator.model.body.objection(Native()) is None:
+                why = f"{why} Nor does the network's own gradient: {objection}"
+            skipped.append(stage.record("skipped", reason=why))
+        elif other in running:
+            reason = f"the same stage already runs, {other}. {why}"
+            skipped.append(stage.record("repeated", reason=reason))
         else:
             running.add(other)
-            stages.append((other, other.record("native", stage.label, why)))
-    return StageSelection(
-        tuple(one for one, _ in stages), tuple(one for _, one in stages), tuple(skipped)
-    )
-
-
-def _objection(
-    stage: Stage, why: str, estimator: PyTorchClassifier, norm: Norm, some: Tensor
-) -> str | None:
-    """Why a stage suits the network no better under its own gradient; None where it does."""
-    if stage.rule is None:
-        return why
-    objection = replace(stage, rule=Native()).objection(estimator, norm, some)
-    if objection in (None, why) or estimator.model.body.objection(Native()) is not None:
-        return objection and why
-    return f"{why} Nor does the network's own gradient: {objection}"
+            stages.append(other)
+            records.append(other.record("native", stage.label, why))
+    return StageSelection(tuple(stages), tuple(records), tuple(skipped))
 
 
 def require_sources(sources: object, estimator: PyTorchClassifier) -> tuple[PyTorchClassifier, ...]:

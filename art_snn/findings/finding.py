@@ -207,11 +207,6 @@ class Subject:
         """Numbers of these samples, bool (N,), as a finding has them."""
         return () if self.random else tuple(np.flatnonzero(which).tolist())
 
-    @cached_property
-    def gradients(self) -> np.ndarray | ArgumentError | None:
-        """Gradients by the present rule, as :meth:`differentiate` gives them."""
-        return self.differentiate()
-
     def differentiate(self) -> np.ndarray | ArgumentError | None:
         """Gradients of the loss at the correctly classified samples.
 
@@ -229,6 +224,9 @@ class Subject:
                 return None
             raise
         return np.concatenate(batches) if batches else np.zeros_like(x)
+
+    gradients = cached_property(differentiate)
+    """Those by the present rule."""
 
     def gradient(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Gradient of the cross entropy at one batch of samples."""
