@@ -231,7 +231,7 @@ class CountedAttack(EvasionAttack):  # type: ignore[misc]
         values = self.estimator.clip_values
         low, high = (-np.inf, np.inf) if values is None else values
         # Numbers are filled in on the device, and not sent to it.
-        ends = (torch.as_tensor(end, device="cpu").to(like.dtype) for end in (low, high))
+        ends = (as_tensor(end).to(like.dtype) for end in (low, high))
         return tuple(  # type: ignore[return-value]
             end.to(like.device) if end.ndim else like.new_full((), end.item()) for end in ends
         )

@@ -36,6 +36,7 @@ from art_snn.attacks.votes import (
 from art_snn.behaviour import is_random, predict_by_draws
 from art_snn.checks import require, require_seed, shown
 from art_snn.classifier import PyTorchSpikingClassifier
+from art_snn.classifier.inputs import as_array, as_tensor
 from art_snn.gradients import EOT, Gradient
 from art_snn.seeding import random_state, restore_random_state, seeded
 
@@ -86,10 +87,10 @@ class _BlockAttack:
         self.reached.heights[rows - self.first] = heights
 
         # A sample without an answer stays as it is: nothing attacks it.
-        index = rows.cpu().numpy()
-        answered = votes.answered.cpu().numpy()
-        stage = np.where(votes.most.cpu().numpy(), Outcome.WRONG, Outcome.STANDING)
-        self.outcome.votes[index] = votes.wrong.cpu().numpy()
+        index = as_array(rows)
+        answered = as_array(votes.answered)
+        stage = np.where(as_array(votes.most), Outcome.WRONG, Outcome.STANDING)
+        self.outcome.votes[index] = as_array(votes.wrong)
         self.outcome.stage[index[answered]] = stage[answered]
 
         left = self.select_standing(rows)
@@ -98,7 +99,7 @@ class _BlockAttack:
 
     def select_standing(self, rows: Tensor) -> Tensor:
         """Rows [m] of the samples [n] that nothing has broken."""
-        stands = self.outcome.stage[rows.cpu().numpy()] == Outcome.STANDING
+        stands = self.outcome.stage[as_array(rows)] == Outcome.STANDING
         return rows[torch.as_tensor(stands, device=rows.device)]
 
     def run_stage(self, number: int, step: _Step, rows: Tensor) -> None:
@@ -127,7 +128,7 @@ class _BlockAttack:
     def submit(self, number: int, candidates: Candidates, rows: Tensor) -> None:
         """Replace samples [n] by candidates that break them."""
         present = torch.as_tensor(candidates.present, device=rows.device)
-        points = torch.as_tensor(candidates.points, device="cpu")
+        points = as_tensor(candidates.points)
         tried = rows[present[rows]]
         self._take(number, tried, points[tried.cpu()].to(self.samples))
 
@@ -144,17 +145,17 @@ class _BlockAttack:
 
         # Most predictions must be wrong.
         votes = self._vote(adversarial, rows)
-        broken = fits & votes.most.cpu().numpy()
+        broken = fits & as_array(votes.most)
 
-        which = torch.as_tensor(broken, device="cpu")
+        which = as_tensor(broken)
         taken = rows[which]
         self.samples[taken] = adversarial[which]
 
-        index = rows.cpu().numpy()[broken]
-        self.outcome.adversarials[index] = self.samples[taken].cpu().numpy()
+        index = as_array(rows)[broken]
+        self.outcome.adversarials[index] = as_array(self.samples[taken])
         self.outcome.stage[index] = number
         self.outcome.distance[index] = distance[broken]
-        self.outcome.votes[index] = votes.wrong.cpu().numpy()[broken]
+        self.outcome.votes[index] = as_array(votes.wrong)[broken]
         self.queries.finish(len(index))
 
     def _vote(self, x: Tensor, rows: Tensor) -> Votes:
@@ -231,7 +232,7 @@ class SpikingAutoAttack(CountedAttack):
         for name in _KEPT:
             arrays[name] = getattr(run.outcome, name).copy()
         for name in BestMargin.COLUMNS:
-            arrays[name] = getattr(run.reached, name).cpu().numpy().copy()
+            arrays[name] = as_array(getattr(run.reached, name)).copy()
         return arrays
 
     def _prepare(self, samples: Tensor, classes: Tensor) -> None:
@@ -265,7 +266,7 @@ class SpikingAutoAttack(CountedAttack):
             stages=tuple(records),
             skipped=tuple(skipped),
             draws=DRAWS_TO_DECIDE if random else 1,
-            adversarials=samples.cpu().numpy().copy(),
+            adversarials=as_array(samples).copy(),
             stage=np.full(len(samples), Outcome.UNANSWERED),
             forwards=self.forwards,
             backwards=self.backwards,
@@ -283,17 +284,17 @@ class SpikingAutoAttack(CountedAttack):
             )
             for name in _KEPT:
                 getattr(self.outcome, name)[:] = self.resume[name]
-            samples[:] = torch.as_tensor(before, device="cpu")
+            samples[:] = as_tensor(before)
 
     def _is_random(self, samples: Tensor, classes: Tensor) -> bool:
         """True if predictions of the first batch differ from draw to draw."""
-        batch = samples[: self.batch_size].cpu().numpy()
+        batch = as_array(samples[: self.batch_size])
         self.forwards[: len(batch)] += DRAWS_TO_EXAMINE
         if not len(batch):
             return False
         predict = partial(self.estimator.predict, batch, batch_size=self.batch_size)
         predictions = predict_by_draws(predict, self.seed, DRAWS_TO_EXAMINE)
-        return is_random(predictions, classes[: len(batch)].cpu().numpy())
+        return is_random(predictions, as_array(classes[: len(batch)]))
 
     def _build_steps(self, plan: StageSelection, random: bool) -> list[_Step]:
         """The stages that run; one that transfers runs on every source."""
@@ -335,7 +336,7 @@ class SpikingAutoAttack(CountedAttack):
         if run.first == first and self.resume is not None:
             for name in BestMargin.COLUMNS:
                 kept = getattr(run.reached, name)
-                kept[:] = torch.as_tensor(self.resume[name], device="cpu")
+                kept[:] = as_tensor(self.resume[name])
             restore_random_state(str(self.resume["random"]))
             left = run.select_standing(rows)
         else:

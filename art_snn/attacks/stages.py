@@ -82,7 +82,7 @@ class ArtAttack(PerSampleAttack):
             )
         attack = self.stage.instantiate(estimator, self.norm, self.eps, self.batch_size, self.seed)
         with seeded(self.seed), queries.counting():
-            array = attack.generate(x.cpu().numpy(), classes.cpu().numpy())
+            array = attack.generate(as_array(x), as_array(classes))
         points = torch.as_tensor(array, device=x.device).to(x)
         points = ball.project(torch.where(points.isfinite(), points, x))
         rows = torch.arange(len(x), device="cpu")
