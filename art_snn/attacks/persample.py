@@ -13,11 +13,12 @@ from art.attacks import EvasionAttack
 from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
 
-from art_snn.attacks.balls import ROUNDING, wide
+from art_snn.attacks.balls import ROUNDING
 from art_snn.attacks.measures import Measure
 from art_snn.attacks.queries import Queries, attacking, predict
 from art_snn.checks import invalid, require, require_count
 from art_snn.classifier.inputs import as_tensor, check_samples, class_indices
+from art_snn.gradients.shared import align
 from art_snn.layers import dtype_of
 from art_snn.network import SpikingNetwork
 from art_snn.progress import Progress
@@ -56,7 +57,7 @@ class BestPoints:
         points = self.reached.points[places]
         if bool(asked.all()):
             return points
-        return torch.where(wide(asked, points), points, cold())
+        return torch.where(align(asked, points), points, cold())
 
 
 class BestMargin:
@@ -95,7 +96,7 @@ class BestMargin:
 
 def _put(kept: Tensor, rows: Tensor, others: Tensor, which: Tensor) -> None:
     """Replace rows [m] of what is kept where a mask [m] says so, without a wait for the device."""
-    kept[rows] = torch.where(wide(which, others), others.to(kept), kept[rows])
+    kept[rows] = torch.where(align(which, others), others.to(kept), kept[rows])
 
 
 class ActiveRows(NamedTuple):

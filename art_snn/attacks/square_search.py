@@ -8,11 +8,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from art_snn.attacks.balls import Ball, wide
+from art_snn.attacks.balls import Ball
 from art_snn.attacks.iterated import BallState, IteratedAttack
 from art_snn.attacks.measures import MAXIMUM
 from art_snn.attacks.queries import Objective, margin
 from art_snn.checks import require, require_number
+from art_snn.gradients.shared import align
 from art_snn.seeding import uniform_noise
 
 _IMAGES = 4  # Axes of a batch of images.
@@ -63,7 +64,7 @@ class _Search(BallState):
     def advance(self, values: Tensor, gradient: Tensor) -> None:
         better = values > self.value
         self.value = torch.where(better, values, self.value)
-        self.current = torch.where(wide(better, self.points), self.points, self.current)
+        self.current = torch.where(align(better, self.points), self.points, self.current)
         change = self._square(self.draws[0][self.rows, self.done])
         self.points = self.ball.project(self.current + change)
 
