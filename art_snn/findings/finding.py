@@ -232,7 +232,7 @@ class Subject:
         """Gradient of the cross entropy at one batch of samples."""
         samples, classes = (torch.as_tensor(a, device=self.estimator.device) for a in (x, y))
         _, gradient = logits_and_gradient(self.estimator, samples, classes, cross_entropy)
-        return gradient.cpu().numpy()
+        return as_array(gradient)
 
     @property
     def span(self) -> float:
