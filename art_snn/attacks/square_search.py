@@ -71,10 +71,12 @@ class _Search(BallState):
     def _square(self, draws: Tensor) -> Tensor:
         """The change of a step ``[n, *shape]``, by numbers [n, 2 + channels]."""
         height, width = self.plane
+
         done = self.done / self.attack.max_iter
         left = 0.5 ** bisect_left(_HALVINGS, done) if self.attack.halving else 1 - done
         area = self.attack.share * (height * width) * left
         side = max(1, round(area**0.5))
+
         rows = _window(draws[:, 0], min(side, height), height)
         columns = _window(draws[:, 1], min(side, width), width)
         inside = rows[:, None, :, None] & columns[:, None, None, :]

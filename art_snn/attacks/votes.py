@@ -16,6 +16,7 @@ DRAWS_TO_DECIDE = 11
 """Fresh predictions of an adversarial, of which most decide."""
 DRAWS_TO_AVERAGE = 10
 """Draws that a gradient is averaged over, and the logits on the way."""
+
 _FRESH = 1000
 """The predictions that decide are drawn from seeds that much above that of the attack."""
 
@@ -35,13 +36,20 @@ class Votes(NamedTuple):
 
 
 def count_votes(predictions: Sequence[Any], classes: Tensor) -> Votes:
-    """The votes of one or more predictions [n, K] of samples of true classes [n]."""
+    """The votes of one or more predictions of n samples.
+
+    :param predictions: logits [n, K] each, numpy or torch.
+    :param classes: the true classes [n]."""
     logits = torch.stack([as_tensor(one) for one in predictions])
+
     numbers = ~logits.isnan().any(2)
     wrong = ((logits.argmax(2) != classes) & numbers).sum(0)
     return Votes(wrong, 2 * wrong > len(predictions), numbers.all(0), logits[-1])
 
 
 def draw_decisions(predict: Callable[[], Any], seed: int, draws: int) -> list[Any]:
-    """The predictions that decide after an attack of a seed; a single one is drawn from no seed."""
+    """The predictions that decide after an attack of a seed.
+
+    :param predict: gives logits [n, K].
+    :param draws: how many; a single one is drawn from no seed."""
     return [predict()] if draws == 1 else predict_by_draws(predict, seed + _FRESH, draws)

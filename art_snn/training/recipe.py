@@ -167,6 +167,7 @@ class Recipe:
         with samples.device:
             height, width = samples.shape[-2:]
             transforms = []
+
             if self.crop_padding:
                 crop = v2.RandomCrop((height, width), padding=self.crop_padding)
                 transforms.append(crop)
@@ -176,6 +177,7 @@ class Recipe:
                 share = self.cutout**2 / (height * width)
                 hole = v2.RandomErasing(p=1.0, scale=(share, share), ratio=(1.0, 1.0))
                 transforms.append(hole)
+
             transform = v2.Compose(transforms)
             return torch.stack([transform(sample) for sample in samples])
 
