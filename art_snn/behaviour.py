@@ -32,7 +32,7 @@ def _generator_states(device: torch.device) -> Iterator[bytes]:
         yield torch.cuda.get_rng_state(device).numpy().tobytes()
 
 
-def predict_by_draws(predict: Callable[[], np.ndarray], seed: int, draws: int) -> list[np.ndarray]:
+def predict_by_draws(predict: Callable[[], Result], seed: int, draws: int) -> list[Result]:
     """Predictions [N, K] of the same samples, each from a random state of its own."""
     predictions = []
     for draw in range(draws):

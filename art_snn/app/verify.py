@@ -30,7 +30,7 @@ from art_snn.app.settings import SUBJECT, Network, Report
 from art_snn.app.tables import Table
 from art_snn.attacks import Outcome, Plan, SpikingAutoAttack, Stage, parse_stage, resolve_plan
 from art_snn.attacks.stages import select_stages
-from art_snn.attacks.votes import DRAWS, count_votes, deciding_seeds
+from art_snn.attacks.votes import DRAWS_TO_DECIDE, count_votes, draw_decisions
 from art_snn.bounds import certify_bounds, decide_bounds
 from art_snn.checks import SEEDS, ArgumentError, expand_path
 from art_snn.classifier import PyTorchSpikingClassifier
@@ -241,9 +241,9 @@ class _Verification:
         """Adversarials (n, ...) of samples of classes y fool the network, a random one mostly."""
         source = self.evaluation.provenance
         drawing = any(trial.outcome.draws > 1 for trial in self.evaluation.trials)
-        seeds = deciding_seeds(source.seed, DRAWS["decide"] if drawing else 1)
         predict = partial(self.classifier.predict, points, source.batch_size)
-        fooled = int(count_votes(predict, as_tensor(y), seeds).most.sum())
+        predictions = draw_decisions(predict, source.seed, DRAWS_TO_DECIDE if drawing else 1)
+        fooled = int(count_votes(predictions, as_tensor(y)).most.sum())
         words = f"{fooled} of {len(points)} fool the network"
         return "adversarials", fooled == len(points), words
 

@@ -3,14 +3,15 @@
 import torch
 from torch import Tensor
 
-from art_snn.attacks.balls import Ball, wide
-from art_snn.attacks.iterated import AttackState, IteratedAttack, checkpoints
+from art_snn.attacks.balls import Ball
+from art_snn.attacks.iterated import BallState, IteratedAttack, checkpoints
+from art_snn.gradients.shared import align
 
 MOMENTUM, PROGRESS = 0.75, 0.75
 """alpha, the share of the new step, and rho, the share of steps that must have raised the loss."""
 
 
-class _Momentum(AttackState):
+class _Momentum(BallState):
     """The equations of :class:`AutoPGD`.
 
     `before` is x[k-1] with the loss `last` [n], `step` eta [n, 1, ...], `best` the highest loss
@@ -22,7 +23,7 @@ class _Momentum(AttackState):
         lowest = start.new_full((len(start),), -torch.inf)
         self.checkpoints = checkpoints(attack.max_iter)
         self.before, self.last = start, lowest
-        self.step = self.step_then = wide(torch.full_like(lowest, 2 * ball.eps), start)
+        self.step = self.step_then = align(torch.full_like(lowest, 2 * ball.eps), start)
         self.best = self.best_then = lowest
         self.best_points, self.best_gradient = start.clone(), torch.zeros_like(start)
         self.raised = torch.zeros_like(lowest)
@@ -31,7 +32,7 @@ class _Momentum(AttackState):
     def advance(self, values: Tensor, gradient: Tensor) -> None:
         if self.done:
             self.raised = self.raised + (values > self.last)
-        rest = wide(~(values > self.best), gradient)
+        rest = align(~(values > self.best), gradient)
         self.best = self.best.fmax(values)
         self.best_points = torch.where(rest, self.best_points, self.points)
         self.best_gradient = torch.where(rest, self.best_gradient, gradient)
@@ -48,7 +49,7 @@ class _Momentum(AttackState):
         back = same | (self.raised < PROGRESS * (self.done - self.then))
         self.step_then, self.best_then, self.then = self.step, self.best, self.done
         self.raised = torch.zeros_like(self.raised)
-        rest = wide(~back, gradient)
+        rest = align(~back, gradient)
         self.step = torch.where(rest, self.step, self.step / 2)
         self.points = torch.where(rest, self.points, self.best_points)
         return torch.where(rest, gradient, self.best_gradient)

@@ -63,11 +63,6 @@ def _scale_to(change: Tensor, longest: float) -> Tensor:
     return change * (longest / EUCLIDEAN.length(change).clamp_min(SMALLEST)).clamp_max(1)
 
 
-def wide(values: Tensor, like: Tensor) -> Tensor:
-    """Values [n] as [n, 1, ...]."""
-    return values.view(-1, *(1,) * (like.ndim - 1))
-
-
 def rounding_of(samples: Tensor) -> np.ndarray:
     """The length by which rounding may take samples [n, ...] out of a ball [n].
 

@@ -29,7 +29,6 @@ from art_snn.seeding import seeded
 RUN = frozenset({"norm", "eps", "batch_size", "verbose", "targeted", "seed"})
 """Settings of attacks that are given apart from their options, next to those of a budget."""
 OURS = (AutoPGD, SparseDynamicAttack, SpikeRetiming, SquareSearch, StableAdaptivePGD)
-_ONE_RUN = {"nb_random_init": 1, "loss_type": "cross_entropy"}
 
 SHORT_NAMES = MappingProxyType(
     {
@@ -40,7 +39,9 @@ SHORT_NAMES = MappingProxyType(
         ),
         "mim": Stage(evasion.MomentumIterativeMethod, None, {"max_iter": 10, "eps_step": 1 / 4}),
         "apgd": Stage(
-            evasion.AutoProjectedGradientDescent, None, {"max_iter": 10, "eps_step": 2, **_ONE_RUN}
+            evasion.AutoProjectedGradientDescent,
+            None,
+            {"max_iter": 10, "eps_step": 2, "nb_random_init": 1, "loss_type": "cross_entropy"},
         ),
         "sa-pgd": Stage(StableAdaptivePGD, None, {"max_iter": 10}),
     }

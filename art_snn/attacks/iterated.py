@@ -1,4 +1,4 @@
-"""The base of attacks that walk through a ball by gradients.
+"""The base of attacks that go from point to point, and of those that walk through a ball.
 
 A reader who knows PGD finds its loop in these places, in the order of the calls:
 
@@ -6,7 +6,7 @@ A reader who knows PGD finds its loop in these places, in the order of the calls
    ``PerSampleAttack`` leaves out what is misclassified already, and calls ``craft``.
 2. :meth:`IteratedAttack.craft` goes through the random starts, each a run over what is left.
    ``balls.Ball.start`` finds the points where a run begins.
-3. ``IteratedAttack._run`` is the loop over the steps. A step is:
+3. ``StepwiseAttack._run`` is the loop over the steps, also that of ``spike_retiming``. A step is:
 
    * ``queries.Queries.gradients``: logits and the gradient of the objective at the points,
    * ``persample.BestPoints.take``: what is broken, or the best so far, is kept,
@@ -60,15 +60,10 @@ _LOSSES: dict[str, Objective] = {
 
 
 class AttackState(ABC):
-    """The state of an attack on samples, the rows of its tensors, after `done` steps.
+    """The state of an attack on samples [n] after `done` steps; it asks next at the points."""
 
-    It asks next at the points."""
-
-    def __init__(self, ball: Ball, points: Tensor, attack: "IteratedAttack") -> None:
-        self.ball = ball
-        self.points = points
-        self.attack = attack
-        self.done = 0
+    points: Tensor
+    done = 0
 
     @abstractmethod
     def advance(self, values: Tensor, gradient: Tensor) -> None:
@@ -78,8 +73,20 @@ class AttackState(ABC):
         """Whether it goes on with a sample that is not broken, or which ones [n]."""
         return True
 
+    @abstractmethod
     def select(self, which: Tensor) -> "AttackState":
         """The state of some of the samples, rows [m]."""
+
+
+class BallState(AttackState):
+    """The state of a walk through a ball; the samples are the rows of its tensors."""
+
+    def __init__(self, ball: Ball, points: Tensor, attack: "IteratedAttack") -> None:
+        self.ball = ball
+        self.points = points
+        self.attack = attack
+
+    def select(self, which: Tensor) -> "BallState":
         some = copy.copy(self)
         for name, value in vars(self).items():
             if isinstance(value, Tensor):
@@ -88,12 +95,57 @@ class AttackState(ABC):
         return some
 
 
-@dataclass(eq=False, repr=False)
-class IteratedAttack(PerSampleAttack):
-    """Runs from one or more starts, each of max_iter gradients.
+class StepwiseAttack(PerSampleAttack):
+    """An attack that asks for a gradient, and takes a step by it, `max_iter` times.
 
     A sample is left as soon as it is broken; one that is never broken is returned where the
-    objective was highest. Its adversarial is the same alone and in any batch, up to rounding.
+    objective was highest."""
+
+    max_iter: int
+
+    @property
+    @abstractmethod
+    def objective(self) -> Objective:
+        """The function that is raised."""
+
+    def _run(
+        self, queries: Queries, best: BestPoints, left: ActiveRows, walk: AttackState, aims: Tensor
+    ) -> None:
+        """One run over the samples [m] that are left."""
+        for _ in range(self.max_iter):
+            if self.by_gradients:
+                logits, gradient = queries.gradients(walk.points, aims, self.objective, left.here)
+            else:
+                logits = queries.logits(walk.points, left.here)
+                gradient = logits.new_zeros(len(logits), 0)
+            values, broken = self.take(best, left.rows, walk.points, logits, aims)
+            stay = ~broken & ~logits.isnan().any(1) & walk.goes_on(values, logits, aims)
+            stay = stay.cpu()  # The only wait of a step.
+            queries.keep(stay)
+            left, walk, aims, values, gradient = left.select(stay, walk, aims, values, gradient)
+            if not len(left.here):
+                return
+            walk.advance(values, gradient)
+            walk.done += 1
+        logits = queries.logits(walk.points, left.here)
+        self.take(best, left.rows, walk.points, logits, aims)
+
+    def take(
+        self, best: BestPoints, rows: Tensor, points: Tensor, logits: Tensor, aims: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The objective at the points [m], and whether they are broken [m]."""
+        values, broken = self.objective(logits, aims), self.succeeded(logits, aims)
+        best.take(rows, points, values, broken)
+        if best.reached is not None:
+            best.reached.take(rows, points, margin(logits, aims))
+        return values, broken
+
+
+@dataclass(eq=False, repr=False)
+class IteratedAttack(StepwiseAttack):
+    """Runs from one or more starts, each of max_iter gradients.
+
+    An adversarial is the same alone and in any batch, up to rounding.
 
     :param norm: numpy.inf, "inf" or 2.
     :param eps: radius of the ball, in the unit of the samples.
@@ -115,7 +167,7 @@ class IteratedAttack(PerSampleAttack):
     verbose: bool = True
     loss_type: str = "cross_entropy"
 
-    state: ClassVar[type[AttackState]]
+    state: ClassVar[type[BallState]]
     """Its steps are the equations of the attack."""
 
     @property
@@ -149,39 +201,6 @@ class IteratedAttack(PerSampleAttack):
         if not self.num_random_init:
             return around.centre
         return around.start(uniform_noise(around.centre, self.seed, draw))
-
-    def _run(
-        self, queries: Queries, best: BestPoints, left: ActiveRows, walk: AttackState, aims: Tensor
-    ) -> None:
-        """One run over the samples [m] that are left."""
-        for _ in range(self.max_iter):
-            if self.by_gradients:
-                logits, gradient = queries.gradients(walk.points, aims, self.objective, left.here)
-            else:
-                logits = queries.logits(walk.points, left.here)
-                gradient = logits.new_zeros(len(logits), 0)
-            values, broken = self.take(best, left.rows, walk.points, logits, aims)
-            stay = ~broken & ~logits.isnan().any(1) & walk.goes_on(values, logits, aims)
-            stay = stay.cpu()  # The only wait of a step.
-            queries.finish(int((~stay).sum()))
-            left, walk, aims, values, gradient = left.select(stay, walk, aims, values, gradient)
-            if not len(left.here):
-                return
-            queries.keep(stay)
-            walk.advance(values, gradient)
-            walk.done += 1
-        logits = queries.logits(walk.points, left.here)
-        self.take(best, left.rows, walk.points, logits, aims)
-
-    def take(
-        self, best: BestPoints, rows: Tensor, points: Tensor, logits: Tensor, aims: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """The objective at the points [m], and whether they are broken [m]."""
-        values, broken = self.objective(logits, aims), self.succeeded(logits, aims)
-        best.take(rows, points, values, broken)
-        if best.reached is not None:
-            best.reached.take(rows, points, margin(logits, aims))
-        return values, broken
 
     def _check_params(self) -> None:
         super()._check_params()

@@ -13,11 +13,12 @@ from art.attacks import EvasionAttack
 from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
 
-from art_snn.attacks.balls import ROUNDING, wide
+from art_snn.attacks.balls import ROUNDING
 from art_snn.attacks.measures import Measure
 from art_snn.attacks.queries import Queries, attacking, predict
 from art_snn.checks import invalid, require, require_count
 from art_snn.classifier.inputs import as_tensor, check_samples, class_indices
+from art_snn.gradients.shared import align
 from art_snn.layers import dtype_of
 from art_snn.network import SpikingNetwork
 from art_snn.progress import Progress
@@ -45,7 +46,7 @@ class BestPoints:
         better = broken | (values > self.values[rows])
         _put(self.samples, rows, points, better)
         _put(self.values, rows, values, better)
-        self.broken[rows] = self.broken[rows] | broken
+        self.broken[rows] |= broken
 
     def start(self, rows: Tensor, cold: Callable[[], Tensor]) -> Tensor:
         """Where to begin with samples [m]: where margins were largest, or at the cold starts."""
@@ -56,7 +57,7 @@ class BestPoints:
         points = self.reached.points[places]
         if bool(asked.all()):
             return points
-        return torch.where(wide(asked, points), points, cold())
+        return torch.where(align(asked, points), points, cold())
 
 
 class BestMargin:
@@ -95,7 +96,7 @@ class BestMargin:
 
 def _put(kept: Tensor, rows: Tensor, others: Tensor, which: Tensor) -> None:
     """Replace rows [m] of what is kept where a mask [m] says so, without a wait for the device."""
-    kept[rows] = torch.where(wide(which, others), others.to(kept), kept[rows])
+    kept[rows] = torch.where(align(which, others), others.to(kept), kept[rows])
 
 
 class ActiveRows(NamedTuple):
@@ -195,8 +196,7 @@ class CountedAttack(EvasionAttack):  # type: ignore[misc]
 
     def _block_size(self, x: Tensor) -> int:
         """The number of samples of the size of x's that are attacked at a time."""
-        size = x[0].numel() * x.element_size()
-        return max(self.batch_size, self.bytes_at_once // max(1, size))
+        return max(self.batch_size, self.bytes_at_once // max(1, x[0].nbytes))
 
     def _samples(self, x: Any) -> Tensor:
         """The samples on the device of the classifier, in its precision at least.
@@ -232,7 +232,7 @@ class CountedAttack(EvasionAttack):  # type: ignore[misc]
         values = self.estimator.clip_values
         low, high = (-np.inf, np.inf) if values is None else values
         # Numbers are filled in on the device, and not sent to it.
-        ends = (torch.as_tensor(end, device="cpu").to(like.dtype) for end in (low, high))
+        ends = (as_tensor(end).to(like.dtype) for end in (low, high))
         return tuple(  # type: ignore[return-value]
             end.to(like.device) if end.ndim else like.new_full((), end.item()) for end in ends
         )

@@ -2,14 +2,14 @@
 
 from torch import Tensor
 
-from art_snn.attacks.iterated import AttackState, IteratedAttack
+from art_snn.attacks.iterated import BallState, IteratedAttack
 
 STEPS = 7
 STEP = 2.55 / 8
 """Of PGD as Bu et al. (CVPR 2023) run it from their command line, the step in budgets."""
 
 
-class _Equal(AttackState):
+class _Equal(BallState):
     """The equation of :class:`PGD`."""
 
     def advance(self, values: Tensor, gradient: Tensor) -> None:

@@ -104,7 +104,10 @@ class Queries:
             yield
 
     def keep(self, samples: Tensor) -> None:
-        """Tell the network which samples of the last batch the next one holds, bool [N]."""
+        """Go on with some samples of the last batch, bool [N] on the CPU; the others are finished.
+
+        The network learns which of them the next batch holds."""
+        self.finish(int((~samples).sum()))
         network = self.estimator.model
         if isinstance(network, SpikingNetwork) and not bool(samples.all()):
             network.body.memory = keep_samples(network.body.memory, samples)

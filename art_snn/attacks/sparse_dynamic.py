@@ -175,7 +175,6 @@ class SparseDynamicAttack(PerSampleAttack):
                 rows = left.select(done)[0].rows
                 broken.append(rows)
                 self._take(best, flips, rows, flips.flipped(rows))
-            queries.finish(int((~stay).sum()))
             queries.keep(stay)
             left, logits, gradient = left.select(stay, logits, gradient)
 

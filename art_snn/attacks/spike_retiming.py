@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from art_snn.attacks.balls import ROUNDING
+from art_snn.attacks.iterated import AttackState, StepwiseAttack
 from art_snn.attacks.measures import FLIPS, SHIFT, Measure
-from art_snn.attacks.persample import ActiveRows, BestPoints, PerSampleAttack
-from art_snn.attacks.queries import Queries, margin
+from art_snn.attacks.persample import ActiveRows, BestPoints
+from art_snn.attacks.queries import Objective, Queries, margin
 from art_snn.attacks.shifts import WHOLE, Shifts, counts, shifts
 from art_snn.checks import require, require_count, require_number
 
@@ -167,7 +168,7 @@ def _running_sums(groups: Tensor, amounts: Tensor) -> Tensor:
 
 
 @dataclass(eq=False, repr=False)
-class SpikeRetiming(PerSampleAttack):
+class SpikeRetiming(StepwiseAttack):
     """Moves spikes of event frames in time, and keeps their number and their place.
 
     Samples are event frames ``[T, *place]``: a value of low + k is k spikes, where (low,
@@ -232,88 +233,29 @@ class SpikeRetiming(PerSampleAttack):
         return adversarials
 
     def craft(self, queries: Queries, best: BestPoints, classes: Tensor) -> None:
-        x = best.samples.clone()
-        spikes, whole = self._spikes(x)
-        scores = torch.zeros_like(spikes.open, dtype=x.dtype)
-        scores = scores.masked_fill_(~spikes.open, -torch.inf)
+        # Stages on event frames begin at the samples, wherever those before them came.
+        best.reached = None
+        walk = _Scores(best.samples.clone(), self)
         # Samples without spikes are left as they are.
-        rows = torch.unique(spikes.sample)
-        left = ActiveRows(rows, rows.cpu())
-        frames = x
-        for turn in range(self.max_iter):
-            if not len(left.here):
-                return
-
-            points = frames[left.rows]
-            true = classes[left.rows]
-            logits, gradient = queries.gradients(points, true, self.objective, left.here)
-            if turn == 0:
-                _warn_of_rates(gradient)
-
-            # Samples that are broken, or without an answer, leave.
-            stay = self._keep(best, left.rows, points, true, logits).cpu()
-            queries.finish(int((~stay).sum()))
-            left, gradient = left.select(stay, gradient)
-            queries.keep(stay)
-            if not stay.all():
-                going = torch.isin(spikes.sample, left.rows).nonzero()[:, 0]
-                spikes = spikes.select(going)
-                scores = scores[going]
-
-            # The scores climb, and every spike takes the shift of the highest that has room.
-            slopes = torch.zeros_like(x).index_copy_(0, left.rows, gradient)
-            scores = scores + self.eta * spikes.ascent(scores, slopes)
-            frames = self._retime(x, whole, spikes, scores - scores[:, :1])
-
-        if len(left.here):
-            points = frames[left.rows]
-            logits = queries.logits(points, left.here)
-            self._keep(best, left.rows, points, classes[left.rows], logits)
+        rows = walk.rows
+        if len(rows):
+            self._run(queries, best, ActiveRows(rows, rows.cpu()), walk, classes[rows])
 
     def move(self, x: Tensor, gradient: Tensor) -> Tensor:
         """Samples [n, T, ...] whose spikes all move to where a gradient is largest.
 
         They stay within the budgets; spikes that are there already stay."""
-        spikes, whole = self._spikes(x)
+        walk = _Scores(x, self)
 
-        there = gradient.flatten()[spikes.cells]
-        return self._retime(x, whole, spikes, there - there[:, :1])
+        there = gradient.flatten()[walk.spikes.cells]
+        return walk.retime(there - there[:, :1])
 
-    def _retime(self, x: Tensor, whole: Tensor, spikes: _Spikes, gain: Tensor) -> Tensor:
-        """Samples [n, T, ...] whose spikes take the shifts that gain most within the budgets.
-
-        :param whole: the samples, without what rounding has left.
-        :param gain: what every shift gains over staying [S, 2D + 1]."""
-        _, high = self.clip_range(x)
-        taken = spikes.retime(gain, self.moved, self.total_shift)
-        change = spikes.change(taken).view_as(x)
-        return torch.where(change == 0, x, (whole + change).to(x).minimum(high))
-
-    def _spikes(self, x: Tensor) -> tuple[_Spikes, Tensor]:
-        """Spikes of samples ``[n, T, *place]``, and the samples as low plus whole numbers."""
-        low, high = self.clip_range(x)
-        held = counts(x, low)
-
-        most = (high - low).expand_as(x).add(WHOLE).clamp_max(_LARGEST)
-        furthest = x.shape[1] if self.max_shift is None else self.max_shift
-        return _Spikes(held, most.long().flatten(2), furthest), low + held.view_as(x)
-
-    def objective(self, logits: Tensor, classes: Tensor) -> Tensor:
-        """The objective: the margin [n] of logits [n, K], above 0 where a sample is broken."""
-        ahead = margin(logits, classes)
-        # A targeted attack lowers the lead over the target.
-        return -ahead if self.targeted else ahead
-
-    def _keep(
-        self, best: BestPoints, rows: Tensor, x: Tensor, classes: Tensor, logits: Tensor
-    ) -> Tensor:
-        """Take in points of samples [m].
-
-        :return: True for the samples that the attack goes on with, bool [m]."""
-        broken = self.succeeded(logits, classes)
-
-        best.take(rows, x, self.objective(logits, classes), broken)
-        return ~broken & ~logits.isnan().any(1)
+    @property
+    def objective(self) -> Objective:
+        """The margin, above 0 where a sample is broken, or towards a target its negative."""
+        if self.targeted:
+            return lambda logits, classes: -margin(logits, classes)
+        return margin
 
     def _samples(self, x: Any) -> Tensor:
         shape = self.estimator.input_shape
@@ -339,6 +281,55 @@ class SpikeRetiming(PerSampleAttack):
         self.eta = require_number("eta", self.eta, above=0, remedy="The default is 0.3.")
 
 
+class _Scores(AttackState):
+    """The steps of :class:`SpikeRetiming`.
+
+    `spikes` are those of samples `x` ``[N, T, *place]``, of which `rows` [n] are left; `whole` is x
+    as low plus whole numbers. `scores` [S, 2D + 1] has a score for every shift of the spikes."""
+
+    def __init__(self, x: Tensor, attack: SpikeRetiming) -> None:
+        low, self.high = attack.clip_range(x)
+        held = counts(x, low)
+
+        most = (self.high - low).expand_as(x).add(WHOLE).clamp_max(_LARGEST)
+        furthest = x.shape[1] if attack.max_shift is None else attack.max_shift
+        self.spikes = _Spikes(held, most.long().flatten(2), furthest)
+
+        self.x = x
+        self.whole = low + held.view_as(x)
+        self.attack = attack
+        scores = torch.zeros_like(self.spikes.open, dtype=x.dtype)
+        self.scores = scores.masked_fill_(~self.spikes.open, -torch.inf)
+        self.rows = torch.unique(self.spikes.sample)
+        self.points = x[self.rows]
+
+    def advance(self, values: Tensor, gradient: Tensor) -> None:
+        if self.done == 0:
+            _warn_of_rates(gradient)
+
+        # The scores climb, and every spike takes the shift of the highest that has room.
+        slopes = torch.zeros_like(self.x).index_copy_(0, self.rows, gradient)
+        self.scores = self.scores + self.attack.eta * self.spikes.ascent(self.scores, slopes)
+        self.points = self.retime(self.scores - self.scores[:, :1])[self.rows]
+
+    def retime(self, gain: Tensor) -> Tensor:
+        """All samples, their spikes with the shifts that gain most within the budgets.
+
+        :param gain: what every shift gains over staying [S, 2D + 1]."""
+        x = self.x
+        taken = self.spikes.retime(gain, self.attack.moved, self.attack.total_shift)
+        change = self.spikes.change(taken).view_as(x)
+        return torch.where(change == 0, x, (self.whole + change).to(x).minimum(self.high))
+
+    def select(self, which: Tensor) -> "_Scores":
+        some = copy.copy(self)
+        some.rows = self.rows[which]
+        going = torch.isin(self.spikes.sample, some.rows).nonzero()[:, 0]
+        some.spikes = self.spikes.select(going)
+        some.scores = self.scores[going]
+        return some
+
+
 def _warn_of_rates(gradient: Tensor) -> None:
     """Warn where the gradients [n, T, ...] of all samples are the same at all time steps."""
     if gradient.shape[1] == 1:
@@ -346,4 +337,4 @@ def _warn_of_rates(gradient: Tensor) -> None:
     largest = gradient.abs().max()
     between = (gradient - gradient[:, :1]).abs().max()
     if largest > 0 and between <= ROUNDING * largest:
-        warnings.warn(_TIMELESS, RuntimeWarning, stacklevel=6)
+        warnings.warn(_TIMELESS, RuntimeWarning, stacklevel=8)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import InitVar, dataclass, field, replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -25,10 +25,18 @@ from art_snn.attacks.stages import (
     require_sources,
     select_stages,
 )
-from art_snn.attacks.votes import DRAWS, Votes, count_votes, deciding_seeds
+from art_snn.attacks.votes import (
+    DRAWS_TO_AVERAGE,
+    DRAWS_TO_DECIDE,
+    DRAWS_TO_EXAMINE,
+    Votes,
+    count_votes,
+    draw_decisions,
+)
 from art_snn.behaviour import is_random, predict_by_draws
 from art_snn.checks import require, require_seed, shown
 from art_snn.classifier import PyTorchSpikingClassifier
+from art_snn.classifier.inputs import as_array, as_tensor
 from art_snn.gradients import EOT, Gradient
 from art_snn.seeding import random_state, restore_random_state, seeded
 
@@ -47,6 +55,7 @@ class _Step(NamedTuple):
     rule: Gradient | None
 
 
+@dataclass(eq=False)
 class _BlockAttack:
     """The attack on one block of samples, which adversarials replace.
 
@@ -54,22 +63,17 @@ class _BlockAttack:
     :param samples: all N of them; `classes` has theirs.
     :param rows: of the block."""
 
-    def __init__(
-        self,
-        attack: "SpikingAutoAttack",
-        queries: Queries,
-        samples: Tensor,
-        classes: Tensor,
-        rows: Tensor,
-    ) -> None:
-        assert attack.outcome is not None
-        self.attack = attack
-        self.outcome = attack.outcome
-        self.queries = queries
-        self.samples = samples
-        self.classes = classes
+    attack: "SpikingAutoAttack"
+    queries: Queries
+    samples: Tensor
+    classes: Tensor
+    rows: InitVar[Tensor]
+
+    def __post_init__(self, rows: Tensor) -> None:
+        assert self.attack.outcome is not None
+        self.outcome = self.attack.outcome
         self.first = int(rows[0])
-        self.reached = BestMargin(samples[rows])
+        self.reached = BestMargin(self.samples[rows])
 
     def find_correct(self, rows: Tensor) -> Tensor:
         """Predict samples [n].
@@ -83,10 +87,10 @@ class _BlockAttack:
         self.reached.heights[rows - self.first] = heights
 
         # A sample without an answer stays as it is: nothing attacks it.
-        index = rows.cpu().numpy()
-        answered = votes.answered.cpu().numpy()
-        stage = np.where(votes.most.cpu().numpy(), Outcome.WRONG, Outcome.STANDING)
-        self.outcome.votes[index] = votes.wrong.cpu().numpy()
+        index = as_array(rows)
+        answered = as_array(votes.answered)
+        stage = np.where(as_array(votes.most), Outcome.WRONG, Outcome.STANDING)
+        self.outcome.votes[index] = as_array(votes.wrong)
         self.outcome.stage[index[answered]] = stage[answered]
 
         left = self.select_standing(rows)
@@ -95,7 +99,7 @@ class _BlockAttack:
 
     def select_standing(self, rows: Tensor) -> Tensor:
         """Rows [m] of the samples [n] that nothing has broken."""
-        stands = self.outcome.stage[rows.cpu().numpy()] == Outcome.STANDING
+        stands = self.outcome.stage[as_array(rows)] == Outcome.STANDING
         return rows[torch.as_tensor(stands, device=rows.device)]
 
     def run_stage(self, number: int, step: _Step, rows: Tensor) -> None:
@@ -111,7 +115,7 @@ class _BlockAttack:
         reached = None if transfer else self.reached.select(local)
 
         best = BestPoints(self.samples[rows], reached, step.stage.warm)
-        draws = DRAWS["average"] if self.outcome.draws > 1 else 1
+        draws = DRAWS_TO_AVERAGE if self.outcome.draws > 1 else 1
         queries = self.queries.select(local, estimator=estimator, reports=False, draws=draws)
         try:
             with attacking(estimator, step.attack.radius):
@@ -124,7 +128,7 @@ class _BlockAttack:
     def submit(self, number: int, candidates: Candidates, rows: Tensor) -> None:
         """Replace samples [n] by candidates that break them."""
         present = torch.as_tensor(candidates.present, device=rows.device)
-        points = torch.as_tensor(candidates.points, device="cpu")
+        points = as_tensor(candidates.points)
         tried = rows[present[rows]]
         self._take(number, tried, points[tried.cpu()].to(self.samples))
 
@@ -141,24 +145,24 @@ class _BlockAttack:
 
         # Most predictions must be wrong.
         votes = self._vote(adversarial, rows)
-        broken = fits & votes.most.cpu().numpy()
+        broken = fits & as_array(votes.most)
 
-        which = torch.as_tensor(broken, device="cpu")
+        which = as_tensor(broken)
         taken = rows[which]
         self.samples[taken] = adversarial[which]
 
-        index = rows.cpu().numpy()[broken]
-        self.outcome.adversarials[index] = self.samples[taken].cpu().numpy()
+        index = as_array(rows)[broken]
+        self.outcome.adversarials[index] = as_array(self.samples[taken])
         self.outcome.stage[index] = number
         self.outcome.distance[index] = distance[broken]
-        self.outcome.votes[index] = votes.wrong.cpu().numpy()[broken]
+        self.outcome.votes[index] = as_array(votes.wrong)[broken]
         self.queries.finish(len(index))
 
     def _vote(self, x: Tensor, rows: Tensor) -> Votes:
         """Predict points [n], once or, if the network is random, from several fresh seeds."""
         predict = partial(self.queries.logits, x, rows - self.first)
-        seeds = deciding_seeds(self.attack.seed, self.outcome.draws)
-        return count_votes(predict, self.classes[rows], seeds)
+        predictions = draw_decisions(predict, self.attack.seed, self.outcome.draws)
+        return count_votes(predictions, self.classes[rows])
 
 
 @dataclass(eq=False, repr=False)
@@ -224,14 +228,12 @@ class SpikingAutoAttack(CountedAttack):
         """How far the plan is, within `on_stage`: what `resume` takes for the same samples."""
         assert self._running is not None, "ask within on_stage"
         run, done = self._running
-        columns = {name: getattr(run.outcome, name).copy() for name in _KEPT}
-        reached = {name: getattr(run.reached, name) for name in BestMargin.COLUMNS}
-        return {
-            "place": np.array([run.first, done]),
-            "random": np.array(random_state()),
-            **columns,
-            **{name: part.cpu().numpy().copy() for name, part in reached.items()},
-        }
+        arrays = {"place": np.array([run.first, done]), "random": np.array(random_state())}
+        for name in _KEPT:
+            arrays[name] = getattr(run.outcome, name).copy()
+        for name in BestMargin.COLUMNS:
+            arrays[name] = as_array(getattr(run.reached, name)).copy()
+        return arrays
 
     def _prepare(self, samples: Tensor, classes: Tensor) -> None:
         counts = [len(one.points) for one in self.candidates]
@@ -263,8 +265,8 @@ class SpikingAutoAttack(CountedAttack):
         self.outcome = Outcome(
             stages=tuple(records),
             skipped=tuple(skipped),
-            draws=DRAWS["decide"] if random else 1,
-            adversarials=samples.cpu().numpy().copy(),
+            draws=DRAWS_TO_DECIDE if random else 1,
+            adversarials=as_array(samples).copy(),
             stage=np.full(len(samples), Outcome.UNANSWERED),
             forwards=self.forwards,
             backwards=self.backwards,
@@ -282,17 +284,17 @@ class SpikingAutoAttack(CountedAttack):
             )
             for name in _KEPT:
                 getattr(self.outcome, name)[:] = self.resume[name]
-            samples[:] = torch.as_tensor(before, device="cpu")
+            samples[:] = as_tensor(before)
 
     def _is_random(self, samples: Tensor, classes: Tensor) -> bool:
         """True if predictions of the first batch differ from draw to draw."""
-        batch = samples[: self.batch_size].cpu().numpy()
-        self.forwards[: len(batch)] += DRAWS["examine"]
+        batch = as_array(samples[: self.batch_size])
+        self.forwards[: len(batch)] += DRAWS_TO_EXAMINE
         if not len(batch):
             return False
         predict = partial(self.estimator.predict, batch, batch_size=self.batch_size)
-        predictions = predict_by_draws(predict, self.seed, DRAWS["examine"])
-        return is_random(predictions, classes[: len(batch)].cpu().numpy())
+        predictions = predict_by_draws(predict, self.seed, DRAWS_TO_EXAMINE)
+        return is_random(predictions, as_array(classes[: len(batch)]))
 
     def _build_steps(self, plan: StageSelection, random: bool) -> list[_Step]:
         """The stages that run; one that transfers runs on every source."""
@@ -304,7 +306,7 @@ class SpikingAutoAttack(CountedAttack):
             if random and not stage.transfer:
                 rule = rule or self.estimator.model.rule
                 if not isinstance(rule, EOT):
-                    rule = EOT(rule, samples=DRAWS["average"])
+                    rule = EOT(rule, samples=DRAWS_TO_AVERAGE)
 
             estimators = self.sources if stage.transfer else [self.estimator]
             for place, source in enumerate(estimators):
@@ -334,7 +336,7 @@ class SpikingAutoAttack(CountedAttack):
         if run.first == first and self.resume is not None:
             for name in BestMargin.COLUMNS:
                 kept = getattr(run.reached, name)
-                kept[:] = torch.as_tensor(self.resume[name], device="cpu")
+                kept[:] = as_tensor(self.resume[name])
             restore_random_state(str(self.resume["random"]))
             left = run.select_standing(rows)
         else:

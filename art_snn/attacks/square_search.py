@@ -8,11 +8,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from art_snn.attacks.balls import Ball, wide
-from art_snn.attacks.iterated import AttackState, IteratedAttack
+from art_snn.attacks.balls import Ball
+from art_snn.attacks.iterated import BallState, IteratedAttack
 from art_snn.attacks.measures import MAXIMUM
 from art_snn.attacks.queries import Objective, margin
 from art_snn.checks import require, require_number
+from art_snn.gradients.shared import align
 from art_snn.seeding import uniform_noise
 
 _IMAGES = 4  # Axes of a batch of images.
@@ -26,12 +27,7 @@ SQUARES = -1
 """The draw of the squares, which is none of those of random starts."""
 
 
-def _share_at(done: float, halving: bool) -> float:
-    """Which share of the first area the squares fill when that share of the run is done."""
-    return 0.5 ** bisect_left(_HALVINGS, done) if halving else 1 - done
-
-
-class _Search(AttackState):
+class _Search(BallState):
     """The steps of :class:`SquareSearch`.
 
     `current` is the point that is kept, with the objective `value` there [n]; `height` says how far
@@ -68,16 +64,19 @@ class _Search(AttackState):
     def advance(self, values: Tensor, gradient: Tensor) -> None:
         better = values > self.value
         self.value = torch.where(better, values, self.value)
-        self.current = torch.where(wide(better, self.points), self.points, self.current)
+        self.current = torch.where(align(better, self.points), self.points, self.current)
         change = self._square(self.draws[0][self.rows, self.done])
         self.points = self.ball.project(self.current + change)
 
     def _square(self, draws: Tensor) -> Tensor:
         """The change of a step ``[n, *shape]``, by numbers [n, 2 + channels]."""
         height, width = self.plane
-        left = _share_at(self.done / self.attack.max_iter, self.attack.halving)
+
+        done = self.done / self.attack.max_iter
+        left = 0.5 ** bisect_left(_HALVINGS, done) if self.attack.halving else 1 - done
         area = self.attack.share * (height * width) * left
         side = max(1, round(area**0.5))
+
         rows = _window(draws[:, 0], min(side, height), height)
         columns = _window(draws[:, 1], min(side, width), width)
         inside = rows[:, None, :, None] & columns[:, None, None, :]

@@ -4,13 +4,13 @@ import torch
 from torch import Tensor
 
 from art_snn.attacks.balls import SMALLEST, Ball
-from art_snn.attacks.iterated import AttackState, IteratedAttack, checkpoints
+from art_snn.attacks.iterated import BallState, IteratedAttack, checkpoints
 
 KEPT, KEPT_SQUARES = 0.5, 0.8
 """Shares of the two moments that survive a step."""
 
 
-class _Adaptive(AttackState):
+class _Adaptive(BallState):
     """The equations of :class:`StableAdaptivePGD`, eta being `step`.
 
     `mean` and `square` are the moments of the gradient, normalised per sample ``[n, *shape]``."""
@@ -24,22 +24,21 @@ class _Adaptive(AttackState):
     def advance(self, values: Tensor, gradient: Tensor) -> None:
         if self.done in self.halvings:
             self.step /= 2
-        self.mean, self.square = _update_moments(self.mean, self.square, gradient)
+
+        # Scaled first, so that squares of small gradients do not underflow.
+        dims = tuple(range(1, gradient.ndim))
+        scaled = gradient / _divisor(gradient.abs().amax(dims, keepdim=True))
+        squared = scaled.square()
+
+        # m and v; where the gradient is 0 its terms are.
+        scaled.div_(_divisor(scaled.abs().mean(dims, keepdim=True)))
+        squared.div_(_divisor(squared.mean(dims, keepdim=True)))
+        self.mean = scaled.add_(self.mean, alpha=KEPT)
+        self.square = squared.add_(self.square, alpha=KEPT_SQUARES)
+
         direction = self.mean / self.square.sqrt().add_(SMALLEST)
         change = self.ball.step(direction * self.step, self.step)
         self.points = self.ball.project(self.points + change)
-
-
-def _update_moments(mean: Tensor, square: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
-    """m and v with another gradient ``[n, *shape]``; where that is 0 its terms are."""
-    # Scaled first, so that squares of small gradients do not underflow.
-    dims = tuple(range(1, gradient.ndim))
-    scaled = gradient / _divisor(gradient.abs().amax(dims, keepdim=True))
-    squared = scaled.square()
-
-    scaled.div_(_divisor(scaled.abs().mean(dims, keepdim=True)))
-    squared.div_(_divisor(squared.mean(dims, keepdim=True)))
-    return scaled.add_(mean, alpha=KEPT), squared.add_(square, alpha=KEPT_SQUARES)
 
 
 def _divisor(scale: Tensor) -> Tensor:

@@ -82,7 +82,7 @@ class ArtAttack(PerSampleAttack):
             )
         attack = self.stage.instantiate(estimator, self.norm, self.eps, self.batch_size, self.seed)
         with seeded(self.seed), queries.counting():
-            array = attack.generate(x.cpu().numpy(), classes.cpu().numpy())
+            array = attack.generate(as_array(x), as_array(classes))
         points = torch.as_tensor(array, device=x.device).to(x)
         points = ball.project(torch.where(points.isfinite(), points, x))
         rows = torch.arange(len(x), device="cpu")
@@ -226,7 +226,7 @@ class Stage:
     @property
     def id(self) -> str:
         """Words for files and results, which stay the same: "hart-0.5-auto-pgd-20"."""
-        parts = ["" if self.rule is None else _rule_label(self.rule), self.attack.__name__]
+        parts = [_rule_label(self.rule), self.attack.__name__]
         for name, value in self.options.items():
             short = f"{value:.4g}" if isinstance(value, float) else f"{value}"
             option = name if value is True else f"{name} {short}"
@@ -238,9 +238,9 @@ class Stage:
     @property
     def label(self) -> str:
         """A few words: attack, rule in numbers, loss, as in "AutoPGD HART 0.5 DLR"."""
-        rule = "" if self.rule is None else _rule_label(self.rule)
         loss = str(self.options.get("loss_type", ""))
-        return " ".join(filter(None, (self.attack.__name__, rule, LOSSES.get(loss, loss))))
+        words = self.attack.__name__, _rule_label(self.rule), LOSSES.get(loss, loss)
+        return " ".join(filter(None, words))
 
     def record(self, status: Status = "ran", instead_of: str = "", reason: str = "") -> StageRecord:
         """The stage as results keep it."""
@@ -288,8 +288,10 @@ def _slug(words: str) -> str:
     return re.sub(r"[^a-z\d.]+", "-", spaced.lower()).strip("-")
 
 
-def _rule_label(rule: Gradient) -> str:
+def _rule_label(rule: Gradient | None) -> str:
     """A rule without the names of its fields and without the usual surrogate: "HART 0.5"."""
+    if rule is None:
+        return ""
     name = short_name(rule)
     if "(" in name:
         return " ".join(_label_words(rule))
@@ -356,34 +358,28 @@ def select_stages(
     rule = estimator.model.rule
     running = {replace(one, rule=Native()) for one in suiting if (one.rule or rule) == Native()}
     stages = []
+    records = []
     skipped = []
     for stage, why in judged:
         if why is None:
-            stages.append((stage, stage.record()))
-        elif (objection := _objection(stage, why, estimator, norm, some)) is not None:
-            skipped.append(stage.record("skipped", reason=objection))
-        elif (other := replace(stage, rule=Native())) in running:
-            skipped.append(
-                stage.record("repeated", reason=f"the same stage already runs, {other}. {why}")
-            )
+            stages.append(stage)
+            records.append(stage.record())
+            continue
+
+        other = stage if stage.rule is None else replace(stage, rule=Native())
+        objection = other.objection(estimator, norm, some)
+        if objection is not None:
+            if objection != why and estimator.model.body.objection(Native()) is None:
+                why = f"{why} Nor does the network's own gradient: {objection}"
+            skipped.append(stage.record("skipped", reason=why))
+        elif other in running:
+            reason = f"the same stage already runs, {other}. {why}"
+            skipped.append(stage.record("repeated", reason=reason))
         else:
             running.add(other)
-            stages.append((other, other.record("native", stage.label, why)))
-    return StageSelection(
-        tuple(one for one, _ in stages), tuple(one for _, one in stages), tuple(skipped)
-    )
-
-
-def _objection(
-    stage: Stage, why: str, estimator: PyTorchClassifier, norm: Norm, some: Tensor
-) -> str | None:
-    """Why a stage suits the network no better under its own gradient; None where it does."""
-    if stage.rule is None:
-        return why
-    objection = replace(stage, rule=Native()).objection(estimator, norm, some)
-    if objection in (None, why) or estimator.model.body.objection(Native()) is not None:
-        return objection and why
-    return f"{why} Nor does the network's own gradient: {objection}"
+            stages.append(other)
+            records.append(other.record("native", stage.label, why))
+    return StageSelection(tuple(stages), tuple(records), tuple(skipped))
 
 
 def require_sources(sources: object, estimator: PyTorchClassifier) -> tuple[PyTorchClassifier, ...]:

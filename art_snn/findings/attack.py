@@ -15,7 +15,7 @@ from art_snn.attacks.outcome import Outcome
 from art_snn.attacks.persample import BestMargin
 from art_snn.attacks.queries import margin, watching
 from art_snn.checks import require, shown
-from art_snn.classifier.inputs import as_tensor, lacks_preprocessing
+from art_snn.classifier.inputs import as_array, as_tensor, lacks_preprocessing
 from art_snn.findings.examination import run_checks
 from art_snn.findings.finding import UPPER_BOUND, Finding, Remedy, Subject
 from art_snn.seeding import seeded
@@ -70,8 +70,8 @@ class _Attacked(Subject):
         finite = np.isfinite(returned).all(tuple(range(1, returned.ndim)))
         returned = returned.astype(self.x.dtype)
         returned[~finite] = self.x[~finite]
-        path = best.points.view(self.x.shape).cpu().numpy().astype(self.x.dtype)
-        return returned, finite, path, (best.margins > 0).cpu().numpy()
+        path = as_array(best.points.view(self.x.shape)).astype(self.x.dtype)
+        return returned, finite, path, as_array(best.margins > 0)
 
 
 def _invalid(subject: _Attacked) -> Finding | None:

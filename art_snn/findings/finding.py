@@ -13,7 +13,7 @@ from scipy.stats import binomtest
 from art_snn.attacks.balls import ROUNDING
 from art_snn.attacks.measures import EUCLIDEAN, Measure, Norm, require_measure
 from art_snn.attacks.queries import cross_entropy, logits_and_gradient
-from art_snn.attacks.votes import DRAWS, count_votes
+from art_snn.attacks.votes import DRAWS_TO_EXAMINE, count_votes
 from art_snn.behaviour import call_again, is_random, mirror_samples, predict_by_draws
 from art_snn.checks import (
     ArgumentError,
@@ -162,7 +162,7 @@ class Subject:
     def evaluations(self) -> list[np.ndarray]:
         """Predictions of the same samples from five random states."""
         predict = partial(self.estimator.predict, self.x, batch_size=self.batch_size)
-        return predict_by_draws(predict, self.seed, DRAWS["examine"])
+        return predict_by_draws(predict, self.seed, DRAWS_TO_EXAMINE)
 
     @property
     def clean(self) -> np.ndarray:
@@ -200,18 +200,12 @@ class Subject:
 
         Of random networks the majority of five predictions decides."""
         predict = partial(self.estimator.predict, x, batch_size=self.batch_size)
-        draws = DRAWS["examine"] if self.random else 1
-        seeds = range(self.seed, self.seed + draws)
-        return count_votes(predict, as_tensor(self.y), seeds).most.numpy()
+        predictions = predict_by_draws(predict, self.seed, DRAWS_TO_EXAMINE if self.random else 1)
+        return count_votes(predictions, as_tensor(self.y)).most.numpy()
 
     def broken(self, which: np.ndarray) -> tuple[int, ...]:
         """Numbers of these samples, bool (N,), as a finding has them."""
         return () if self.random else tuple(np.flatnonzero(which).tolist())
-
-    @cached_property
-    def gradients(self) -> np.ndarray | ArgumentError | None:
-        """Gradients by the present rule, as :meth:`differentiate` gives them."""
-        return self.differentiate()
 
     def differentiate(self) -> np.ndarray | ArgumentError | None:
         """Gradients of the loss at the correctly classified samples.
@@ -231,11 +225,14 @@ class Subject:
             raise
         return np.concatenate(batches) if batches else np.zeros_like(x)
 
+    gradients = cached_property(differentiate)
+    """Those by the present rule."""
+
     def gradient(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Gradient of the cross entropy at one batch of samples."""
         samples, classes = (torch.as_tensor(a, device=self.estimator.device) for a in (x, y))
         _, gradient = logits_and_gradient(self.estimator, samples, classes, cross_entropy)
-        return gradient.cpu().numpy()
+        return as_array(gradient)
 
     @property
     def span(self) -> float:

@@ -52,15 +52,13 @@ class _WhiteBox(Subject):
     max_iter: int = 100
     square_iter: int = 500
 
-    @cached_property
-    def white(self) -> Robustness:
-        """The white box."""
-        return self.attack()
-
     def attack(self, **options: Any) -> Robustness:
         """The white box with other settings."""
         attacks = {FLIPS: SparseDynamicAttack, SHIFT: SpikeRetiming}
         return self.run(attacks.get(self.measure, AutoPGD), self.estimator, **options)
+
+    white = cached_property(attack)
+    """The white box."""
 
     def run(
         self, kind: type[EvasionAttack], estimator: PyTorchClassifier, **options: Any

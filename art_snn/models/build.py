@@ -45,7 +45,7 @@ def build_model(settings: Mapping[str, Any], seed: int = 0, **options: Any) -> S
     make = partial(MODELS[name], **given)
     with torch.device("meta"), seeded(seed):
         weights = make().state_dict().values()
-    needed = sum(tensor.numel() * tensor.element_size() for tensor in weights)
+    needed = sum(tensor.nbytes for tensor in weights)
     argument = "width" if given.get("width", 1) > 1 else "image_size"
     require_memory(
         argument, given.get(argument), "weights", needed, remedy="Make the network smaller."

@@ -1,9 +1,8 @@
 """The recipe of a training: optimizer, schedule, augmentation and precision."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -25,21 +24,17 @@ _PUBLISHED_SIDE = 32
 _SMALLEST_SIDE = 16
 """Sides of images in pixels: of those of the papers, and of the smallest that are cropped."""
 
-_OPTIMIZERS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
-    {
-        "sgd": {"learning_rate": 0.1, "momentum": 0.9, "weight_decay": 5e-4},
-        "adam": {"learning_rate": 0.01, "weight_decay": 0.0},
-    }
-)
+_OPTIMIZERS = {
+    "sgd": {"learning_rate": 0.1, "momentum": 0.9, "weight_decay": 5e-4},
+    "adam": {"learning_rate": 0.01, "weight_decay": 0.0},
+}
 """Numbers of each optimizer where nothing else is asked for."""
 
-_BOUNDS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
-    {
-        "learning_rate": {"above": 0.0, "within": (0.0, 100.0)},
-        "momentum": {"at_least": 0.0, "below": 1.0},
-        "weight_decay": {"at_least": 0.0, "within": (0.0, 1.0)},
-    }
-)
+_BOUNDS: dict[str, dict[str, Any]] = {
+    "learning_rate": {"above": 0.0, "within": (0.0, 100.0)},
+    "momentum": {"at_least": 0.0, "below": 1.0},
+    "weight_decay": {"at_least": 0.0, "within": (0.0, 1.0)},
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,9 +89,8 @@ class Recipe:
     def __post_init__(self) -> None:
         self._settle_optimizer()
         for name in ("epochs", "batch_size"):
-            value = getattr(self, name)
-            value = require_count(name, value, remedy="Use a whole number from 1.")
-            set_fields(self, **{name: value})
+            count = require_count(name, getattr(self, name), remedy="Use a whole number from 1.")
+            set_fields(self, **{name: count})
         for name in ("crop_padding", "cutout"):
             value = getattr(self, name)
             if value is not None:
@@ -173,6 +167,7 @@ class Recipe:
         with samples.device:
             height, width = samples.shape[-2:]
             transforms = []
+
             if self.crop_padding:
                 crop = v2.RandomCrop((height, width), padding=self.crop_padding)
                 transforms.append(crop)
@@ -182,6 +177,7 @@ class Recipe:
                 share = self.cutout**2 / (height * width)
                 hole = v2.RandomErasing(p=1.0, scale=(share, share), ratio=(1.0, 1.0))
                 transforms.append(hole)
+
             transform = v2.Compose(transforms)
             return torch.stack([transform(sample) for sample in samples])
 

@@ -9,6 +9,7 @@ from torch import nn
 from art_snn import RGA, STBP, Direct, Poisson, SpikingNetwork, TimeDistributed as Timed
 from art_snn.attacks import AutoPGD, Outcome, Plan, SpikingAutoAttack, Stage
 from art_snn.attacks.votes import count_votes
+from art_snn.behaviour import predict_by_draws
 from art_snn.gradients import EOT
 from art_snn.seeding import seeded
 from tests import classifiers as small
@@ -110,7 +111,7 @@ def test_most_predictions_decide_each_from_its_seed_and_nan_is_not_wrong():
     for seed in range(5):
         with seeded(seed):
             above.append(float(torch.rand(())) > 0.5)
-    votes = count_votes(predict, torch.zeros(4, dtype=int), range(5))
+    votes = count_votes(predict_by_draws(predict, 0, 5), torch.zeros(4, dtype=int))
     assert votes.most.tolist() == [False, True, False, sum(above) > 2]
     assert votes.wrong.tolist() == [0, 5, 0, sum(above)]
     assert votes.answered.tolist() == [True, True, False, True]
