@@ -214,6 +214,7 @@ class Bounding:
                 logits = self.network(marked)
             if not isinstance(logits, Box):
                 raise Unbounded("logits that do not depend on the input")
+
             if checked:
                 step = logits.rearrange(lambda part: part[None])
                 followed.append(("logits", select(step)))
@@ -326,6 +327,7 @@ def _check_corners(
     alone = corners[2:]
     elsewhere = corners.amin() + corners.amax() - alone
     batch = torch.cat([corners, elsewhere, alone])
+
     state = torch.get_rng_state()
     inputs = (batch, alone, alone)
     passes = [record_pass(network, x, _draw_spikes(len(x))) for x in inputs]
@@ -343,6 +345,7 @@ def _check_corners(
         near = 2 * bounds.enclosure.slack.amax() + rounding
         if ((one - real[:, 4:]).abs() > near).any():
             raise Unbounded(f"{name} of one sample that depend on others in its batch")
+
         real = real[:, :3]
         if averaged:
             real = real.double().cumsum(0) / count_steps(real.double())
@@ -363,6 +366,7 @@ def _draw_spikes(samples: int) -> Firing:
         generator = torch.Generator("cpu").manual_seed(next(numbers))
         if current.shape[1] != samples:
             return simulation(site, current)
+
         shape = (2, *current.shape[2:])
         drawn = torch.randint(2, shape, generator=generator, device="cpu").to(current)
         last = drawn[-samples:].expand(len(current), -1, *shape[1:])
