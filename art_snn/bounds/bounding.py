@@ -215,6 +215,7 @@ class Bounding:
                 logits = self.network(marked)
             if not isinstance(logits, Box):
                 raise Unbounded("logits that do not depend on the input")
+
             if checked:
                 step = logits.rearrange(lambda part: part[None])
                 followed.append(("logits", select(step)))
@@ -325,6 +326,7 @@ def _check_corners(
     corners = choose_corners(box)
     # Neurons also fire at random for the last corner: after a point elsewhere, and alone.
     alone = corners[2:]
+<<<<<<< HEAD
     batch = torch.cat([corners, mirror_samples(corners)[2:], alone])
     passes = list[list[tuple[str, Tensor]]]()
 
@@ -335,6 +337,15 @@ def _check_corners(
         passes.extend(call_again(follow, alone, batch))
 
     if draws_numbers(follow_all, batch.device) or batch.is_cuda:
+=======
+    elsewhere = corners.amin() + corners.amax() - alone
+    batch = torch.cat([corners, elsewhere, alone])
+
+    state = torch.get_rng_state()
+    inputs = (batch, alone, alone)
+    passes = [record_pass(network, x, _draw_spikes(len(x))) for x in inputs]
+    if batch.is_cuda or not torch.equal(state, torch.get_rng_state()):
+>>>>>>> trimD
         with _NoDraws():  # type: ignore[no-untyped-call]
             record_pass(network, batch)
 
@@ -348,6 +359,7 @@ def _check_corners(
         near = 2 * bounds.enclosure.slack.amax() + rounding
         if ((one - real[:, 4:]).abs() > near).any():
             raise Unbounded(f"{name} of one sample that depend on others in its batch")
+
         real = real[:, :3]
         if averaged:
             real = real.double().cumsum(0) / count_steps(real.double())
@@ -368,6 +380,7 @@ def _draw_spikes(samples: int) -> Firing:
         generator = torch.Generator("cpu").manual_seed(next(numbers))
         if current.shape[1] != samples:
             return simulation(site, current)
+
         shape = (2, *current.shape[2:])
         drawn = torch.randint(2, shape, generator=generator, device="cpu").to(current)
         last = drawn[-samples:].expand(len(current), -1, *shape[1:])

@@ -35,6 +35,7 @@ def weigh(layers: Sequence[Layer], nodes: Domains, passed: Passed) -> tuple[list
         pixels [B, m]."""
     # Of the margins that of the class that is looked for counts alone.
     ahead = one_hot(nodes.classes, nodes.sets[-1].shape[1]).to(nodes.low)
+
     slope = ahead
     share = ahead
     after = ahead
@@ -84,6 +85,7 @@ class Falsifier:
         self.y = y
         self.low, self.high = [end.to(x.device) for end in ends]
         self.generator = torch.Generator().manual_seed(seed)
+
         self.visits = 0
         self.sample = x.clamp(self.low, self.high)
 

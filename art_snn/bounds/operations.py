@@ -169,6 +169,7 @@ def _average_adaptively(func: Any, x: Box, sides: Any) -> Box:
     after = func(x.centre, sides).shape[-axes:]
     pairs = list(zip(x.shape[-axes:], after, strict=True))
     apart = all(a % b == 0 for a, b in pairs)
+
     terms = prod(a // b if apart else ceil(a / b) + 1 for a, b in pairs)
     return _average(lambda part: func(part, sides), x, terms, apart)
 
@@ -228,9 +229,11 @@ def _add(func: Any, a: Any, b: Any, *, alpha: float = 1) -> Box:
     """Add a + alpha b, of two boxes or of a box and a number."""
     like = a if isinstance(a, Box) else b
     averaged = like.enclosure.averaged
+
     first, second = _as_boxes(func, (a, b))
     factor = abs(alpha)
     centre = torch.add(first.centre, second.centre, alpha=alpha)
+
     # |a + alpha b - (m + alpha n)| <= r + |alpha| q
     radius = first.enclosure.radius + factor * second.enclosure.radius
 
@@ -249,6 +252,7 @@ def _add(func: Any, a: Any, b: Any, *, alpha: float = 1) -> Box:
             budget = first.enclosure.budget
     elif any(box.enclosure.slack.shape == box.shape for box in (first, second)):
         slack = slack.expand_as(centre)
+
     # Intervals of steps give a smaller magnitude.
     bound = magnitude if averaged else None
     return Box.around(centre, Enclosure(radius, slack, bound, averaged, budget, repeats))
@@ -265,9 +269,11 @@ def _as_boxes(func: Any, values: Any) -> list[Box]:
             raise Nonlinear(f"{func.__name__} of what changes over time")
         if not isinstance(value, Box):
             centre = value if isinstance(value, Tensor) else like.centre.new_tensor(value)
+
             nothing = torch.zeros_like(centre)
             exact = Enclosure(nothing, centre.new_zeros(()), averaged=averaged)
             value = Box.around(centre, exact)
+
         if value.enclosure.averaged != averaged:
             raise Unbounded(f"{func.__name__} of means and steps")
         boxes.append(value)
@@ -339,11 +345,13 @@ def _reduce(func: Any, x: Box, *args: Any, **options: Any) -> Box:
     if enclosure.averaged:
         if not over_time or len(x) != enclosure.averaged:
             raise Nonlinear(f"{func.__name__} over other axes than time")
+
         # The last of the means over the steps up to each one is that over all.
         last = x.rearrange(lambda part: part[-1])
         # The network adds the steps up: |mean x| <= max |x|.
         slack = last.enclosure.slack + x.magnitude * widening(len(x), x)
         last = last.revise(slack=slack, averaged=0)
+
         if is_sum and len(x) > 1:
             return _scale(last, float(len(x)))
         return last
@@ -398,6 +406,7 @@ def _permute(func: Any, x: Box, *args: Any, **options: Any) -> Box:
     # All values get the largest slack, wherever they go.
     level = x.revise(slack=enclosure.slack.amax())
     y = level.rearrange(lambda part: func(part, *args, **options))
+
     index = args[0] if func is Tensor.__getitem__ else None
     if isinstance(index, int):
         return y.revise(repeats=0)
@@ -450,6 +459,7 @@ def _join(func: Any, boxes: Any, *args: Any, **options: Any) -> Box:
     averaged = several[0].enclosure.averaged
     centre = func([box.centre for box in several], *args, **options)
     radius = func([box.enclosure.radius for box in several], *args, **options)
+
     slack = torch.stack([box.enclosure.slack.amax() for box in several]).amax()
     magnitude = None
     if averaged:

@@ -124,6 +124,7 @@ def list_constant_trains(dynamics: Dynamics, steps: int, dtype: torch.dtype) -> 
     rows = [(*piece.train, piece.low, piece.high) for piece in pieces]
     table = torch.tensor(rows, dtype=torch.float64, device="cpu")
     trains, low, high = torch.split(table, [steps, 1, 1], 1)
+
     # Pieces next to each other overlap by rounding: the cut is the middle of the overlap.
     return TrainTable(trains, low, high, (high[:-1, 0] + low[1:, 0]) / 2)
 
@@ -393,6 +394,7 @@ def propagate(
         if left.any():
             _pass_backward(layers, some, passed)
             left &= _is_possible(some)
+
         for part, smaller in zip(domains.parts, some.parts, strict=True):
             part[rows] = smaller
         possible[rows] = left

@@ -95,6 +95,7 @@ def _select_below(cuts: Tensor, sets: Tensor, middle: Tensor) -> Tensor:
     The cut lies between two pieces of the set."""
     size = sets.shape[1]
     index = torch.arange(size, device="cpu")
+
     first = sets.int().argmax(1)
     last = size - 1 - sets.flip(1).int().argmax(1)
     # Cut v is that between pieces v and v + 1: first <= v < last.
@@ -125,6 +126,7 @@ def merge_halves(halves: Domains, possible: Tensor, size: int) -> Domains:
 def _count_bits(nodes: Domains) -> Tensor:
     """Count what neurons may do, in bits [L, B], of layers after the first, or of one alone."""
     several = nodes.sets[1:-1] or nodes.sets[:1]
+
     # A neuron with V trains left has log2 V bits.
     bits = [sets.sum(-1).clamp_min(1).log2().sum(1) for sets in several]
     return torch.stack(bits).clamp_min(1e-6)
