@@ -7,18 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from art_snn import (
-    LIF,
-    RGA,
-    SQE,
-    Ablation,
-    Direct,
-    Frames,
-    Frequency,
-    Poisson,
-    SpikingNetwork,
-    TimeDistributed,
-)
+from art_snn import LIF, Ablation, Direct, Frequency, Poisson, SpikingNetwork, TimeDistributed
+from art_snn.encoders import SQE, Frames
+from art_snn.gradients import RGA
 from art_snn.gradients.base import simulation
 from art_snn.models import vgg
 from art_snn.neurons import Neuron

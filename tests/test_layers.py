@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from art_snn import LIF, Direct, TimeDistributed
-from art_snn.layers import Normalize, varies
+from art_snn.layers import Normalize
 
 
 class Spy(nn.Module):
@@ -129,15 +129,6 @@ def test_batch_norm_in_training_mode_uses_the_statistics_of_all_steps(repeat):
     mean = convolution(x.flatten(0, 1)).mean((0, 2, 3))
     torch.testing.assert_close(norm.running_mean, 0.1 * mean)
     assert norm.num_batches_tracked == 1
-
-
-@pytest.mark.parametrize("training", [True, False])
-def test_layers_that_change_from_call_to_call_are_known(training):
-    norms, drops = (nn.BatchNorm2d(3), nn.BatchNorm1d(3)), (nn.Dropout(), nn.Dropout2d())
-    for module in (*norms, *drops, nn.AlphaDropout()):
-        assert varies(module.train(training)) is training
-    for module in (nn.Conv2d(3, 3, 3), LIF()):
-        assert not varies(module.train(training))
 
 
 NO_MODULES = r"(?s)^modules: expected torch modules, got .*\.$"

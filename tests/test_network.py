@@ -6,18 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from art_snn import (
-    GRADIENTS,
-    LIF,
-    RGA,
-    STBP,
-    Direct,
-    Frames,
-    Poisson,
-    SpikingNetwork,
-    TimeDistributed,
-)
-from art_snn.gradients import ASSG, CBA, Extended
+from art_snn import GRADIENTS, LIF, STBP, Direct, Frames, Poisson, SpikingNetwork, TimeDistributed
+from art_snn.gradients import ASSG, CBA, RGA, Extended
 from art_snn.gradients.rules import VARIANTS
 from tests.architectures import CLASSES, SHAPE, batch, chain, network, residual
 from tests.classifiers import Counted

@@ -15,16 +15,8 @@ import pytest
 import torch
 from torch import nn
 
-from art_snn import (
-    LIF,
-    RGA,
-    STBP,
-    Direct,
-    PyTorchSpikingClassifier,
-    SpikingNetwork,
-    TimeDistributed,
-)
-from art_snn.gradients import ASSG, GRADIENTS, Extended
+from art_snn import LIF, STBP, Direct, PyTorchSpikingClassifier, SpikingNetwork, TimeDistributed
+from art_snn.gradients import ASSG, GRADIENTS, RGA, Extended
 from art_snn.running.context import keep_modes
 from art_snn.running.run import RUN
 from tests import classifiers as small

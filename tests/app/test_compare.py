@@ -11,25 +11,14 @@ import pytest
 import torch
 from torch import Tensor
 
+from art_snn import ASSG, CBA, EOT, GRADIENTS, RGA, STBP
 from art_snn.app import compare as module
 from art_snn.app.compare import CAUTION, Comparison, _compare_rules
 from art_snn.app.results import as_json, from_json, read_result
 from art_snn.app.settings import Compare
 from art_snn.checks import ArgumentError
 from art_snn.encoders import Poisson
-from art_snn.gradients import (
-    ASSG,
-    CBA,
-    EOT,
-    GRADIENTS,
-    RGA,
-    STBP,
-    Gradient,
-    NeuronRef,
-    StaticCurve,
-    TemporalGradient,
-    parse_rules,
-)
+from art_snn.gradients import Gradient, NeuronRef, StaticCurve, TemporalGradient, parse_rules
 from art_snn.metrics import Share, union
 from tests.classifiers import classifier, pgd_by_hand, samples, untouched
 from tests.command import call

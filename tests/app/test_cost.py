@@ -73,12 +73,9 @@ def test_every_row_is_measured_in_time_and_memory_and_written(tmp_path, peaks):
 
 @pytest.mark.usefixtures("peaks")
 def test_rules_with_settings_a_network_of_the_user_and_an_attack_are_rows(tmp_path):
-    change = {"model": (own(tmp_path),), "width": None, "steps": None, "channels": None}
-    change |= {
-        "image_size": None,
-        "rules": "rga(beta=1),mean(rga, stbp)",
-        "attack": "pgd(max_iter=2)",
-    }
+    change = dict.fromkeys(("width", "steps", "channels", "image_size"))
+    change |= {"rules": "rga(beta=1),mean(rga, stbp)", "attack": "pgd(max_iter=2)"}
+    change["model"] = (own(tmp_path),)
     costs = run(settings(tmp_path / "out", **change))
     assert list(costs.cells[0].seconds) == ["inference", "rga(beta=1)", "mean(rga, stbp)"]
     text = costs.render()
@@ -165,15 +162,9 @@ def by_hand(*steps: int) -> Costs:
     seconds = [{row: factor * t for row, factor in rows.items()} for t in steps]
     pairs = zip(steps, seconds, strict=True)
     measured = [{"model": "vgg5", "steps": t, "seconds": s, "peak": peak} for t, s in pairs]
-    content = {
-        "title": "One gradient: a network",
-        "what": "gradient",
-        "settings": {"repeats": 3},
-        "machine": "a machine",
-        "cells": measured,
-        "remarks": [],
-    }
-    return from_json(content, Costs)
+    words = {"title": "One gradient: a network", "what": "gradient", "machine": "a machine"}
+    content = {"settings": {"repeats": 3}, "cells": measured, "remarks": []}
+    return from_json(words | content, Costs)
 
 
 def test_ratios_and_tables_follow_from_the_figures():

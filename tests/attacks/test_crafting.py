@@ -90,18 +90,11 @@ def test_other_texts_and_budgets_are_refused(text, norm, eps, message):
         parse_stage(text, norm, eps)
 
 
-@pytest.mark.parametrize(
-    ("stage", "message"),
-    [
-        (Stage(PGD, None, {"max_iter": -1}), "attack: .*got Projected.*max_iter=-1.*, which fails"),
-        (Stage(SquareAttack, None, {"nb_restarts": 0}), "attack: .*got Square.*nb_restarts"),
-        (Stage(AutoPGD, None, {"max_iter": 0}), "attack: .*got AutoPGD.*max_iter: expected"),
-    ],
-)
-def test_an_attack_that_cannot_be_built_is_refused_early(stage, message):
+@pytest.mark.parametrize("kind", [PGD, AutoPGD])
+def test_an_attack_that_cannot_be_built_is_refused_early(kind):
     wrapped = classifier()
-    with pytest.raises(ValueError, match=f"^{message}"):
-        check_stage(stage, wrapped, samples(wrapped)[0], **INF)
+    with pytest.raises(ValueError, match=f"^attack: .*got {kind.__name__}.*max_iter"):
+        check_stage(Stage(kind, None, {"max_iter": -1}), wrapped, samples(wrapped)[0], **INF)
 
 
 def test_errors_of_art_s_attacks_name_the_attack_and_others_pass():
@@ -129,13 +122,6 @@ def test_samples_stay_within_the_budget_and_the_range_of_the_images(name):
     assert 0.01 < distance.max() <= 0.05 + 1e-6
     assert 0 <= adversarial.min() <= adversarial.max() <= 1
     assert (adversarial.shape, x.tolist()) == (x.shape, before.tolist())
-
-
-def test_fgsm_takes_the_whole_budget_along_the_sign_of_the_gradient_at_the_given_labels():
-    wrapped = classifier(seed=1)
-    x, y = samples(wrapped, wrong=5)
-    expected = np.clip(x + 0.1 * np.sign(wrapped.loss_gradient(x, y)), 0, 1)
-    assert np.allclose(batch("fgsm", wrapped, x, y, eps=0.1), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize(("text", "step"), [("pgd(max_iter=3)", 0.015), (

@@ -185,12 +185,9 @@ def test_what_is_returned_is_binary_within_the_budget_and_else_as_it_was(data):
     levels = np.array(data.draw(st.sampled_from(LEVELS)))
     weights = draw.integers(-4, 5, (3, 3, 1, 1, 2))
     targeted = data.draw(st.booleans())
-    options = {
-        "eps": data.draw(st.none() | st.integers(1, 6)),
-        "candidates": data.draw(st.integers(1, 3)),
-        "targeted": targeted,
-        "batch_size": data.draw(st.integers(1, 4)),
-    }
+    options = {"eps": data.draw(st.none() | st.integers(1, 6)), "targeted": targeted}
+    options["candidates"] = data.draw(st.integers(1, 3))
+    options["batch_size"] = data.draw(st.integers(1, 4))
     classifier = linear(weights, draw.integers(-1, 2, 3), clip_values=tuple(levels))
     attack = SparseDynamicAttack(classifier, verbose=False, **options)
     x = levels[draw.integers(0, 2, (4, 3, 1, 1, 2))]

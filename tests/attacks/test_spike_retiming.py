@@ -109,14 +109,9 @@ def test_counts_places_range_and_budgets_are_kept_and_no_sample_touches_another(
     low, most = data.draw(st.sampled_from([(0.0, 1), (0.0, 3), (-1.0, 2)]))
     shape = (data.draw(st.integers(1, 5)), 1, 1, 2)
     targeted = data.draw(st.booleans())
-    options = {
-        "max_shift": data.draw(budget),
-        "total_shift": data.draw(budget),
-        "moved": data.draw(budget),
-        "max_iter": data.draw(st.integers(1, 4)),
-        "targeted": targeted,
-        "batch_size": data.draw(st.integers(1, 4)),
-    }
+    options = {name: data.draw(budget) for name in ("max_shift", "total_shift", "moved")}
+    options |= {name: data.draw(st.integers(1, 4)) for name in ("max_iter", "batch_size")}
+    options["targeted"] = targeted
     weights = draw.integers(-4, 5, (3, *shape))
     classifier = linear(weights, draw.integers(-1, 2, 3), clip_values=(low, low + most))
     attack = SpikeRetiming(classifier, verbose=False, **options)
@@ -244,16 +239,9 @@ def test_spikes_go_where_naive_loops_send_them(data):
     size = steps * places
     for sample in range(samples):
         its = spikes.sample == sample
-        wanted = naive(
-            counts[sample].ravel().tolist(),
-            (spikes.cells[its] - sample * size).tolist(),
-            spikes.open[its].tolist(),
-            spikes.distance.tolist(),
-            worth[its].tolist(),
-            most,
-            moved,
-            total,
-        )
+        cells = (spikes.cells[its] - sample * size).tolist()
+        tables = spikes.open[its].tolist(), spikes.distance.tolist(), worth[its].tolist()
+        wanted = naive(counts[sample].ravel().tolist(), cells, *tables, most, moved, total)
         assert taken[its].tolist() == wanted
     left = torch.as_tensor(counts).flatten() + spikes.change(taken)
     assert ((left >= 0) & (left <= most)).all()

@@ -193,24 +193,15 @@ BOTH = {"norm": np.inf, "eps": 0.1}
 @pytest.mark.parametrize(
     ("kind", "norm", "eps", "budget"),
     [
-        (AutoPGD, np.inf, 0.1, BOTH),
+        *((kind, np.inf, 0.1, BOTH) for kind in (AutoPGD, SquareSearch, SquareAttack, Mine)),
+        *((AutoPGD, norm, 5, None) for norm in (FLIPS, SHIFT)),
+        *((SparseDynamicAttack, norm, 3, None) for norm in (SHIFT, np.inf)),
+        *((SpikeRetiming, 2.0, 3, None), (SquareAttack, FLIPS, 3, None)),
         (StableAdaptivePGD, 2.0, 0.1, {"norm": 2, "eps": 0.1}),
-        (SquareSearch, np.inf, 0.1, BOTH),
-        (AutoPGD, FLIPS, 5, None),
-        (AutoPGD, SHIFT, 5, None),
-        (SparseDynamicAttack, FLIPS, 3, {"eps": 3}),
-        (SparseDynamicAttack, SHIFT, 3, None),
-        (SparseDynamicAttack, np.inf, 0.1, None),
-        (SpikeRetiming, SHIFT, 3, {"max_shift": 3}),
+        *((SparseDynamicAttack, FLIPS, 3, {"eps": 3}), (SpikeRetiming, SHIFT, 3, {"max_shift": 3})),
         # Every spike that is moved changes two values.
-        (SpikeRetiming, FLIPS, 5, {"moved": 2, "max_shift": None}),
-        (SpikeRetiming, FLIPS, 1, {"moved": 1, "max_shift": None}),
-        (SpikeRetiming, 2.0, 3, None),
-        (SquareAttack, np.inf, 0.1, BOTH),
-        (SquareAttack, FLIPS, 3, None),
-        (HopSkipJump, np.inf, 0.1, {"norm": np.inf}),
-        (DeepFool, np.inf, 0.1, {}),
-        (Mine, np.inf, 0.1, BOTH),
+        *((SpikeRetiming, FLIPS, n, {"moved": k, "max_shift": None}) for n, k in ((5, 2), (1, 1))),
+        *((HopSkipJump, np.inf, 0.1, {"norm": np.inf}), (DeepFool, np.inf, 0.1, {})),
         (Foreign, np.inf, 0.1, {"eps": 0.1}),
     ],
 )
@@ -297,18 +288,12 @@ def test_every_attack_of_a_plan_runs_once_under_the_native_gradient(name, norm, 
     assert {one.instead_of for one in found.native} <= {one.label for one in asking}
 
 
-def test_networks_of_art_snn_keep_their_stages_and_skip_what_does_not_suit(trained_layers, known):
+def test_networks_of_art_snn_keep_all_stages_of_a_plan(trained_layers, known):
     classifier, some = build(trained_layers), torch.as_tensor(known[0][:2])
     for name in PLANS:
         found = select_stages(resolve_plan(name, np.inf), classifier, np.inf, some)
         assert found.stages == resolve_plan(name, np.inf).stages
         assert (found.skipped, found.native) == ((), ())
-    plan = Plan("mine", (Stage(AutoPGD, CBA(), SHORT), Stage(AutoPGD, RGA(), SHORT)))
-    found = select_stages(plan, classifier, np.inf, some)
-    assert (found.stages, found.native) == (plan.stages[1:], ())
-    (skipped,) = found.skipped
-    assert (skipped.id, skipped.status) == (plan.stages[0].id, "skipped")
-    assert "native" not in skipped.reason
 
 
 def test_where_other_rules_suit_one_that_does_not_is_replaced_once():

@@ -16,15 +16,8 @@ from art.estimators.classification import PyTorchClassifier
 from torch import nn
 from torch.nn import functional as F
 
-from art_snn import (
-    LIF,
-    RGA,
-    STBP,
-    Direct,
-    PyTorchSpikingClassifier,
-    SpikingNetwork,
-    TimeDistributed as Timed,
-)
+from art_snn import LIF, Direct, PyTorchSpikingClassifier, SpikingNetwork, TimeDistributed as Timed
+from art_snn.gradients import RGA, STBP
 from tests.classifiers import DIGITS, FORMS, STEPS, Counted, Tally, build
 from tests.test_interrupts import state
 
@@ -38,14 +31,9 @@ def batch(known: Any) -> tuple[np.ndarray, np.ndarray]:
 
 def stock(classifier: PyTorchSpikingClassifier) -> PyTorchClassifier:
     """ART's own classifier around the same network."""
-    return PyTorchClassifier(
-        classifier.model,
-        classifier.loss,
-        classifier.input_shape,
-        classifier.nb_classes,
-        clip_values=(0.0, 1.0),
-        device_type="cpu",
-    )
+    sizes = classifier.input_shape, classifier.nb_classes
+    options = {"clip_values": (0.0, 1.0), "device_type": "cpu"}
+    return PyTorchClassifier(classifier.model, classifier.loss, *sizes, **options)
 
 
 def hand_made_jacobian(classifier: Any, x: np.ndarray) -> np.ndarray:

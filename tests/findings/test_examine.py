@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from art_snn import HART, RGA, STBP, Poisson, PyTorchSpikingClassifier, SpikingNetwork
+from art_snn import HART, RGA, STBP, Poisson, SpikingNetwork
 from art_snn.attacks import AutoPGD
 from art_snn.findings import Finding, examine, examine_attack, examine_strength
 from art_snn.findings.examination import CHECKS
 from art_snn.gradients import Triangle
 from art_snn.interop import adapt
+from tests.attacks.classifiers import around
 from tests.classifiers import build
 from tests.findings import broken
 from tests.interop import adapted
@@ -170,18 +171,13 @@ def test_a_euclidean_budget_is_measured_by_the_diagonal(eps, fits, trained_layer
     assert (BUDGET in findings) != fits
 
 
-def wrapped(network, shape=(1, 3, 3)):
-    loss, options = torch.nn.CrossEntropyLoss(), {"clip_values": (0.0, 1.0), "device_type": "cpu"}
-    return PyTorchSpikingClassifier(network, loss, shape, CLASSES, **options)
-
-
 def with_native_gradient(kind="inline"):
     """A classifier of which nothing but its own gradient suits, and samples of its classes."""
     torch.manual_seed(0)
     network = adapted.network(kind)
     if kind == "inline":
         torch.nn.init.constant_(network.layers.first.bias, -0.1)
-    classifier = wrapped(network, adapted.SHAPE)
+    classifier = around(network, adapted.SHAPE, CLASSES)
     x = np.random.default_rng(0).random((16, *adapted.SHAPE), dtype=np.float32)
     # Of black samples no potential comes near the threshold.
     x[8:] = 0
@@ -240,14 +236,14 @@ def test_a_model_that_mixes_samples_is_refused_instead_of_examined():
         def forward(self, x):
             return self.lif(self.fc(x.flatten(2).flatten(0, 1))).unflatten(0, (4, -1))
 
-    classifier = wrapped(adapt(lively(Mixed(), 0.5), steps=4))
+    classifier = around(adapt(lively(Mixed(), 0.5), steps=4), (1, 3, 3), CLASSES)
     x = images(12).numpy()
     with pytest.raises(ValueError, match="the same whatever else is in its batch"):
         examine(classifier, x, np.zeros(12, int), eps=0.1)
 
 
 def test_layers_that_keep_a_gradient_of_their_own_are_a_finding_that_names_them():
-    classifier = wrapped(mixed("steps"))
+    classifier = around(mixed("steps"), (1, 3, 3), CLASSES)
     x = images(12).numpy()
     y = classifier.predict(x).argmax(1)
     name = "layers that ignore the gradient rule"

@@ -166,14 +166,9 @@ def compared(only_white, only_control, both=10, samples=1000):
 @pytest.mark.parametrize(
     ("only_white", "only_control", "weak", "one_step"),
     [
-        (0, 0, False, False),
         # Five of a thousand may be chance, where two are expected at most.
-        (0, 5, False, True),
-        (0, 6, True, True),
-        (6, 6, True, True),
-        (12, 6, True, False),
-        (30, 6, False, False),
-        (20, 0, False, False),
+        *((0, 0, False, False), (0, 5, False, True), (0, 6, True, True), (6, 6, True, True)),
+        *((12, 6, True, False), (30, 6, False, False), (20, 0, False, False)),
     ],
 )
 def test_a_control_must_flip_what_is_left(only_white, only_control, weak, one_step):
@@ -194,12 +189,8 @@ def test_a_control_must_flip_what_is_left(only_white, only_control, weak, one_st
 @pytest.mark.parametrize(
     ("only_longer", "only_shorter", "samples", "finds"),
     [
-        (10, 0, 1000, False),
-        (11, 0, 1000, True),
-        (5, 0, 100, False),
-        (6, 0, 100, True),
-        (30, 19, 1000, False),
-        (0, 11, 1000, False),
+        *((10, 0, 1000, False), (11, 0, 1000, True), (5, 0, 100, False), (6, 0, 100, True)),
+        *((30, 19, 1000, False), (0, 11, 1000, False)),
     ],
 )
 def test_more_steps_must_help_significantly(only_longer, only_shorter, samples, finds):

@@ -7,18 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from art_snn import STBP, SpikingNetwork
+from art_snn import ASSG, STBP, SpikingNetwork
 from art_snn.dynamics import Dynamics
-from art_snn.gradients import (
-    ASSG,
-    ATan,
-    Gaussian,
-    NeuronRef,
-    Rectangle,
-    Sigmoid,
-    Triangle,
-    sharpness_of,
-)
+from art_snn.gradients import ATan, Gaussian, NeuronRef, Rectangle, Sigmoid, Triangle, sharpness_of
 from tests.architectures import CLASSES, SHAPE, Switch, batch, chain, network, repeated
 from tests.attacks.classifiers import around
 from tests.gradients.adaptive import Naive, ascend

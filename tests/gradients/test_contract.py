@@ -13,29 +13,12 @@ import pytest
 import torch
 from torch import nn
 
-from art_snn import (
-    ASSG,
-    BPTR,
-    CBA,
-    EOT,
-    GRADIENTS,
-    HART,
-    LIF,
-    PDSG,
-    RGA,
-    STBP,
-    Direct,
-    Extended,
-    Mean,
-    Poisson,
-    RectifiedANN,
-    SpikingNetwork,
-    StaticCurve,
-    TimeDistributed,
-)
+from art_snn import BPTR, CBA, EOT, GRADIENTS, HART, LIF, PDSG, SpikingNetwork, TimeDistributed
 from art_snn.dynamics import Dynamics
-from art_snn.gradients import Gradient, Surrogate
+from art_snn.encoders import Direct, Poisson
+from art_snn.gradients import ASSG, RGA, STBP, Extended, Gradient, Mean, RectifiedANN, StaticCurve
 from art_snn.gradients.base import simulation
+from art_snn.gradients.surrogates import Surrogate
 from art_snn.models import vgg
 from art_snn.running.run import RUN
 from tests.architectures import (

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from art_snn import HART, IF, LIF, RGA, Direct, Frames, SpikingNetwork, TimeDistributed
-from art_snn.gradients import RateGradient, Trace, Triangle, rate
+from art_snn.gradients import RateGradient, Trace, Triangle
 from art_snn.running.run import RUN
 from tests.architectures import AFFINE, Switch, batch, chain, max_pooled, network
 from tests.gradients.ways import by_collapse, by_steps
@@ -231,20 +231,6 @@ def test_half_precision_runs_time_resolved_and_leaves_single_precision_alone():
     assert net.execution.kind == "collapsed"
     net.bfloat16()(batch().requires_grad_())
     assert "half precision" in net.execution.reason
-
-
-def test_a_network_is_probed_again_under_another_tolerance(monkeypatch):
-    net = network(AFFINE["residual"])
-    x = batch().requires_grad_()
-    net(x)
-    assert list(net.body.probe_results.values()) == [None]
-    monkeypatch.setattr(rate, "_RELATIVE_TOLERANCE", -1.0)
-    net(x)
-    assert net.execution.kind == "time-resolved"
-    assert len(net.body.probe_results) == 2
-    monkeypatch.undo()
-    net(x)
-    assert net.execution.kind == "collapsed"
 
 
 def test_a_layer_of_many_blocks_has_the_gradient_of_its_samples_one_by_one():

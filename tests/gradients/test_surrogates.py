@@ -7,17 +7,8 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 
-from art_snn.gradients import (
-    ATan,
-    Exponential,
-    FastSigmoid,
-    Gaussian,
-    Rectangle,
-    Sigmoid,
-    StraightThrough,
-    Surrogate,
-    Triangle,
-)
+from art_snn.gradients import Exponential, FastSigmoid, Rectangle, StraightThrough, Surrogate
+from art_snn.gradients.surrogates import ATan, Gaussian, Sigmoid, Triangle
 
 Z = [-0.6, -0.25, 0.0, 0.1, 0.5, 1.0]
 

@@ -11,16 +11,15 @@ from torch import Tensor, nn
 from art_snn import Direct, SpikingNetwork
 from art_snn.seeding import seeded
 from art_snn.training import (
-    TRADES,
     AdversarialTraining,
-    Epoch,
     Recipe,
     accuracy,
     best_epoch,
     loop as module,
     train,
 )
-from art_snn.training.state import describe_stall
+from art_snn.training.defences import TRADES
+from art_snn.training.state import Epoch, describe_stall
 from tests.architectures import same, weights
 from tests.training.runs import (
     SETTINGS,
@@ -218,14 +217,10 @@ TRADES_TEN = AdversarialTraining(defence=TRADES())
 @pytest.mark.parametrize(
     ("loss", "validation", "epochs", "adversary", "stalled"),
     [
-        (2.19, 0.5, 3, None, True),  # ln 10 is 2.303.
-        (9.0, None, 3, None, True),
-        (2.18, 0.1, 3, None, False),
-        (2.3, 0.1, 2, None, False),
-        (2.3, 0.4, 3, AdversarialTraining(), True),
-        (2.3, 0.1, 3, TRADES_TEN, True),
-        (2.3, 0.4, 3, TRADES_TEN, False),
-        (2.3, None, 3, TRADES_TEN, False),
+        # ln 10 is 2.303.
+        *((2.19, 0.5, 3, None, True), (9.0, None, 3, None, True), (2.18, 0.1, 3, None, False)),
+        *((2.3, 0.1, 2, None, False), (2.3, 0.4, 3, AdversarialTraining(), True)),
+        *((2.3, share, 3, TRADES_TEN, share == 0.1) for share in (0.1, 0.4, None)),
     ],
 )
 def test_a_loss_of_guessing_has_not_learnt(loss, validation, epochs, adversary, stalled):

@@ -2,12 +2,10 @@
 
 import contextlib
 import io
-import json
 import re
 import shutil
 import time
 from dataclasses import replace
-from datetime import datetime, timezone
 
 import numpy as np
 import pytest
@@ -21,7 +19,7 @@ from art_snn.app.evaluation.verdict import verdicts
 from art_snn.attacks import AutoPGD, Outcome, Plan, SpikingAutoAttack, SquareSearch, Stage
 from art_snn.attacks.iterated import IteratedAttack
 from tests.command import forbidden
-from tests.evaluations import RISES, VANISHED, comparable, complaints, evaluation, trial
+from tests.evaluations import RISES, VANISHED, comparable, evaluation, trial
 from tests.jobs import Job, started
 from tests.records import NETWORK, WEAK, evaluate, evaluation_in
 from tests.terminal import pseudo_terminal
@@ -78,22 +76,6 @@ def test_it_prints_the_verdict_and_writes_all_that_is_needed_to_reproduce_it(who
     assert sorted(files) == sorted(path.name for path in folder.iterdir())
 
 
-@pytest.mark.parametrize(
-    ("samples", "block", "batch", "sizes"),
-    [
-        (500, 256, 64, [250, 250]),
-        (256, 256, 64, [256]),
-        (520, 256, 64, [173, 173, 174]),
-        (20, 8, 16, [10, 10]),
-        (3, 8, 8, [3]),
-    ],
-)
-def test_blocks_are_few_and_of_about_the_same_size(samples, block, batch, sizes):
-    slices = target.cut_blocks(samples, max(block, batch))
-    assert [rows.stop - rows.start for rows in slices] == sizes
-    assert [row for rows in slices for row in range(samples)[rows]] == list(range(samples))
-
-
 def test_without_a_terminal_there_is_a_line_for_each_part(whole):
     lines = whole[2].stderr.splitlines()
     steps = [f"AutoPGD(max_iter=3) by {rule}, eps {eps}" for eps in EPS for rule in ("stbp", "rga")]
@@ -101,15 +83,6 @@ def test_without_a_terminal_there_is_a_line_for_each_part(whole):
     assert [line.rpartition(": ")[0] for line in lines] == [
         f"[{place}/12] {step}" for place, step in enumerate(blocks, 1)
     ]
-
-
-def test_what_it_writes_is_of_the_published_schema(whole):
-    content = json.loads((whole[0] / "evaluation.json").read_text("utf-8"))
-    assert not complaints(content)
-    assert list(content)[:5] == ["schema", "summary", "name", "title", "date"]
-    assert content["name"] == "weights"
-    assert [one["eps"] for one in content["summary"]] == list(EPS)
-    assert datetime.now(timezone.utc) >= datetime.fromisoformat(content["date"])
 
 
 def test_a_finished_evaluation_is_not_done_again(finished, whole, run, monkeypatch):

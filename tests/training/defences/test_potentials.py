@@ -15,17 +15,8 @@ from art_snn.layers import dtype_of
 from art_snn.metrics import synaptic_operations
 from art_snn.modulation import Gains
 from art_snn.neurons import Neuron
-from art_snn.training import (
-    AT,
-    MPDSGR,
-    MPPD,
-    TGO,
-    AdversarialTraining,
-    Learner,
-    Operations,
-    Recipe,
-    train,
-)
+from art_snn.training import AdversarialTraining, Recipe, train
+from art_snn.training.defences import AT, MPDSGR, MPPD, TGO, Learner, Operations
 from art_snn.training.defences.mpd_sgr import share_within
 from art_snn.training.defences.potentials import gaps, run_watched
 from tests.classifiers import classifier, samples
