@@ -1,4 +1,4 @@
-"""The page of evaluations: whole by itself, in order, told in words, and with colours that show."""
+"""The page of evaluations: whole by itself, in order, told in words."""
 
 import re
 from dataclasses import replace
