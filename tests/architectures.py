@@ -44,9 +44,8 @@ class Switch(nn.Module):
 
 
 def convolution(inputs: int, outputs: int) -> TimeDistributed:
-    return TimeDistributed(
-        nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs)
-    )
+    layer = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
+    return TimeDistributed(layer, nn.BatchNorm2d(outputs))
 
 
 def chain(neuron: Callable[[], nn.Module] = LIF, bias: bool = False) -> nn.Sequential:

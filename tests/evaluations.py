@@ -18,9 +18,8 @@ from art_snn.gradients import ASSG, HART, RGA, STBP, Triangle
 from art_snn.metrics import Certificate
 from art_snn.regions import L1Ball
 
-SCHEMA = json.loads(
-    (Path(__file__).parents[1] / "docs" / "evaluation.schema.json").read_text("utf-8")
-)
+FORM = Path(__file__).parents[1] / "docs" / "evaluation.schema.json"
+SCHEMA = json.loads(FORM.read_text("utf-8"))
 VALIDATOR = Draft202012Validator(SCHEMA)
 STAGES = (
     Stage(AutoPGD, HART(surrogate=Triangle(0.5)), {"max_iter": 20}).record(),
@@ -214,7 +213,6 @@ def frames(count: int = 3, steps: int = 10, seed: int = 0) -> Examples:
         x[:, step, 0, 4:20, 2 + 2 * step % 20] = 1
         x[:, step, 1, 4:20, 1 + 2 * step % 20] = 1
     x *= rng.random(x.shape) < 0.7
-    flips = rng.random(x.shape) < 0.004
-    adversarial = np.where(flips, 1 - x, x)
+    adversarial = np.where(rng.random(x.shape) < 0.004, 1 - x, x)
     rows, predicted = np.arange(count), (np.arange(count) + 3) % 10
     return Examples("standard", 8 / 255, rows, x, adversarial, predicted)

@@ -223,8 +223,7 @@ def test_later_replays_compute_nothing_and_give_the_gradient_of_the_first(layers
 
 def test_gradients_at_the_weights_need_values_and_the_probe_of_their_state():
     net, x = network(chain, gradient="rga"), batch(3)
-    counts = [computed(net, x, fixed=fixed)[0] for fixed in (True, False, False)]
-    assert counts == [1, 2, 2]
+    assert [computed(net, x, fixed=fixed)[0] for fixed in (True, False, False)] == [1, 2, 2]
     with torch.no_grad():
         net.layers[0].module[1].weight.mul_(1.5)
     assert [computed(net, x, fixed=fixed)[0] for fixed in (True, False)] == [1, 2]
@@ -347,9 +346,8 @@ def test_a_leaf_that_repeats_a_step_has_the_gradient_of_every_step():
 
 def test_a_stock_classifier_around_the_network_leaves_no_gradient_on_the_weights():
     net = network(residual).float()
-    stock = PyTorchClassifier(
-        net, nn.CrossEntropyLoss(), SHAPE, CLASSES, clip_values=(0, 1), device_type="cpu"
-    )
+    options = {"clip_values": (0, 1), "device_type": "cpu"}
+    stock = PyTorchClassifier(net, nn.CrossEntropyLoss(), SHAPE, CLASSES, **options)
     x = batch(4, dtype=torch.float32).numpy()
     attack = ProjectedGradientDescent(stock, eps=0.1, eps_step=0.05, max_iter=2, verbose=False)
     with net.constant_weights():

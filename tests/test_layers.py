@@ -154,8 +154,7 @@ def test_modules_that_lose_the_batch_axis_are_refused(repeat):
 
     x = torch.rand(2, 3).expand(4, 2, 3) if repeat else torch.rand(4, 2, 3)
     rows = 2 if repeat else 8
-    message = rf"^modules: .*size {rows}, got"
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=rf"^modules: .*size {rows}, got"):
         TimeDistributed(Summed())(x)
 
 
@@ -173,6 +172,5 @@ def test_normalize_subtracts_the_mean_and_divides_by_the_std_per_channel():
     ("mean", "std"), [((0.5,), (1.0, 1.0)), ((0.5, 0.5), (1.0,)), ((0.5,), (0.0,)), ((0.5,), (-1,))]
 )
 def test_normalize_refuses_a_std_that_does_not_fit(mean, std):
-    message = rf"^std: .*{len(mean)} numbers"
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=rf"^std: .*{len(mean)} numbers"):
         Normalize(mean, std)

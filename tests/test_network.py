@@ -255,8 +255,7 @@ def test_within_an_attack_a_sample_is_new_beyond_twice_its_radius(rule):
 def test_a_radius_that_is_none_is_refused_before_anything_is_forgotten(wrong):
     net = network(chain, gradient=ASSG())
     ascend(net, batch())
-    message = "^radius: .*at least 0"
-    with pytest.raises(ValueError, match=message), net.attacking(wrong):
+    with pytest.raises(ValueError, match=r"^radius: .*at least 0"), net.attacking(wrong):
         pass
     assert set(net.body.memory) == {ASSG()}
     assert not net.body.context.attacking

@@ -398,9 +398,8 @@ def preprocess(bench: Bench, name: str, form: str, options: dict[str, Any]) -> N
     defence, plain = getattr(preprocessors, name)(**options), bench.build(form)
     classifier = bench.build(form, preprocessing_defences=defence)
     defended = _seeded(defence, x)[0].astype(x.dtype)
-    np.testing.assert_allclose(
-        _seeded(classifier.predict, x), plain.predict(defended), rtol=0, atol=1e-4
-    )
+    found = _seeded(classifier.predict, x)
+    np.testing.assert_allclose(found, plain.predict(defended), rtol=0, atol=1e-4)
     gradient = _seeded(classifier.loss_gradient, x, y)
     expected = _seeded(defence.estimate_gradient, x, plain.loss_gradient(defended, y))
     np.testing.assert_allclose(gradient, expected, rtol=0, atol=1e-5)

@@ -87,9 +87,8 @@ def test_several_models_and_time_steps_give_growth(tmp_path, peaks):
     model = adapted.own(tmp_path)
     change = {"model": ("vgg5", model), "width": None, "steps": (2, 4), "image_size": 4}
     costs = run(settings(tmp_path / "out", **change))
-    assert [(cell.model, cell.steps) for cell in costs.cells] == [
-        *(("vgg5", 2), ("vgg5", 4), (model, 2), (model, 4))
-    ]
+    cells = [("vgg5", 2), ("vgg5", 4), (model, 2), (model, 4)]
+    assert [(cell.model, cell.steps) for cell in costs.cells] == cells
     assert f"{model} 4 stbp" in peaks
     assert not any("stock" in row for row in costs.rows)
     assert (tmp_path / "out" / "cost.png").is_file()
@@ -104,8 +103,7 @@ def test_a_training_step_uses_the_rule_and_keeps_the_weights(tmp_path, peaks):
     x, y = draw_samples(load, 2)
     network = build_network(load, x, y)
     before = [weight.clone() for weight in network.parameters()]
-    step = make_call(load, "stbp", network, x, y)
-    assert math.isfinite(step())
+    assert math.isfinite(make_call(load, "stbp", network, x, y)())
     assert all(map(torch.allclose, before, network.parameters()))
     assert any(weight.grad is not None and weight.grad.any() for weight in network.parameters())
 

@@ -58,8 +58,7 @@ def test_headings_paragraphs_and_notes_stand_below_one_another(form, expected):
 def cells(text: str) -> list[list[str]]:
     """The cells of a Markdown table as a reader of Markdown sees them."""
     reader = pytest.importorskip("markdown_it").MarkdownIt("commonmark").enable("table")
-    page = html.unescape(reader.render(text))
-    rows = re.findall(r"<tr>(.*?)</tr>", page, re.DOTALL)
+    rows = re.findall(r"<tr>(.*?)</tr>", html.unescape(reader.render(text)), re.DOTALL)
     return [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.DOTALL) for row in rows]
 
 

@@ -7,14 +7,9 @@ import pytest
 from art.attacks.evasion import ProjectedGradientDescent
 from hypothesis import given, settings, strategies as st
 
-from art_snn.attacks import (
-    AutoPGD,
-    SparseDynamicAttack,
-    SpikeRetiming,
-    SquareSearch,
-    StableAdaptivePGD,
-)
+from art_snn.attacks import AutoPGD, SparseDynamicAttack, SpikeRetiming, SquareSearch
 from art_snn.attacks.pgd import PGD, STEP
+from art_snn.attacks.stable_adaptive_pgd import StableAdaptivePGD
 from tests.attacks.classifiers import linear
 from tests.classifiers import DIGITS as CLASSES, FORMS, build
 

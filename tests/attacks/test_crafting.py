@@ -13,22 +13,17 @@ from art.attacks.evasion import (
 )
 from numpy.typing import NDArray
 
-from art_snn.attacks import (
-    FLIPS,
-    SHIFT,
+from art_snn.attacks import FLIPS, SHIFT, AutoPGD, SparseDynamicAttack, craft, craft_batch
+from art_snn.attacks.crafting import (
     SHORT_NAMES,
-    AutoPGD,
-    SparseDynamicAttack,
-    SpikeRetiming,
-    StableAdaptivePGD,
-    Stage,
     attack_errors,
     check_stage,
-    craft,
-    craft_batch,
     parse_stage,
     predict_logits,
 )
+from art_snn.attacks.spike_retiming import SpikeRetiming
+from art_snn.attacks.stable_adaptive_pgd import StableAdaptivePGD
+from art_snn.attacks.stages import Stage
 from art_snn.gradients import ASSG, RGA, STBP
 from tests.classifiers import classifier, pgd_by_hand, samples
 from tests.gradients.adaptive import restarts
@@ -162,9 +157,7 @@ def test_seeds_of_our_attacks_are_the_numbers_that_linux_draws_on_any_system(mon
     wrapped, drawn = classifier(seed=1), []
     x, y = samples(wrapped, 2)
     make = Stage.instantiate
-    monkeypatch.setattr(
-        Stage, "instantiate", lambda self, *how: drawn.append(how[-1]) or make(self, *how)
-    )
+    monkeypatch.setattr(Stage, "instantiate", lambda *how: drawn.append(how[-1]) or make(*how))
     randint, kinds = np.random.randint, []
     monkeypatch.setattr(
         np.random, "randint", lambda *a, **k: kinds.append(k.get("dtype")) or randint(*a, **k)

@@ -4,15 +4,8 @@ import numpy as np
 import pytest
 
 from art_snn import STBP
-from art_snn.attacks import (
-    AutoPGD,
-    Candidates,
-    Outcome,
-    Plan,
-    SpikingAutoAttack,
-    Stage,
-    StageRecord,
-)
+from art_snn.attacks import AutoPGD, Outcome, SpikingAutoAttack, StageRecord
+from art_snn.attacks.stages import Candidates, Plan, Stage
 from tests import classifiers as small
 
 

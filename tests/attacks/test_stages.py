@@ -18,26 +18,15 @@ from art.attacks.evasion import (
 from torch import nn
 
 from art_snn import RGA, STBP, Poisson
-from art_snn.attacks import (
-    PLANS,
-    AutoPGD,
-    Outcome,
-    Plan,
-    SparseDynamicAttack,
-    SpikeRetiming,
-    SpikingAutoAttack,
-    SquareSearch,
-    StableAdaptivePGD,
-    Stage,
-    parse_stage,
-    resolve_plan,
-    select_stages,
-)
+from art_snn.attacks import AutoPGD, Outcome, SparseDynamicAttack, SpikeRetiming, SpikingAutoAttack
 from art_snn.attacks.auto_pgd import OnwardPGD
+from art_snn.attacks.crafting import parse_stage
 from art_snn.attacks.measures import FLIPS, MEASURES, SHIFT
 from art_snn.attacks.pgd import PGD, STEP, STEPS
-from art_snn.attacks.plans import DLR, PAPERS
-from art_snn.attacks.stages import ArtAttack
+from art_snn.attacks.plans import DLR, PAPERS, PLANS, resolve_plan
+from art_snn.attacks.square_search import SquareSearch
+from art_snn.attacks.stable_adaptive_pgd import StableAdaptivePGD
+from art_snn.attacks.stages import ArtAttack, Plan, Stage, select_stages
 from art_snn.gradients import ASSG, CBA, EOT, HART, ATan, Native, Triangle
 from art_snn.interop import adapt
 from tests.attacks.classifiers import around
@@ -263,8 +252,7 @@ def test_a_measure_has_a_usual_budget_and_an_attack_that_takes_it(measure):
 def test_the_attack_that_evaluations_compare_with_is_a_stage_of_every_plan(name, norm):
     usual = dataclasses.replace(parse_stage(None, norm, 1), rule=STBP())
     stage = PAPERS if norm in (np.inf, 2) else usual
-    stages = resolve_plan(name, norm).stages
-    assert str(stage) in map(str, stages)
+    assert str(stage) in map(str, resolve_plan(name, norm).stages)
     assert stage.within is None
     fast = resolve_plan("fast", norm).stages
     assert resolve_plan("standard", norm).stages[: len(fast)] == fast

@@ -206,9 +206,8 @@ def test_without_an_optimizer_one_predicts_and_is_told_how_to_train(classifier, 
 
 def test_layers_are_named_in_order_and_their_activations_are_time_means(classifier, batch):
     assert classifier.layer_names == ["layers.0", "layers.1", "layers.2"]
-    currents, rates, logits = (
-        classifier.get_activations(batch[0], layer) for layer in classifier.layer_names
-    )
+    found = [classifier.get_activations(batch[0], layer) for layer in classifier.layer_names]
+    currents, rates, logits = found
     assert isinstance(rates, np.ndarray)
     spikes = LIF()(torch.tensor(currents).expand(STEPS, *currents.shape))
     np.testing.assert_allclose(rates, spikes.mean(0).numpy(), atol=1e-6)

@@ -149,8 +149,7 @@ def test_what_an_attack_finds_it_must_return(bare, trained_layers, plain, sample
 
 
 def test_an_attack_with_another_budget_than_it_is_reported_with_is_found(plain, samples):
-    attack = AutoPGD(plain, eps=0.3, max_iter=10, verbose=False)
-    assert INVALID in names(attack, samples)
+    assert INVALID in names(AutoPGD(plain, eps=0.3, max_iter=10, verbose=False), samples)
     outward = broken.Altered(AutoPGD(plain, eps=0.15, verbose=False), lambda x, _: x - 0.15)
     assert INVALID in names(outward, samples)
 

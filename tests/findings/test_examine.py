@@ -167,8 +167,7 @@ def test_odd_ranges_or_budgets_are_found(options, eps, scale, name, words, train
 @pytest.mark.parametrize(("eps", "fits"), [(8, False), (4, False), (3.9, True), (0.007, False)])
 def test_a_euclidean_budget_is_measured_by_the_diagonal(eps, fits, trained_layers, samples):
     # Digits have 64 values in [0, 1]: black and white are 8 apart.
-    findings = names(build(trained_layers), samples, norm=2, eps=eps)
-    assert (BUDGET in findings) != fits
+    assert (BUDGET in names(build(trained_layers), samples, norm=2, eps=eps)) != fits
 
 
 def with_native_gradient(kind="inline"):
@@ -199,8 +198,7 @@ def test_a_rule_that_does_not_suit_is_a_finding_with_the_reason(look):
     classifier, (x, y) = with_native_gradient("odd")
     assert classifier.model.rule == STBP()
     found = {one.title: one.remedy for one in look(classifier, x, y, eps=0.2)}
-    words = "Change the network as it says: model: "
-    assert words in found["vanished gradients"]
+    assert "Change the network as it says: model: " in found["vanished gradients"]
 
 
 def test_every_kind_of_finding_is_tested_here():

@@ -75,8 +75,7 @@ def snntorch(leaky: Any) -> list[Case]:
     cases = []
     for name, options, equations in settings:
         for way, stack, hidden in (("", StateLoop, False), (" hidden", Loop, True)):
-            neuron = partial(leaky, beta=0.8, init_hidden=hidden, **options)
-            make = partial(stack, neuron)
+            make = partial(stack, partial(leaky, beta=0.8, init_hidden=hidden, **options))
             # Spikes are single precision, and with them the gradients at them.
             no_rate = ("rga", "static") if equations.reset == "none" else ()
             cases.append(Case(f"Leaky {name}{way}", make, equations, OWN_TIME, 1e-6, no_rate))

@@ -128,8 +128,7 @@ def test_an_empty_batch_gives_empty_logits_and_an_empty_gradient(name, encoder):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("weights", [torch.float32, torch.float64])
 def test_the_gradient_has_the_dtype_of_the_input(name, dtype, weights):
-    net = signed(name).to(weights)
-    logits, grad = ascend(net, batch(16, dtype=dtype))
+    logits, grad = ascend(signed(name).to(weights), batch(16, dtype=dtype))
     assert logits.dtype == weights
     assert grad.dtype == dtype
     assert grad.abs().max() > 0

@@ -266,8 +266,7 @@ def named(rule):
 def test_one_by_the_weights_is_refused_too():
     net, x = network(training_gradient="rga").train(), batch()
     weights = list(net.parameters())
-    loss = net(x).square().sum()
-    grads = torch.autograd.grad(loss, weights, create_graph=True)
+    grads = torch.autograd.grad(net(x).square().sum(), weights, create_graph=True)
     with pytest.raises(ValueError, match=MESSAGE.format("RGA")):
         torch.autograd.grad(sum(grad.sum() for grad in grads) + weights[0].sum(), weights)
 

@@ -200,8 +200,7 @@ def test_validation_does_not_change_the_training(first, tmp_path):
 def test_the_loss_of_an_epoch_is_the_mean_over_its_samples_not_over_its_steps(monkeypatch):
     losses = iter([1.0, 2.0, 6.0])
     monkeypatch.setattr(module, "_step", lambda *_: next(losses))
-    settings = Recipe.short(epochs=1, batch_size=8)
-    (epoch,) = train(build(), *samples(20), settings)
+    (epoch,) = train(build(), *samples(20), Recipe.short(epochs=1, batch_size=8))
     assert epoch.loss == pytest.approx((8 * 1 + 8 * 2 + 4 * 6) / 20)
 
 
@@ -226,10 +225,8 @@ TRADES_TEN = AdversarialTraining(defence=TRADES())
 def test_a_loss_of_guessing_has_not_learnt(loss, validation, epochs, adversary, stalled):
     history = [Epoch(1, 0.5, 0.9), Epoch(2, loss, validation)]
     sentence = describe_stall(history, epochs, 10, adversary)
-    expected = (
-        f"did not learn: the loss of epoch 2 is {loss:.3f}, and guessing gives ln 10 = 2.303."
-    )
-    assert sentence == (expected if stalled else "")
+    expected = f"the loss of epoch 2 is {loss:.3f}, and guessing gives ln 10 = 2.303."
+    assert sentence == (f"did not learn: {expected}" if stalled else "")
 
 
 def test_accuracy_counts_the_samples_of_every_batch():

@@ -17,9 +17,8 @@ from art_snn.metrics import Share
 from art_snn.training import Recipe
 from art_snn.zoo import ZooEntry
 
-_SPEC: Any = spec_from_file_location(
-    "zoo_add", Path(__file__).parents[2] / "examples" / "zoo" / "add.py"
-)
+_FILE = Path(__file__).parents[2] / "examples" / "zoo" / "add.py"
+_SPEC: Any = spec_from_file_location("zoo_add", _FILE)
 tool: Any = module_from_spec(_SPEC)
 """The tool that adds networks."""
 sys.modules["zoo_add"] = tool

@@ -61,8 +61,7 @@ def test_spikes_are_recorded_of_every_layer_that_gives_them(kind):
         current = linear(torch.as_tensor(x).to(linear.weight).flatten(1))
         fired = adapted.Leaky()(current.expand(steps, *current.shape)).bool().numpy()
     assert fired.any()
-    halves = [[fired[:, :3].mean()], [fired[:, 3:].mean()]]
-    assert np.allclose(spikes["rates"], halves)
+    assert np.allclose(spikes["rates"], [[fired[:, :3].mean()], [fired[:, 3:].mean()]])
     firing = fired[:, [0, 3]].any((0, 1))
     some = fired[:, [0, 3]][:, :, firing].swapaxes(0, 1)[:, :, :NEURONS]
     assert np.array_equal(spikes["spikes"], some)

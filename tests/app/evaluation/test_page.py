@@ -80,8 +80,7 @@ def test_nothing_comes_from_elsewhere_and_one_script_copies(html, document):
 
 
 def test_it_is_valid_html(html):
-    html5lib = pytest.importorskip("html5lib")
-    html5lib.HTMLParser(strict=True).parse(html)
+    pytest.importorskip("html5lib").HTMLParser(strict=True).parse(html)
 
 
 def test_headings_descend_by_one_below_a_single_first(document):

@@ -21,9 +21,8 @@ from tests.evaluations import (
 )
 
 EPS = 8 / 255
-RANDOM = Finding(
-    "random-network", "random network", {"most": 3}, "if draws differ", (Remedy("Average."),)
-)
+AVERAGE = (Remedy("Average."),)
+RANDOM = Finding("random-network", "random network", {"most": 3}, "if draws differ", AVERAGE)
 ERROR = replace(VANISHED, severity="error")
 SURE, AT_MOST = "25.0 % [4.6, 69.9]", "at most 25.0 % [4.6, 69.9]"
 NONE, ONE = "No warning casts doubt", "A warning suggests"
@@ -95,14 +94,15 @@ def test_nothing_is_below_a_robust_accuracy_of_zero():
     assert words.endswith("Errors must be fixed before any number counts.")
 
 
+DOUBTED = [{"findings": (RISES, VANISHED)}, {"provenance": provenance(examined=0)}, {"plan": ""}]
+
+
 @pytest.mark.parametrize(
     ("changes", "share", "proof"),
     [
         # What is certified is all that stands: no better attack can break more of it.
         ({}, SURE, "The number at eps 8/255 is exact: certified and attacked agree."),
-        ({"findings": (RISES, VANISHED)}, SURE, "certified and attacked agree."),
-        ({"provenance": provenance(examined=0)}, SURE, "certified and attacked agree."),
-        ({"plan": ""}, SURE, "certified and attacked agree."),
+        *((one, SURE, "certified and attacked agree.") for one in DOUBTED),
         # Whoever feeds the network wrongly certifies wrongly, too.
         ({"findings": (ERROR,)}, AT_MOST, "An error must be fixed before any number counts"),
         ({"bounds": GAP}, SURE, f"ibp). {NONE}"),
@@ -210,8 +210,7 @@ def test_the_headline_counts_what_was_broken_while_findings_were_looked_for():
 
 
 def test_a_note_is_shown_and_changes_no_verdict():
-    note = replace(VANISHED, about="network", severity="note")
-    made = small(findings=(note,))
+    made = small(findings=(replace(VANISHED, about="network", severity="note"),))
     assert not any(verdict.open or verdict.findings for verdict in verdicts(made))
     decisive, (card,) = make_cards(made)
     assert (decisive, card["severity"]) == ([], "note")

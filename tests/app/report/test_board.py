@@ -183,12 +183,10 @@ def test_what_a_smaller_budget_broke_is_credited_too():
 
 def test_of_other_samples_the_lower_number_counts_and_the_other_is_noted():
     more = network((0, -1, -1, -1, -1))
-    less = network((0, 0, -1, -1))
-    table = board(more, replace(less, samples=("x", "y", "z", "w")))
+    table = board(more, replace(network((0, 0, -1, -1)), samples=("x", "y", "z", "w")))
     assert column(table, "samples") == ["4"]
     assert column(table, "robust")[0].startswith("50.0 %")
-    note = "a is on other samples, leaves 80.0 % and does not count: plain."
-    assert note in notes(table)
+    assert "a is on other samples, leaves 80.0 % and does not count: plain." in notes(table)
 
 
 def test_copies_of_one_evaluation_count_once():

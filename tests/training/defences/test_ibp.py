@@ -179,8 +179,7 @@ def test_a_network_without_bounds_is_refused_before_it_is_trained(words):
 )
 def test_settings_of_an_attack_that_does_not_run_are_refused(change):
     (name,) = change
-    message = rf"^{name}: .*for IBP"
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=rf"^{name}: .*for IBP"):
         AdversarialTraining(defence=IBP(), **change)
 
 
