@@ -7,18 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from art_snn import (
-    LIF,
-    RGA,
-    SQE,
-    Ablation,
-    Direct,
-    Frames,
-    Frequency,
-    Poisson,
-    SpikingNetwork,
-    TimeDistributed,
-)
+from art_snn import LIF, Ablation, Direct, Frequency, Poisson, SpikingNetwork, TimeDistributed
+from art_snn.encoders import SQE, Frames
+from art_snn.gradients import RGA
 from art_snn.gradients.base import simulation
 from art_snn.models import vgg
 from art_snn.neurons import Neuron
@@ -53,9 +44,8 @@ class Switch(nn.Module):
 
 
 def convolution(inputs: int, outputs: int) -> TimeDistributed:
-    return TimeDistributed(
-        nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs)
-    )
+    layer = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
+    return TimeDistributed(layer, nn.BatchNorm2d(outputs))
 
 
 def chain(neuron: Callable[[], nn.Module] = LIF, bias: bool = False) -> nn.Sequential:

@@ -165,9 +165,8 @@ class Row:
         if self.make is not None:
             return self.make(classifier)
         kind = named(self.attack)
-        return kind(
-            classifier, **self.options, **(QUIET if "verbose" in kind.attack_params else {})
-        )
+        quiet = QUIET if "verbose" in kind.attack_params else {}
+        return kind(classifier, **self.options, **quiet)
 
     def run(self, attack: Any, x: np.ndarray, y: np.ndarray | None) -> np.ndarray:
         if self.craft is not None:
@@ -236,10 +235,8 @@ def _laser(classifier: Any) -> Any:
     from art.attacks.evasion.laser_attack.laser_attack import LaserBeam, LaserBeamGenerator
     from art.attacks.evasion.laser_attack.utils import Line
 
-    bounds = LaserBeam(380, 4, Line(0, 0)), LaserBeam(780, 8, Line(3.14, 8))
-    return evasion.LaserAttack(
-        classifier, 3, LaserBeamGenerator(*bounds), random_initializations=30
-    )
+    beams = LaserBeamGenerator(LaserBeam(380, 4, Line(0, 0)), LaserBeam(780, 8, Line(3.14, 8)))
+    return evasion.LaserAttack(classifier, 3, beams, random_initializations=30)
 
 
 def _with_adam(classifier: Any) -> Any:
@@ -250,6 +247,10 @@ def _with_adam(classifier: Any) -> Any:
 
 def _graphite_black(attack: Any, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return attack.generate(x, y, x_tar=np.roll(x, 1, axis=0))
+
+
+def _differences(attack: Any, x: np.ndarray, guide: np.ndarray) -> np.ndarray:
+    return attack.generate(x, guide, maxfun=400, eps=0.1)
 
 
 def _losses(attack: str) -> list[Row]:
@@ -291,24 +292,23 @@ COMPOSITE = {"max_iter": 2, "max_inner_iter": 1, "batch_size": 4}
 HOPS = {"max_iter": 1, "max_eval": 50, "init_eval": 10}
 PLAIN_STEPS = {"delta": 0.1, "layer": -1, "max_iter": 2, "step_size": 0.05}
 ONE, TWO, TARGET, GUIDE = {"samples": 1}, {"samples": 2}, {"labels": "target"}, {"labels": "guide"}
+FAR = "with finite differences of 0.1, since ART's 1e-3 moves hardly a spike"
+GUIDED = TWO | {"craft": _differences, "ball": FLIPPING, "remark": FAR}
+VIRTUAL = {"max_iter": 1, "eps": 0.1, "finite_diff": 0.25}
+FURTHER = "with finite differences of 0.25, since ART's 1e-6 moves a spike by accident only"
+ROUND = {"ball": Ball(2, 0.1), "remark": FURTHER}
 COLOUR = {"form": "colour"}
 GRAPHITE = TARGET | COLOUR | {"needs": "cv2"}
 LAST, SOFTMAX = {"form": "channels last"}, {"probabilities": True}
 
-NO_PATCH = Defect(
-    "'AdversarialPatchNumpy' object has no attribute 'patch'",
-    "under numpy 2 the mean of its clip values is no Python float, and it reads "
-    "`self.patch` before setting it",
-    "classifier._clip_values = numpy.array((0.0, 1.0))",
-)
-NO_MATRIX = Defect(
-    "np.mat", "it calls `np.mat`, which numpy 2 removed", "numpy.mat = numpy.asmatrix"
-)
-NO_FLOATS = Defect(
-    "np.asfarray",
-    "it calls `np.asfarray`, which numpy 2 removed",
-    "numpy.asfarray = lambda values: numpy.asarray(values, float)",
-)
+MEAN = "under numpy 2 the mean of its clip values is no Python float, and it reads "
+MEAN += "`self.patch` before setting it"
+PATCH = "'AdversarialPatchNumpy' object has no attribute 'patch'"
+NO_PATCH = Defect(PATCH, MEAN, "classifier._clip_values = numpy.array((0.0, 1.0))")
+GONE = "it calls `{}`, which numpy 2 removed".format
+NO_MATRIX = Defect("np.mat", GONE("np.mat"), "numpy.mat = numpy.asmatrix")
+FLOATS = "numpy.asfarray = lambda values: numpy.asarray(values, float)"
+NO_FLOATS = Defect("np.asfarray", GONE("np.asfarray"), FLOATS)
 
 ROWS: list[Row] = [
     Row("FastGradientMethod", LOSS, {"eps": 0.1}, ball=INF),
@@ -340,29 +340,14 @@ ROWS: list[Row] = [
     Row("OverTheAirFlickeringPyTorch", MODEL, {"max_iter": 2}, form="video"),
     Row("FeatureAdversariesPyTorch(optimizer=None)", ACTIVATIONS, PLAIN_STEPS, **GUIDE, ball=INF),
     Row("FeatureAdversariesPyTorch(optimizer=Adam)", ACTIVATIONS, make=_with_adam, **GUIDE),
-    Row(
-        "FeatureAdversariesNumpy",
-        PREDICTIONS,
-        {"delta": 0.3, "layer": 1},
-        craft=lambda attack, x, guide: attack.generate(x, guide, maxfun=400, eps=0.1),
-        **(GUIDE | TWO),
-        ball=FLIPPING,
-        remark="with finite differences of 0.1, since ART's 1e-3 moves hardly a spike",
-    ),
+    Row("FeatureAdversariesNumpy", PREDICTIONS, {"delta": 0.3, "layer": 1}, **GUIDE, **GUIDED),
     Row("AdversarialPatchPyTorch", MODEL, PATCHES | SQUARES, craft=_patch, **TARGET, **COLOUR),
     Row("AdversarialPatch", MODEL, PATCHES | {"patch_shape": (1, 4, 4)}, craft=_patch, **TARGET),
     Row("AdversarialPatchNumpy", LOSS, PATCHES, craft=_patch, **TARGET, defect=NO_PATCH),
     Row("CompositeAdversarialAttackPyTorch", MODEL, COMPOSITE, **COLOUR, needs="kornia"),
     Row("GRAPHITEWhiteboxPyTorch", MODEL, WHITE_GRAPHITE, **GRAPHITE, **ONE),
     Row("GRAPHITEBlackbox", PREDICTIONS, BLACK_GRAPHITE, craft=_graphite_black, **GRAPHITE, **TWO),
-    Row(
-        "VirtualAdversarialMethod",
-        PREDICTIONS,
-        {"max_iter": 1, "eps": 0.1, "finite_diff": 0.25},
-        **(TWO | SOFTMAX),
-        ball=Ball(2, 0.1),
-        remark="with finite differences of 0.25, since ART's 1e-6 moves a spike by accident only",
-    ),
+    Row("VirtualAdversarialMethod", PREDICTIONS, VIRTUAL, **TWO, **SOFTMAX, **ROUND),
     Row("BoundaryAttack", PREDICTIONS, BOUNDARY, **TWO),
     Row("HopSkipJump", PREDICTIONS, HOPS, **TWO),
     Row("SquareAttack", PREDICTIONS, {"max_iter": 5, "eps": 0.1}, ball=INF),
@@ -379,40 +364,29 @@ ROWS: list[Row] = [
 ]
 """Every attack of ART on PyTorch image classifiers, in small settings."""
 
-FEW = {"eps": 0.1, "max_iter": 3}
+FEW, FAST = {"eps": 0.1, "max_iter": 3}, {"eps": 0.1, "plan": "fast"}
+ORDER = "under a temporal rule, since rate rules know no order of spikes"
+RETIMED = {"rule": STBP(), "ball": Retiming(2), "remark": ORDER}
 OURS: list[Row] = [
     *(Row(kind, MODEL, FEW, ball=INF) for kind in ("StableAdaptivePGD", "AutoPGD")),
     Row("OperationsAttack", MODEL, FEW, ball=INF),
     Row("SquareSearch", PREDICTIONS, {"eps": 0.1, "max_iter": 9}, ball=INF),
     Row("SparseDynamicAttack", MODEL, {"eps": 64}, form="binary frames", ball=Ball(0, 64)),
-    Row(
-        "SpikeRetiming",
-        MODEL,
-        {"max_shift": 2, "max_iter": 3},
-        form="binary frames",
-        rule=STBP(),
-        ball=Retiming(2),
-        remark="under a temporal rule, since rate rules know no order of spikes",
-    ),
-    Row(
-        "SpikingAutoAttack", MODEL, {"plan": "fast", "eps": 0.1}, samples=8, ball=INF, planned=True
-    ),
+    Row("SpikeRetiming", MODEL, {"max_shift": 2, "max_iter": 3}, form="binary frames", **RETIMED),
+    Row("SpikingAutoAttack", MODEL, FAST, samples=8, ball=INF, planned=True),
 ]
 """Every attack of our own, in small settings."""
 
-IN_TENSORFLOW = ("AdversarialPatch", "FeatureAdversaries", "ProjectedGradientDescent")
+SPEECH = ("CarliniWagnerASR", "ImperceptibleASR", "ImperceptibleASRPyTorch")
+KINDS = ("AdversarialPatch", "FeatureAdversaries", "ProjectedGradientDescent")
+IN_TENSORFLOW = tuple(f"{name}TensorFlowV2" for name in KINDS)
 ELSEWHERE: list[Elsewhere] = [
-    Elsewhere(
-        "speech recognition", ("CarliniWagnerASR", "ImperceptibleASR", "ImperceptibleASRPyTorch")
-    ),
+    Elsewhere("speech recognition", SPEECH),
     Elsewhere("object detection", ("DPatch", "RobustDPatch", "OverloadPyTorch", "SNAL")),
     Elsewhere("object tracking in videos", ("AdversarialTexturePyTorch",)),
     Elsewhere("decision trees", ("DecisionTreeAttack",)),
     Elsewhere("Gaussian process classifiers", ("HighConfidenceLowUncertainty",)),
     Elsewhere("malware, and TensorFlow only", ("MalwareGDTensorFlow",)),
-    Elsewhere(
-        "TensorFlow only; the PyTorch version is in the table above",
-        tuple(f"{name}TensorFlowV2" for name in IN_TENSORFLOW),
-    ),
+    Elsewhere("TensorFlow only; the PyTorch version is in the table above", IN_TENSORFLOW),
 ]
 """Attack classes that ART exports for other domains, and why they are not in the table."""

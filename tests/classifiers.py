@@ -10,17 +10,9 @@ import torch
 from art.defences.postprocessor.postprocessor import Postprocessor
 from torch import Tensor, nn
 
-from art_snn import (
-    LIF,
-    RGA,
-    STBP,
-    Direct,
-    Frames,
-    PyTorchSpikingClassifier,
-    SpikingNetwork,
-    TimeDistributed as Timed,
-)
-from art_snn.gradients import Gradient, NeuronRef
+from art_snn import LIF, Direct, PyTorchSpikingClassifier, SpikingNetwork, TimeDistributed as Timed
+from art_snn.encoders import Frames
+from art_snn.gradients import RGA, STBP, Gradient, NeuronRef
 from tests.seeds import varied
 
 STEPS, DIGITS = 4, 10
@@ -174,23 +166,15 @@ def build(
 ) -> PyTorchSpikingClassifier:
     """A classifier of digits in one of the FORMS."""
     shape = FORMS[form].shape
-    network = SpikingNetwork(
-        layers() if network_layers is None else network_layers,
-        FORMS[form].encode,
-        gradient or RGA(),
-        training_gradient or STBP(),
-        input_shape=shape,
-    )
-    options = {"clip_values": (0.0, 1.0), "device_type": "cpu"} | options
-    return PyTorchSpikingClassifier(
-        network,
-        nn.CrossEntropyLoss(),
-        shape,
-        DIGITS,
-        optimizer=torch.optim.Adam(network.parameters(), lr=lr),
-        channels_first=FORMS[form].channels_first,
-        **options,
-    )
+    made = layers() if network_layers is None else network_layers
+    rules = gradient or RGA(), training_gradient or STBP()
+    network = SpikingNetwork(made, FORMS[form].encode, *rules, input_shape=shape)
+
+    usual = {"clip_values": (0.0, 1.0), "device_type": "cpu"}
+    usual |= {"channels_first": FORMS[form].channels_first}
+    usual |= {"optimizer": torch.optim.Adam(network.parameters(), lr=lr)}
+    loss = nn.CrossEntropyLoss()
+    return PyTorchSpikingClassifier(network, loss, shape, DIGITS, **(usual | options))
 
 
 def classifier(*, seed=0, encoder=None, hidden=24, **neuron):
@@ -214,15 +198,9 @@ def classifier(*, seed=0, encoder=None, hidden=24, **neuron):
 
 def around(network: SpikingNetwork, lr: float = 0.0) -> PyTorchSpikingClassifier:
     """The network as ART sees it, with Adam of a learning rate for trainers of ART."""
-    return PyTorchSpikingClassifier(
-        network,
-        nn.CrossEntropyLoss(),
-        input_shape=SHAPE,
-        nb_classes=CLASSES,
-        clip_values=(0.0, 1.0),
-        optimizer=torch.optim.Adam(network.parameters(), lr=lr) if lr else None,
-        device_type="cpu",
-    )
+    optimizer = torch.optim.Adam(network.parameters(), lr=lr) if lr else None
+    options = {"clip_values": (0.0, 1.0), "optimizer": optimizer, "device_type": "cpu"}
+    return PyTorchSpikingClassifier(network, nn.CrossEntropyLoss(), SHAPE, CLASSES, **options)
 
 
 def samples(wrapped, count=10, wrong=2):

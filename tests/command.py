@@ -44,15 +44,10 @@ def start(*arguments, cwd=ROOT, session=False, **environment):
     """Start a fresh interpreter that finds this package and takes one thread.
 
     :param session: as the leader of a session of its own."""
-    return subprocess.Popen(
-        [sys.executable, *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=cwd,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"} | environment,
-        start_new_session=session,
-    )
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    env = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"} | environment
+    where = {"cwd": cwd, "env": env, "start_new_session": session}
+    return subprocess.Popen([sys.executable, *arguments], **pipes, **where)
 
 
 def python(*arguments: str, **environment: str) -> Done:

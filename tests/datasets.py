@@ -45,8 +45,7 @@ def halves(**change: Any) -> Dataset:
     x = draw.uniform(0, 0.3, (22, 1, 4, 4)).astype(np.float32)
     x[y == 0, ..., :2] += 0.6
     x[y == 1, ..., 2:] += 0.6
-    whole = Dataset("halves", x[:16], y[:16], x[16:], y[16:])
-    return replace(whole, **change)
+    return replace(Dataset("halves", x[:16], y[:16], x[16:], y[16:]), **change)
 
 
 def halves_in_frames(value_range: tuple[float, float] | None) -> Dataset:
@@ -58,8 +57,7 @@ def halves_in_frames(value_range: tuple[float, float] | None) -> Dataset:
 
 def few_images(name="tiny", shape=(1, 4, 4), classes=3):
     """Six training images of random pixels, two of them for testing, too."""
-    draw = np.random.default_rng(varied())
-    x = draw.random((6, *shape), dtype=np.float32)
+    x = np.random.default_rng(varied()).random((6, *shape), dtype=np.float32)
     y = np.arange(6) % classes
     return Dataset(name, x, y, x[:2], y[:2])
 

@@ -18,9 +18,8 @@ from art_snn.gradients import ASSG, HART, RGA, STBP, Triangle
 from art_snn.metrics import Certificate
 from art_snn.regions import L1Ball
 
-SCHEMA = json.loads(
-    (Path(__file__).parents[1] / "docs" / "evaluation.schema.json").read_text("utf-8")
-)
+FORM = Path(__file__).parents[1] / "docs" / "evaluation.schema.json"
+SCHEMA = json.loads(FORM.read_text("utf-8"))
 VALIDATOR = Draft202012Validator(SCHEMA)
 STAGES = (
     Stage(AutoPGD, HART(surrogate=Triangle(0.5)), {"max_iter": 20}).record(),
@@ -104,23 +103,16 @@ def complaints(content: Any) -> list[str]:
 def provenance(**changes: Any) -> Provenance:
     """Of a command on two threads."""
     sizes = {"seed": 0, "block": 64, "batch_size": 32, "threads": 2, "examined": 100}
+    network = {"steps": 8, "encoder": "direct", "shape": (1, 8, 8), "parameters": 1234}
+    words = {"dataset": "digits", "training": "10 epochs", "device": "AMD EPYC"}
+    digests = {"commit": "2795f59", "weights": "ab" * 32, "data": "cd" * 32}
     usual = Provenance(
         command="art-snn evaluate --data digits --model vgg5 --eps 2/255,4/255,8/255",
         versions={"art_snn": "0.1.0", "Python": "3.11.7", "torch": "2.9.0", "numpy": "2.3.4"},
-        commit="2795f59",
         rules={"stbp": "STBP(surrogate=Triangle(width=1.0))"},
-        weights="ab" * 32,
-        data="cd" * 32,
-        device="AMD EPYC",
         sources=(),
         seconds=83.0,
-        steps=8,
-        encoder="direct",
-        shape=(1, 8, 8),
-        dataset="digits",
-        parameters=1234,
-        training="10 epochs",
-        **sizes,
+        **(sizes | network | words | digests),
     )
     return replace(usual, **changes)
 
@@ -134,20 +126,11 @@ def evaluation(*trials: Trial, **changes: Any) -> Evaluation:
         -1 if s == Outcome.UNANSWERED else (y + (s == Outcome.WRONG)) % 10
         for y, s in zip(labels, stage, strict=True)
     )
-    usual: dict[str, Any] = {
-        "name": "plain",
-        "title": "vgg5 on digits",
-        "key": "0123456789abcdef",
-        "norm": "inf",
-        "plan": "",
-        "samples": tuple(f"sample-{row}" for row in range(len(labels))),
-        "labels": labels,
-        "clean": clean,
-        "trials": trials,
-        "findings": (),
-        "provenance": provenance(),
-        "date": "2026-11-27T12:00:00+00:00",
-    }
+    words = {"name": "plain", "title": "vgg5 on digits", "key": "0123456789abcdef"}
+    words |= {"norm": "inf", "plan": "", "date": "2026-11-27T12:00:00+00:00"}
+    names = tuple(f"sample-{row}" for row in range(len(labels)))
+    rows = {"samples": names, "labels": labels, "clean": clean, "trials": trials}
+    usual: dict[str, Any] = words | rows | {"findings": (), "provenance": provenance()}
     return Evaluation(**(usual | changes))
 
 
@@ -230,7 +213,6 @@ def frames(count: int = 3, steps: int = 10, seed: int = 0) -> Examples:
         x[:, step, 0, 4:20, 2 + 2 * step % 20] = 1
         x[:, step, 1, 4:20, 1 + 2 * step % 20] = 1
     x *= rng.random(x.shape) < 0.7
-    flips = rng.random(x.shape) < 0.004
-    adversarial = np.where(flips, 1 - x, x)
+    adversarial = np.where(rng.random(x.shape) < 0.004, 1 - x, x)
     rows, predicted = np.arange(count), (np.arange(count) + 3) % 10
     return Examples("standard", 8 / 255, rows, x, adversarial, predicted)

@@ -1,6 +1,5 @@
 """A page of HTML as a tree, and its colours as numbers."""
 
-import re
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from typing import Any
@@ -64,29 +63,6 @@ def tree(page: str) -> Element:
     parser.close()
     (document,) = parser.open
     return document
-
-
-def contrast(one: tuple[float, ...], other: tuple[float, ...]) -> float:
-    """Ratio of two colours in [0, 255] after WCAG 2, from 1 to 21."""
-    dark, light = sorted(_luminance(colour) for colour in (one, other))
-    return (light + 0.05) / (dark + 0.05)
-
-
-def _luminance(colour: tuple[float, ...]) -> float:
-    parts = [value / 255 for value in colour[:3]]
-    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
-    return sum(weight * p for weight, p in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
-
-
-def colours(page: str) -> list[dict[str, tuple[int, ...]]]:
-    """The colours of a page by name, in the light and in the dark."""
-    schemes: list[dict[str, tuple[int, ...]]] = [{}, {}]
-    for dark, block in re.findall(
-        r"(prefers-color-scheme: dark\) \{\s*)?:root \{(.*?)\}", page, re.S
-    ):
-        for name, digits in re.findall(r"--([\w-]+): #([0-9a-f]{6})", block):
-            schemes[bool(dark)][name] = tuple(bytes.fromhex(digits))
-    return schemes
 
 
 def without_charts(patch: pytest.MonkeyPatch) -> None:

@@ -63,8 +63,7 @@ def arguments(row: Row, classifier: Any, known: Any) -> tuple[np.ndarray, np.nda
     if row.labels == "true":
         return x, y
     if row.labels == "target":
-        runner_up = classifier.predict(x).argsort(1)[:, -2]
-        return x, np.eye(DIGITS, dtype=np.float32)[runner_up]
+        return x, np.eye(DIGITS, dtype=np.float32)[classifier.predict(x).argsort(1)[:, -2]]
     return x, samples[10 : 10 + row.samples].copy() if row.labels == "guide" else None
 
 
@@ -95,8 +94,7 @@ def test_the_attack_uses_the_selected_rule_and_no_other(row, trained_layers, kno
         # What the table says that a user can do.
         exec(row.defect.remedy, {"numpy": np, "classifier": classifier})
     attack = row.build(classifier)
-    adversarial = row.run(attack, x, y)
-    assert_promises_are_kept(row, clean, adversarial)
+    assert_promises_are_kept(row, clean, row.run(attack, x, y))
     assert (selected.tally.backwards > 0) == (row.box == "white" and not row.planned)
     if row.planned:
         assert attack.backwards.sum() > 0

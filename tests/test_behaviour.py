@@ -4,14 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from art_snn.behaviour import (
-    call_again,
-    draws_numbers,
-    is_random,
-    logit_spread,
-    mirror_samples,
-    predict_by_draws,
-)
+from art_snn.behaviour import draws_numbers, is_random, logit_spread, predict_by_draws
 
 
 def test_spread_and_randomness_by_hand():
@@ -43,20 +36,3 @@ def test_predictions_by_draws_have_a_random_state_each_and_the_same_ones_again()
     first, second = predict_by_draws(predict, 5, 2)
     assert not np.array_equal(first, second)
     assert np.array_equal(predict_by_draws(predict, 6, 1)[0], second)
-
-
-def test_a_call_that_keeps_a_state_gives_something_else_after_others():
-    kept = torch.zeros(3)
-
-    def call(x: torch.Tensor) -> torch.Tensor:
-        kept.add_(x)
-        return kept.clone()
-
-    x = torch.tensor([0.0, 0.25, 1.0])
-    others = mirror_samples(x)
-    assert others.tolist() == [1.0, 0.75, 0.0]
-    first, _, again = call_again(call, x, others)
-    assert not torch.equal(first, again)
-    first, between, again = call_again(torch.neg, x, others)
-    assert torch.equal(first, again)
-    assert torch.equal(between, -others)

@@ -234,8 +234,7 @@ def test_objects_as_notes_weights_that_are_not_finite_and_other_names_are_not_sa
     for value in (float("nan"), float("inf")):
         with torch.no_grad():
             network.get_parameter(BIAS)[0] = value
-        message = rf"^network: .*{re.escape(BIAS)}"
-        with pytest.raises(ValueError, match=message):
+        with pytest.raises(ValueError, match=rf"^network: .*{re.escape(BIAS)}"):
             save(network, path)
     assert list(path.parent.iterdir()) == []
     for call in (lambda: load(network, path), lambda: notes(path)):

@@ -231,8 +231,7 @@ def test_what_lies_in_a_folder_that_may_not_be_entered_is_refused(reader, tmp_pa
     folder = tmp_path / "shut"
     folder.mkdir(mode=0)
     argument, read = READERS[reader]
-    message = rf"^{argument}: .*Permission denied"
-    with pytest.raises(ArgumentError, match=message):
+    with pytest.raises(ArgumentError, match=rf"^{argument}: .*Permission denied"):
         read(str(folder / "x.npz"))
 
 
@@ -247,8 +246,7 @@ def test_what_may_not_be_read_is_refused(reader, tmp_path, shut):
         path.mkdir()
     shut(path)
     argument, read = READERS[reader]
-    message = rf"^{argument}: .*{path.name}, .*not be read"
-    with pytest.raises(ArgumentError, match=message):
+    with pytest.raises(ArgumentError, match=rf"^{argument}: .*{path.name}, .*not be read"):
         read(str(path))
 
 
@@ -260,8 +258,7 @@ def test_what_is_no_file_is_not_waited_for_under_the_name_of_one(reader, kind, t
     path = tmp_path / "x.npz"
     OTHERS[kind](path)
     argument, read = READERS[reader]
-    message = rf"^{argument}: .*x\.npz, {kind}\."
-    with pytest.raises(ArgumentError, match=message):
+    with pytest.raises(ArgumentError, match=rf"^{argument}: .*x\.npz, {kind}\."):
         read(str(path))
 
 

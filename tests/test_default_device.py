@@ -11,16 +11,10 @@ import torch
 
 import art_snn
 from art_snn import STBP, Poisson
-from art_snn.attacks import (
-    AutoPGD,
-    Plan,
-    SparseDynamicAttack,
-    SpikeRetiming,
-    SpikingAutoAttack,
-    SquareSearch,
-    StableAdaptivePGD,
-    Stage,
-)
+from art_snn.attacks import AutoPGD, SparseDynamicAttack, SpikeRetiming, SpikingAutoAttack
+from art_snn.attacks.square_search import SquareSearch
+from art_snn.attacks.stable_adaptive_pgd import StableAdaptivePGD
+from art_snn.attacks.stages import Plan, Stage
 from art_snn.findings import examine, examine_attack
 from art_snn.metrics import certify
 from art_snn.training import AdversarialTraining, Recipe, train

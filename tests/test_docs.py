@@ -66,9 +66,8 @@ def test_results_are_there_and_every_one_is_shown_with_its_picture():
         assert (f"({place(file)}.png)" in pages) == drawn
 
 
-PARTS = re.compile(
-    r"^```\{include\} (\S+)\n(?::start-line: (\d+)\n)?(?::end-line: (\d+)\n)?```", re.MULTILINE
-)
+LINES = r"(?::start-line: (\d+)\n)?(?::end-line: (\d+)\n)?"
+PARTS = re.compile(rf"^```\{{include\}} (\S+)\n{LINES}```", re.MULTILINE)
 
 
 def test_results_that_pages_show_in_parts_are_shown_whole_and_cut_between_tables():
@@ -235,5 +234,4 @@ def test_a_script_that_is_shown_is_there_and_has_the_options(line, monkeypatch, 
     monkeypatch.syspath_prepend(str((ROOT / script).parent))
     with pytest.raises(SystemExit, match="0"):
         runpy.run_path(str(ROOT / script), run_name="__main__")
-    shown = capsys.readouterr().out.split()
-    assert set(options) <= set(shown)
+    assert set(options) <= set(capsys.readouterr().out.split())

@@ -13,14 +13,8 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 NOTEBOOKS = sorted(EXAMPLES.glob("*.ipynb"))
 LARGEST = 400_000
 """Bytes of all notebooks together."""
-FRAMEWORKS = {
-    "attack_norse": "norse",
-    "attack_sinabs": "sinabs",
-    "attack_snntorch": "snntorch",
-    "attack_spikingjelly": "spikingjelly",
-    "evaluate_snntorch": "snntorch",
-    "evaluate_spikingjelly": "spikingjelly",
-}
+FRAMEWORKS = {f"attack_{name}": name for name in ("norse", "sinabs", "snntorch", "spikingjelly")}
+FRAMEWORKS |= {f"evaluate_{name}": name for name in ("snntorch", "spikingjelly")}
 
 
 def code_cells(notebook: Path) -> list[dict[str, Any]]:

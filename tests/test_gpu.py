@@ -95,8 +95,7 @@ def test_attacks_run_by_the_selected_rule(trained_layers, batch, attack):
     assert selected.tally.backwards > 0
     assert other.tally.backwards == 0
     before = (classifier.predict(batch[0]).argmax(1) == batch[1]).mean()
-    after = (classifier.predict(adversarial).argmax(1) == batch[1]).mean()
-    assert after < before
+    assert (classifier.predict(adversarial).argmax(1) == batch[1]).mean() < before
 
 
 def test_trainers_train_on_the_gpu(on_gpu, data):

@@ -67,9 +67,8 @@ def interruptible(rule: str) -> tuple[PyTorchSpikingClassifier, Countdown]:
             Timed(nn.Linear(8, small.CLASSES)),
         ]
     classifier = small.around(SpikingNetwork(layers, Direct(3), "bptr").double())
-    assert not objection(
-        parse_rule(rule), classifier.model.body.neurons(), classifier.model.encoder
-    )
+    network = classifier.model
+    assert not objection(parse_rule(rule), network.body.neurons(), network.encoder)
     classifier.gradient = rule
     classifier.model.train()
     inner.eval()

@@ -21,11 +21,8 @@ WHOLE = {
     (1, STEPS): [(make, "steps") for make in (Direct, Poisson, Frames, partial(Extended, RGA()))],
     (1, DRAWS): [(partial(EOT, RGA()), "samples"), (Compare, "eot")],
     (1, MOST): [
-        (Recipe, "epochs batch_size"),
-        (Options, "classes"),
-        (Compare, "repeats samples"),
-        (Cost, "batch_size repeats"),
-        (Inspect, "batch_size"),
+        *((Recipe, "epochs batch_size"), (Options, "classes"), (Compare, "repeats samples")),
+        *((Cost, "batch_size repeats"), (Inspect, "batch_size")),
     ],
     (0, SEED): [(make, "seed") for make in (Recipe, Compare)],
     (0, 1024): [(Recipe, "crop_padding cutout")],
@@ -65,8 +62,7 @@ def name_of(value):
 def test_whole_numbers_are_taken_up_to_their_bound_and_refused_above(make, name, least, most):
     make(**{name: most})
     for value in (most + 1, HUGE, 10**5000):
-        message = rf"^{name}: .*from {least} to {most}, got "
-        with pytest.raises(ValueError, match=message):
+        with pytest.raises(ValueError, match=rf"^{name}: .*from {least} to {most}, got "):
             make(**{name: value})
 
 

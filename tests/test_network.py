@@ -6,18 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from art_snn import (
-    GRADIENTS,
-    LIF,
-    RGA,
-    STBP,
-    Direct,
-    Frames,
-    Poisson,
-    SpikingNetwork,
-    TimeDistributed,
-)
-from art_snn.gradients import ASSG, CBA, Extended
+from art_snn import GRADIENTS, LIF, STBP, Direct, Frames, Poisson, SpikingNetwork, TimeDistributed
+from art_snn.gradients import ASSG, CBA, RGA, Extended
 from art_snn.gradients.rules import VARIANTS
 from tests.architectures import CLASSES, SHAPE, batch, chain, network, residual
 from tests.classifiers import Counted
@@ -265,8 +255,7 @@ def test_within_an_attack_a_sample_is_new_beyond_twice_its_radius(rule):
 def test_a_radius_that_is_none_is_refused_before_anything_is_forgotten(wrong):
     net = network(chain, gradient=ASSG())
     ascend(net, batch())
-    message = "^radius: .*at least 0"
-    with pytest.raises(ValueError, match=message), net.attacking(wrong):
+    with pytest.raises(ValueError, match=r"^radius: .*at least 0"), net.attacking(wrong):
         pass
     assert set(net.body.memory) == {ASSG()}
     assert not net.body.context.attacking

@@ -142,9 +142,8 @@ sys.modules["IPython"] = types.SimpleNamespace(get_ipython=lambda: kernel)
 sys.modules |= {"ipykernel.zmqshell": types, "ipywidgets": None}
 before = list(warnings.filters)
 """
-    done = python(
-        "-c", f"{code}import art_snn\nassert warnings.filters == before\nimport tqdm.auto"
-    )
+    checked = f"{code}import art_snn\nassert warnings.filters == before\nimport tqdm.auto"
+    done = python("-c", checked)
     assert (done.status, done.stderr) == (0, "")
     assert "IProgress not found" in python("-c", f"{code}import tqdm.auto").stderr
 

@@ -45,8 +45,7 @@ def ours(*more: nn.Module) -> SpikingNetwork:
     torch.manual_seed(0)
     convolution = TimeDistributed(nn.Conv2d(2, 4, 3, padding=1), nn.BatchNorm2d(4))
     pooling = TimeDistributed(nn.AvgPool2d(2), nn.Flatten())
-    readout = TimeDistributed(nn.Linear(36, 3))
-    parts = [convolution, LIF(), Gain(), *more, pooling, readout]
+    parts = [convolution, LIF(), Gain(), *more, pooling, TimeDistributed(nn.Linear(36, 3))]
     net = SpikingNetwork(parts, Direct(4)).eval()
     with torch.no_grad():
         net.layers[0].module[0].weight.mul_(3)

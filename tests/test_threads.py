@@ -15,16 +15,8 @@ import pytest
 import torch
 from torch import nn
 
-from art_snn import (
-    LIF,
-    RGA,
-    STBP,
-    Direct,
-    PyTorchSpikingClassifier,
-    SpikingNetwork,
-    TimeDistributed,
-)
-from art_snn.gradients import ASSG, GRADIENTS, Extended
+from art_snn import LIF, STBP, Direct, PyTorchSpikingClassifier, SpikingNetwork, TimeDistributed
+from art_snn.gradients import ASSG, GRADIENTS, RGA, Extended
 from art_snn.running.context import keep_modes
 from art_snn.running.run import RUN
 from tests import classifiers as small
@@ -59,9 +51,7 @@ def by_attack(classifier: Classifier, rule: str, x: np.ndarray, y: np.ndarray) -
 WAYS: Mapping[str, Way] = {
     "using": by_using,
     "gradient=": lambda c, rule, x, y: c.loss_gradient(x, y, gradient=rule),
-    "with_gradient": lambda c, rule, x, y: small.around(c.model.with_gradient(rule)).loss_gradient(
-        x, y
-    ),
+    "with_gradient": lambda c, r, *xy: small.around(c.model.with_gradient(r)).loss_gradient(*xy),
     "backward": by_backward,
     "attack": by_attack,
 }
@@ -161,8 +151,7 @@ def test_moments_of_two_attacks_by_one_rule_do_not_mix(classifier):
     assert not np.array_equal(*alone)
     with ThreadPoolExecutor(2) as pool:
         for _ in range(5):
-            together = list(pool.map(attack, (x, nearby)))
-            assert all(map(np.array_equal, together, alone))
+            assert all(map(np.array_equal, list(pool.map(attack, (x, nearby))), alone))
 
 
 def test_what_a_network_remembers_is_bounded_and_the_oldest_leave(classifier):

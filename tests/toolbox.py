@@ -398,9 +398,8 @@ def preprocess(bench: Bench, name: str, form: str, options: dict[str, Any]) -> N
     defence, plain = getattr(preprocessors, name)(**options), bench.build(form)
     classifier = bench.build(form, preprocessing_defences=defence)
     defended = _seeded(defence, x)[0].astype(x.dtype)
-    np.testing.assert_allclose(
-        _seeded(classifier.predict, x), plain.predict(defended), rtol=0, atol=1e-4
-    )
+    found = _seeded(classifier.predict, x)
+    np.testing.assert_allclose(found, plain.predict(defended), rtol=0, atol=1e-4)
     gradient = _seeded(classifier.loss_gradient, x, y)
     expected = _seeded(defence.estimate_gradient, x, plain.loss_gradient(defended, y))
     np.testing.assert_allclose(gradient, expected, rtol=0, atol=1e-5)
@@ -581,10 +580,13 @@ UNLIKE = "with a function as `perf_func`, and samples that share no values"
 VECTORS = "on vectors, with a function as `perf_func`"
 CLONED = "clones keep the settings and have fresh weights"
 SAVED, CHANGES = "what `save` writes loads again", "trains on changed samples"
+SAME = "leaves the gradient as it is"
+CHANGED = ("ClassLabels", "GaussianNoise", "HighConfidence", "ReverseSigmoid", "Rounded")
 DRAWS, OF_ATTACK = "one row of predictions per draw", f"{PREDICT}, and what the attack uses"
 NOTED = {"grey": "", "frames": "frames", "channels last": "channels last"}
 HIDDEN = ("HiddenTriggerBackdoor", "HiddenTriggerBackdoorPyTorch")
-TRADES, ESTIMATING = "AdversarialTrainerTRADESPyTorch", "QueryEfficientGradientEstimationClassifier"
+TRADES, AWP = "AdversarialTrainerTRADESPyTorch", "AdversarialTrainerAWPPyTorch"
+ESTIMATING = "QueryEfficientGradientEstimationClassifier"
 
 
 def _each(names, *told, run, remark=""):
@@ -624,12 +626,7 @@ KINDS: dict[str, list[Row]] = {
         Row("AdversarialTrainerMadryPGD", FIT, BOTH, train_madry, CRAFTS),
         Row("AdversarialTrainerFBFPyTorch", WEIGHTS, BOTH, train_fast, CRAFTS),
         *_each([TRADES], WEIGHTS, BOTH, run=partial(train_by, beta=6.0), remark=CRAFTS),
-        *(
-            Row(
-                "AdversarialTrainerAWPPyTorch", WEIGHTS, BOTH, partial(train_awp, mode=mode), CRAFTS
-            )
-            for mode in ("PGD", "TRADES")
-        ),
+        *(Row(AWP, WEIGHTS, BOTH, partial(train_awp, mode=m), CRAFTS) for m in ("PGD", "TRADES")),
         Row("AdversarialTrainerOAATPyTorch", WEIGHTS, BOTH, train_oaat, CRAFTS),
         Row("DPInstaHideTrainer", FIT, TRAINING, train_on_mixtures),
     ],
@@ -639,14 +636,8 @@ KINDS: dict[str, list[Row]] = {
     ],
     "Preprocessors": [
         *(
-            Row(
-                name,
-                BEFORE,
-                ATTACK,
-                partial(preprocess, name=name, form=form, options=o),
-                NOTED[form],
-            )
-            for name, form, o in SQUEEZED
+            Row(name, BEFORE, ATTACK, partial(preprocess, name=name, form=f, options=o), NOTED[f])
+            for name, f, o in SQUEEZED
         ),
         *(
             Row(type(one).__name__, FIT, TRAINING, partial(augment, defence=one), CHANGES)
@@ -658,13 +649,7 @@ KINDS: dict[str, list[Row]] = {
         Row(name, BEFORE, ATTACK, partial(average_draws, name=name, form=form, **options), DRAWS)
         for name, form, options in DRAWN
     ],
-    "Postprocessors": _each(
-        ("ClassLabels", "GaussianNoise", "HighConfidence", "ReverseSigmoid", "Rounded"),
-        LOSS_GRADIENT,
-        ATTACK,
-        run=postprocess,
-        remark="leaves the gradient as it is",
-    ),
+    "Postprocessors": _each(CHANGED, LOSS_GRADIENT, ATTACK, run=postprocess, remark=SAME),
     "Estimators": [
         Row("PyTorchClassifier", FIT, TRAINING, clone, CLONED),
         Row("PyTorchClassifier, NumpyDataGenerator", FIT, TRAINING, save, SAVED),

@@ -1,8 +1,8 @@
 """The types of layers without state that are known: one row for each in LAYER_KINDS."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
+from typing import NamedTuple
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -11,8 +11,7 @@ from art_snn.layers import Normalize, Residual, Scale, TimeDistributed
 from art_snn.modulation import Noise
 
 
-@dataclass(frozen=True)
-class LayerKind:
+class LayerKind(NamedTuple):
     """What modules of one type compute in evaluation mode.
 
     :param function: the same as a function of x and of the `arguments`, of which weights can be

@@ -73,12 +73,9 @@ def test_every_row_is_measured_in_time_and_memory_and_written(tmp_path, peaks):
 
 @pytest.mark.usefixtures("peaks")
 def test_rules_with_settings_a_network_of_the_user_and_an_attack_are_rows(tmp_path):
-    change = {"model": (own(tmp_path),), "width": None, "steps": None, "channels": None}
-    change |= {
-        "image_size": None,
-        "rules": "rga(beta=1),mean(rga, stbp)",
-        "attack": "pgd(max_iter=2)",
-    }
+    change = dict.fromkeys(("width", "steps", "channels", "image_size"))
+    change |= {"rules": "rga(beta=1),mean(rga, stbp)", "attack": "pgd(max_iter=2)"}
+    change["model"] = (own(tmp_path),)
     costs = run(settings(tmp_path / "out", **change))
     assert list(costs.cells[0].seconds) == ["inference", "rga(beta=1)", "mean(rga, stbp)"]
     text = costs.render()
@@ -90,9 +87,8 @@ def test_several_models_and_time_steps_give_growth(tmp_path, peaks):
     model = adapted.own(tmp_path)
     change = {"model": ("vgg5", model), "width": None, "steps": (2, 4), "image_size": 4}
     costs = run(settings(tmp_path / "out", **change))
-    assert [(cell.model, cell.steps) for cell in costs.cells] == [
-        *(("vgg5", 2), ("vgg5", 4), (model, 2), (model, 4))
-    ]
+    cells = [("vgg5", 2), ("vgg5", 4), (model, 2), (model, 4)]
+    assert [(cell.model, cell.steps) for cell in costs.cells] == cells
     assert f"{model} 4 stbp" in peaks
     assert not any("stock" in row for row in costs.rows)
     assert (tmp_path / "out" / "cost.png").is_file()
@@ -107,8 +103,7 @@ def test_a_training_step_uses_the_rule_and_keeps_the_weights(tmp_path, peaks):
     x, y = draw_samples(load, 2)
     network = build_network(load, x, y)
     before = [weight.clone() for weight in network.parameters()]
-    step = make_call(load, "stbp", network, x, y)
-    assert math.isfinite(step())
+    assert math.isfinite(make_call(load, "stbp", network, x, y)())
     assert all(map(torch.allclose, before, network.parameters()))
     assert any(weight.grad is not None and weight.grad.any() for weight in network.parameters())
 
@@ -166,15 +161,9 @@ def by_hand(*steps: int) -> Costs:
     seconds = [{row: factor * t for row, factor in rows.items()} for t in steps]
     pairs = zip(steps, seconds, strict=True)
     measured = [{"model": "vgg5", "steps": t, "seconds": s, "peak": peak} for t, s in pairs]
-    content = {
-        "title": "One gradient: a network",
-        "what": "gradient",
-        "settings": {"repeats": 3},
-        "machine": "a machine",
-        "cells": measured,
-        "remarks": [],
-    }
-    return from_json(content, Costs)
+    words = {"title": "One gradient: a network", "what": "gradient", "machine": "a machine"}
+    content = {"settings": {"repeats": 3}, "cells": measured, "remarks": []}
+    return from_json(words | content, Costs)
 
 
 def test_ratios_and_tables_follow_from_the_figures():

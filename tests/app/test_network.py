@@ -196,9 +196,8 @@ def events():
 
 def test_a_network_without_input_shape_is_refused_by_the_flags_that_give_it(tmp_path):
     (tmp_path / "mine.py").write_text(IMAGES)
-    frames, model = (
-        Architecture(model=f"{tmp_path / 'mine.py'}:{name}") for name in ("events", "images")
-    )
+    mine = str(tmp_path / "mine.py")
+    frames, model = (Architecture(model=f"{mine}:{name}") for name in ("events", "images"))
     remedy = r"Give --channels \(3\) and --image-size"
     for sizes, got in (({}, "None"), ({"image_size": 21}, r"3x21x21 \(.*\)")):
         with pytest.raises(ArgumentError, match=rf"^image_size: .* got {got}\. {remedy}"):

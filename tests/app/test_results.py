@@ -22,9 +22,7 @@ from art_snn.app.evaluation.record import Evaluation
 from art_snn.app.results import (
     Result,
     as_json,
-    converter,
     fingerprint,
-    from_json,
     load_previous,
     read_result,
     run_folder,
@@ -35,13 +33,11 @@ from art_snn.app.tables import Notes, Table
 from art_snn.checks import ArgumentError
 from art_snn.encoders import Direct
 from art_snn.files import write_json
-from art_snn.findings import Finding
-from art_snn.metrics import Robustness, Share
+from art_snn.metrics import Share
 from art_snn.team import Team
 from tests.classifiers import CLASSES, classifier, samples
 from tests.evaluations import VANISHED, small
 from tests.jobs import Job
-from tests.outcomes import outcome
 
 REFUSAL = r"^output: .*results of the same kind, got .*results\.json of other .*\. Choose another"
 
@@ -134,21 +130,6 @@ def test_fields_of_every_kind_are_read_and_those_with_a_usual_value_may_be_missi
     assert (kept.time, kept.name, kept.counts, kept.share) == (0.5, "a", {"x": 2}, Share(1, 2))
     assert kept.flips.tolist() == [False, True, False, True]
     assert (kept.done, kept.loss) == (False, None)
-
-
-def test_what_is_read_is_written_as_it_was(tmp_path):
-    finding = Finding("search", "A title", {"samples": 2, "share": 0.5}, "", ())
-    content = as_json(finding)
-    assert json.dumps(as_json(from_json(content, Finding))) == json.dumps(content)
-
-
-def test_an_outcome_survives_json_sample_by_sample():
-    wanted = outcome({3, 5})
-    content = {"correct": as_json(wanted.correct), "robust": as_json(wanted.robust)}
-    assert content == {"correct": "0011111111", "robust": "0010101111"}
-    back = converter.structure(json.loads(json.dumps(content)), Robustness)
-    assert np.array_equal(back.correct, wanted.correct)
-    assert np.array_equal(back.robust, wanted.robust)
 
 
 def test_plain_content_is_as_json_gives_it_back():

@@ -2,16 +2,13 @@
 
 import html
 import re
-from itertools import combinations
 
-import numpy as np
 import pytest
 from hypothesis import given, strategies as st
-from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from art_snn.app.tables import SERIES, Command, Notes, Table, render, write_title
+from art_snn.app.tables import Command, Notes, Table, render, write_title
 
 TITLES = ("rule", "ms", "remark")
 ROWS = [("stbp", "12", "usual"), ("a|b", "7", "x | y"), ("<rga> & co", "1e3", "")]
@@ -61,8 +58,7 @@ def test_headings_paragraphs_and_notes_stand_below_one_another(form, expected):
 def cells(text: str) -> list[list[str]]:
     """The cells of a Markdown table as a reader of Markdown sees them."""
     reader = pytest.importorskip("markdown_it").MarkdownIt("commonmark").enable("table")
-    page = html.unescape(reader.render(text))
-    rows = re.findall(r"<tr>(.*?)</tr>", page, re.DOTALL)
+    rows = re.findall(r"<tr>(.*?)</tr>", html.unescape(reader.render(text)), re.DOTALL)
     return [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.DOTALL) for row in rows]
 
 
@@ -142,22 +138,6 @@ def test_no_text_becomes_markup_a_control_character_or_another_line(text):
         assert render([*parts, Command(text)], form).replace("\n", "").isprintable()
 
 
-def lab(colour: str) -> np.ndarray:
-    """A colour in CIELAB, in which distances are those of the eye."""
-    red_green_blue = np.array(to_rgb(colour))
-    linear = np.where(
-        red_green_blue <= 0.04045, red_green_blue / 12.92, ((red_green_blue + 0.055) / 1.055) ** 2.4
-    )
-    matrix = [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
-    x, y, z = np.cbrt(np.array(matrix) @ linear / [0.9505, 1, 1.089])
-    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
-
-
-def test_colours_of_lines_differ_to_the_eye():
-    colours = list(map(lab, SERIES))
-    assert min(np.linalg.norm(a - b) for a, b in combinations(colours, 2)) > 30
-
-
 def test_what_users_write_is_no_formula():
     figure = Figure(figsize=(5, 3))
     write_title(figure, "costs $5_{")
@@ -179,12 +159,3 @@ def test_no_title_leaves_the_picture(width, word, fontsize):
     assert box.x1 <= figure.bbox.width
     assert title.get_text().splitlines()[0] == "short"
     assert "".join(title.get_text().split()) == "short" + "".join((40 * word).split())
-
-
-def test_a_picture_grows_by_the_lines_that_its_title_is_folded_into():
-    short, long = Figure(figsize=(5, 1), layout="constrained"), Figure(figsize=(5, 1))
-    write_title(short, "short", "name")
-    write_title(long, "short", 40 * "somewhere/")
-    lines = next(iter(long.findobj(Text))).get_text().count("\n")
-    assert short.get_figheight() == 1
-    assert long.get_figheight() == pytest.approx(1 + 0.2 * (lines - 1))

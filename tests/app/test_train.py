@@ -70,11 +70,8 @@ def test_the_checkpoint_says_which_network_it_holds_and_how_it_was_trained(folde
 
 def test_training_and_validation_never_see_a_test_sample(folder, tmp_path):
     data = halves()
-    spoiled = halves(x_test=1 - data.x_test, y_test=1 - data.y_test)
-    train_network(settings(tmp_path), spoiled)
-    one, other = (
-        torch.load(place / "training.pt", weights_only=True) for place in (folder, tmp_path)
-    )
+    train_network(settings(tmp_path), halves(x_test=1 - data.x_test, y_test=1 - data.y_test))
+    one, other = (torch.load(p / "training.pt", weights_only=True) for p in (folder, tmp_path))
     assert one["history"] == other["history"]
     assert all(torch.equal(tensor, other["best"][name]) for name, tensor in one["best"].items())
 
@@ -221,9 +218,7 @@ def test_a_run_that_did_not_learn_says_so_and_keeps_everything(tmp_path, monkeyp
         ),
     ],
 )
-def test_the_adversary_is_that_of_the_options_and_the_data(
-    options, expected, tmp_path, monkeypatch
-):
+def test_the_adversary_is_that_of_options_and_data(options, expected, tmp_path, monkeypatch):
     taken: list[Any] = []
 
     def noted(*_: Any, adversary: Any, **__: Any) -> list[Any]:

@@ -120,22 +120,22 @@ def other_plan(content):
         trial["name"] = trial["name"].replace("fast", "mine")
 
 
-def far(excerpt):
-    return np.where(excerpt["adversarial"] > 0.5, 0.0, 1.0).astype(np.float32)
-
-
-def other_summary(content):
+def raise_summary(content):
     content["summary"][0]["robust"] = 1.0
 
 
-def other_size(content):
+def enlarge_network(content):
     content["provenance"]["parameters"] = 10**9
+
+
+def far(excerpt):
+    return np.where(excerpt["adversarial"] > 0.5, 0.0, 1.0).astype(np.float32)
 
 
 HARMLESS = {"adversarial": lambda one: np.stack([one["x"], one["x"]])}
 FIRST = "record/first.npz"
 CASES = {
-    "summary": (lambda folder: forge(folder, other_summary), "summary: not what trials"),
+    "summary": (lambda folder: forge(folder, raise_summary), "summary: not what trials"),
     "weights": (other_weights, "weights: digest "),
     "classes": (lambda folder: forge(folder, other_classes), "predictions: "),
     "nothing broken": (forge_all, "standing: "),
@@ -143,7 +143,7 @@ CASES = {
     "honest first 20": (lambda folder: forge(folder, lambda c: stand(c, 20)), "standing: "),
     "misclassified": (lambda folder: forge_one(folder, "clean", -1), "1 whose class and result"),
     "labels of none": (lambda folder: forge_one(folder, "labels", 99), "1 samples with a class"),
-    "size": (lambda folder: forge(folder, other_size), "; another form"),
+    "size": (lambda folder: forge(folder, enlarge_network), "; another form"),
     "plan": (lambda folder: forge(folder, other_plan), "standing: expected one of"),
     "missing": (lambda folder: (folder / FIRST).unlink(), "first.npz: expected"),
     "damaged": (lambda folder: (folder / FIRST).write_bytes(b"PK"), "first.npz: expected"),

@@ -7,14 +7,9 @@ import pytest
 from art.attacks.evasion import ProjectedGradientDescent
 from hypothesis import given, settings, strategies as st
 
-from art_snn.attacks import (
-    AutoPGD,
-    SparseDynamicAttack,
-    SpikeRetiming,
-    SquareSearch,
-    StableAdaptivePGD,
-)
+from art_snn.attacks import AutoPGD, SparseDynamicAttack, SpikeRetiming, SquareSearch
 from art_snn.attacks.pgd import PGD, STEP
+from art_snn.attacks.stable_adaptive_pgd import StableAdaptivePGD
 from tests.attacks.classifiers import linear
 from tests.classifiers import DIGITS as CLASSES, FORMS, build
 
@@ -120,12 +115,13 @@ def test_a_targeted_attack_leads_to_its_target(kind, form, options, reached, tra
 
 
 WHOLE = r".*whole number >= 1, got"
+SEEDED, OF_EVENTS = (StableAdaptivePGD, SparseDynamicAttack), (SparseDynamicAttack, SpikeRetiming)
 REFUSED = [
     (StableAdaptivePGD, {"norm": 1}, r"norm:.*numpy.inf or 2.*got"),
     (StableAdaptivePGD, {"eps": 0}, r"eps:.*above 0.*got"),
     (StableAdaptivePGD, {"max_iter": 0}, rf"max_iter:{WHOLE}"),
     (StableAdaptivePGD, {"num_random_init": -1}, r"num_random_init:.*whole number >= 0"),
-    (StableAdaptivePGD, {"seed": -1}, r"seed:.*whole number >= 0"),
+    *((kind, {"seed": -1}, r"seed:.*whole number >= 0") for kind in SEEDED),
     (StableAdaptivePGD, {"batch_size": 2.5}, rf"batch_size:{WHOLE}"),
     (StableAdaptivePGD, {"targeted": "no"}, r"targeted:.*True or False"),
     (StableAdaptivePGD, {"verbose": 2}, r"verbose:.*True or False"),
@@ -138,15 +134,13 @@ REFUSED = [
     (SparseDynamicAttack, {"eps": 0.1}, rf"eps:{WHOLE} 0\.1"),
     (SparseDynamicAttack, {"max_iter": 0}, rf"max_iter:{WHOLE} 0\. .*500"),
     (SparseDynamicAttack, {"candidates": 0}, rf"candidates:{WHOLE} 0\. .*10"),
-    (SparseDynamicAttack, {"seed": -1}, r"seed:.*whole number >= 0"),
-    (SparseDynamicAttack, {"batch_size": 0}, rf"batch_size:{WHOLE}"),
+    *((kind, {"batch_size": 0}, rf"batch_size:{WHOLE}") for kind in OF_EVENTS),
     (SparseDynamicAttack, {"targeted": 1}, r"targeted:.*True or False"),
     (SpikeRetiming, {"max_shift": 0}, rf"max_shift:{WHOLE} 0"),
     (SpikeRetiming, {"total_shift": -1}, rf"total_shift:{WHOLE} -1\. .*or None"),
     (SpikeRetiming, {"moved": 1.5}, rf"moved:{WHOLE} 1\.5"),
     (SpikeRetiming, {"max_iter": 0}, rf"max_iter:{WHOLE} 0\. .*40"),
     (SpikeRetiming, {"eta": 0}, r"eta:.*above 0.*0\.3"),
-    (SpikeRetiming, {"batch_size": 0}, rf"batch_size:{WHOLE}"),
 ]
 
 

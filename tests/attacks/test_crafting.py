@@ -13,22 +13,17 @@ from art.attacks.evasion import (
 )
 from numpy.typing import NDArray
 
-from art_snn.attacks import (
-    FLIPS,
-    SHIFT,
+from art_snn.attacks import FLIPS, SHIFT, AutoPGD, SparseDynamicAttack, craft, craft_batch
+from art_snn.attacks.crafting import (
     SHORT_NAMES,
-    AutoPGD,
-    SparseDynamicAttack,
-    SpikeRetiming,
-    StableAdaptivePGD,
-    Stage,
     attack_errors,
     check_stage,
-    craft,
-    craft_batch,
     parse_stage,
     predict_logits,
 )
+from art_snn.attacks.spike_retiming import SpikeRetiming
+from art_snn.attacks.stable_adaptive_pgd import StableAdaptivePGD
+from art_snn.attacks.stages import Stage
 from art_snn.gradients import ASSG, RGA, STBP
 from tests.classifiers import classifier, pgd_by_hand, samples
 from tests.gradients.adaptive import restarts
@@ -90,18 +85,11 @@ def test_other_texts_and_budgets_are_refused(text, norm, eps, message):
         parse_stage(text, norm, eps)
 
 
-@pytest.mark.parametrize(
-    ("stage", "message"),
-    [
-        (Stage(PGD, None, {"max_iter": -1}), "attack: .*got Projected.*max_iter=-1.*, which fails"),
-        (Stage(SquareAttack, None, {"nb_restarts": 0}), "attack: .*got Square.*nb_restarts"),
-        (Stage(AutoPGD, None, {"max_iter": 0}), "attack: .*got AutoPGD.*max_iter: expected"),
-    ],
-)
-def test_an_attack_that_cannot_be_built_is_refused_early(stage, message):
+@pytest.mark.parametrize("kind", [PGD, AutoPGD])
+def test_an_attack_that_cannot_be_built_is_refused_early(kind):
     wrapped = classifier()
-    with pytest.raises(ValueError, match=f"^{message}"):
-        check_stage(stage, wrapped, samples(wrapped)[0], **INF)
+    with pytest.raises(ValueError, match=f"^attack: .*got {kind.__name__}.*max_iter"):
+        check_stage(Stage(kind, None, {"max_iter": -1}), wrapped, samples(wrapped)[0], **INF)
 
 
 def test_errors_of_art_s_attacks_name_the_attack_and_others_pass():
@@ -129,13 +117,6 @@ def test_samples_stay_within_the_budget_and_the_range_of_the_images(name):
     assert 0.01 < distance.max() <= 0.05 + 1e-6
     assert 0 <= adversarial.min() <= adversarial.max() <= 1
     assert (adversarial.shape, x.tolist()) == (x.shape, before.tolist())
-
-
-def test_fgsm_takes_the_whole_budget_along_the_sign_of_the_gradient_at_the_given_labels():
-    wrapped = classifier(seed=1)
-    x, y = samples(wrapped, wrong=5)
-    expected = np.clip(x + 0.1 * np.sign(wrapped.loss_gradient(x, y)), 0, 1)
-    assert np.allclose(batch("fgsm", wrapped, x, y, eps=0.1), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize(("text", "step"), [("pgd(max_iter=3)", 0.015), (
@@ -176,9 +157,7 @@ def test_seeds_of_our_attacks_are_the_numbers_that_linux_draws_on_any_system(mon
     wrapped, drawn = classifier(seed=1), []
     x, y = samples(wrapped, 2)
     make = Stage.instantiate
-    monkeypatch.setattr(
-        Stage, "instantiate", lambda self, *how: drawn.append(how[-1]) or make(self, *how)
-    )
+    monkeypatch.setattr(Stage, "instantiate", lambda *how: drawn.append(how[-1]) or make(*how))
     randint, kinds = np.random.randint, []
     monkeypatch.setattr(
         np.random, "randint", lambda *a, **k: kinds.append(k.get("dtype")) or randint(*a, **k)

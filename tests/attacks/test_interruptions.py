@@ -5,17 +5,9 @@ import pytest
 from art.attacks.evasion import ProjectedGradientDescent
 
 from art_snn import RGA, STBP, Poisson
-from art_snn.attacks import (
-    AutoPGD,
-    Candidates,
-    Outcome,
-    Plan,
-    SpikingAutoAttack,
-    SquareSearch,
-    Stage,
-    queries,
-)
+from art_snn.attacks import AutoPGD, Outcome, SpikingAutoAttack, SquareSearch, queries
 from art_snn.attacks.persample import CountedAttack
+from art_snn.attacks.stages import Candidates, Plan, Stage
 from tests import classifiers as small
 from tests.attacks.classifiers import Stops
 

@@ -47,10 +47,8 @@ def test_gradients_are_the_classifiers_and_logits_its_predictions(case, trained_
 
 
 def test_samples_are_counted_as_often_as_they_are_asked_for():
-    classifier = linear([[1, 2], [3, 4]])
-    queries = silent_queries(classifier, 4, batch_size=2)
-    rows = torch.tensor([0, 2, 2, 2])
-    found = queries.logits(torch.ones(4, 2, dtype=torch.float64), rows)
+    queries = silent_queries(linear([[1, 2], [3, 4]]), 4, batch_size=2)
+    found = queries.logits(torch.ones(4, 2, dtype=torch.float64), torch.tensor([0, 2, 2, 2]))
     assert found.tolist() == [[3, 7]] * 4
     queries.gradients(torch.ones(1, 2).double(), torch.tensor([0]), margin, torch.tensor([3]))
     assert queries.forwards.tolist() == [1, 0, 3, 1]

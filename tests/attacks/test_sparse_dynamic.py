@@ -28,8 +28,7 @@ def test_bits_are_tried_kept_and_taken_back_as_computed_by_hand():
     # change the loss by -1.5 (it ends at 0), -1 and 0: behind by 1.5. Without 0 and -1 it is still
     # behind, by 0.5, and without -2 it is ahead.
     attack = against()
-    found = attack.generate(ZEROS, [0])
-    assert found.ravel().tolist() == [0, 1, 1, 1, 0, 0]
+    assert attack.generate(ZEROS, [0]).ravel().tolist() == [0, 1, 1, 1, 0, 0]
     assert attack.backwards.tolist() == [3]
     # The sample, three gradients, two and three candidates, and two steps of the binary search.
     assert attack.forwards.tolist() == [1 + 3 + 2 + 3 + 2]
@@ -60,8 +59,7 @@ def test_no_more_rounds_are_run_than_allowed_and_the_last_one_counts(rounds, fli
 
 def test_the_search_ends_when_no_bit_is_left():
     attack = against(ahead=12.0)
-    found = attack.generate(ZEROS, [0])
-    np.testing.assert_array_equal(found, ZEROS)
+    np.testing.assert_array_equal(attack.generate(ZEROS, [0]), ZEROS)
     # Two and three bits are tried, and then the bit that would raise the loss is all there is.
     assert attack.backwards.tolist() == [3]
     assert attack.forwards.tolist() == [1 + 3 + 5]
@@ -86,8 +84,7 @@ class Bowl(nn.Module):
 
 def test_a_bit_whose_flip_raises_the_loss_against_its_gradient_is_not_kept_nor_tried_again():
     attack = SparseDynamicAttack(stock(Bowl(), (2, 1, 1, 1), 2), verbose=False)
-    found = attack.generate(np.zeros((1, 2, 1, 1, 1)), [0])
-    np.testing.assert_array_equal(found, 0)
+    np.testing.assert_array_equal(attack.generate(np.zeros((1, 2, 1, 1, 1)), [0]), 0)
     assert attack.backwards.tolist() == [2]
     assert attack.forwards.tolist() == [1 + 2 + 2]
 
@@ -170,8 +167,7 @@ def test_the_attack_is_that_of_naive_loops_and_no_longer_prefix_can_be_taken_bac
     attack = against(table, ahead, candidates=candidates, max_iter=rounds)
     sample = np.array(x, dtype=float).reshape(1, size, 1, 1, 1)
     found = attack.generate(sample, [0])
-    wanted = naive(x, weights, ahead, candidates, rounds)
-    assert (found != sample).ravel().tolist() == wanted
+    assert (found != sample).ravel().tolist() == naive(x, weights, ahead, candidates, rounds)
 
 
 # Of few bits, so that logits of whole weights are exact, and ties are ties in any batch.
@@ -185,12 +181,9 @@ def test_what_is_returned_is_binary_within_the_budget_and_else_as_it_was(data):
     levels = np.array(data.draw(st.sampled_from(LEVELS)))
     weights = draw.integers(-4, 5, (3, 3, 1, 1, 2))
     targeted = data.draw(st.booleans())
-    options = {
-        "eps": data.draw(st.none() | st.integers(1, 6)),
-        "candidates": data.draw(st.integers(1, 3)),
-        "targeted": targeted,
-        "batch_size": data.draw(st.integers(1, 4)),
-    }
+    options = {"eps": data.draw(st.none() | st.integers(1, 6)), "targeted": targeted}
+    options["candidates"] = data.draw(st.integers(1, 3))
+    options["batch_size"] = data.draw(st.integers(1, 4))
     classifier = linear(weights, draw.integers(-1, 2, 3), clip_values=tuple(levels))
     attack = SparseDynamicAttack(classifier, verbose=False, **options)
     x = levels[draw.integers(0, 2, (4, 3, 1, 1, 2))]
@@ -228,5 +221,4 @@ def test_the_order_of_zero_gradients_belongs_to_the_sample_and_changes_with_the_
         (bit,) = np.flatnonzero((found != x[rows])[rows.index(1)])
         first.append(bit)
     assert first[0] == first[1] != first[2]
-    noise = uniform_noise(torch.as_tensor(x[1:2]), 1, 0).abs()
-    assert first[2] == int(noise.argmin())
+    assert first[2] == int(uniform_noise(torch.as_tensor(x[1:2]), 1, 0).abs().argmin())

@@ -48,16 +48,14 @@ def test_the_best_moves_are_those_known_by_hand(options, wanted, spent):
         weights[0, 0, 0, 1] = 3
     # So far ahead that it is not broken: then the best frames are returned.
     attack = against(100.0, weights, max_iter=1, **options)
-    found = attack.generate(X, [0])
-    assert times(found) == wanted
+    assert times(attack.generate(X, [0])) == wanted
     assert tuple(int(told[0]) for told in attack.shifts) == spent
 
 
 def test_a_sample_is_left_when_it_is_broken_and_counted_up_to_there():
     # Ahead by 0.5; the moves bring 2, 3 and 10.
     attack = against(0.5 - 8)
-    found = attack.generate(X, [0])
-    assert attack.estimator.predict(found).argmax(1) == [1]
+    assert attack.estimator.predict(attack.generate(X, [0])).argmax(1) == [1]
     assert attack.forwards.tolist() == [3]
     assert attack.backwards.tolist() == [2]
     assert attack.estimator.model.module.rows == 3 + 1
@@ -109,14 +107,9 @@ def test_counts_places_range_and_budgets_are_kept_and_no_sample_touches_another(
     low, most = data.draw(st.sampled_from([(0.0, 1), (0.0, 3), (-1.0, 2)]))
     shape = (data.draw(st.integers(1, 5)), 1, 1, 2)
     targeted = data.draw(st.booleans())
-    options = {
-        "max_shift": data.draw(budget),
-        "total_shift": data.draw(budget),
-        "moved": data.draw(budget),
-        "max_iter": data.draw(st.integers(1, 4)),
-        "targeted": targeted,
-        "batch_size": data.draw(st.integers(1, 4)),
-    }
+    options = {name: data.draw(budget) for name in ("max_shift", "total_shift", "moved")}
+    options |= {name: data.draw(st.integers(1, 4)) for name in ("max_iter", "batch_size")}
+    options["targeted"] = targeted
     weights = draw.integers(-4, 5, (3, *shape))
     classifier = linear(weights, draw.integers(-1, 2, 3), clip_values=(low, low + most))
     attack = SpikeRetiming(classifier, verbose=False, **options)
@@ -130,9 +123,8 @@ def test_counts_places_range_and_budgets_are_kept_and_no_sample_touches_another(
     for name, spent in attack.shifts._asdict().items():
         most_of_it = options[{"largest": "max_shift", "total": "total_shift"}.get(name, name)]
         assert most_of_it is None or spent.max() <= most_of_it
-    before, after = (
-        margin(torch.as_tensor(classifier.predict(of)), torch.as_tensor(y)) for of in (x, found)
-    )
+    logits = [torch.as_tensor(classifier.predict(of)) for of in (x, found)]
+    before, after = (margin(one, torch.as_tensor(y)) for one in logits)
     assert (before >= after if targeted else after >= before).all()
     for row in range(4):
         alone = attack.generate(x[row : row + 1], y[row : row + 1])
@@ -244,16 +236,9 @@ def test_spikes_go_where_naive_loops_send_them(data):
     size = steps * places
     for sample in range(samples):
         its = spikes.sample == sample
-        wanted = naive(
-            counts[sample].ravel().tolist(),
-            (spikes.cells[its] - sample * size).tolist(),
-            spikes.open[its].tolist(),
-            spikes.distance.tolist(),
-            worth[its].tolist(),
-            most,
-            moved,
-            total,
-        )
+        cells = (spikes.cells[its] - sample * size).tolist()
+        tables = spikes.open[its].tolist(), spikes.distance.tolist(), worth[its].tolist()
+        wanted = naive(counts[sample].ravel().tolist(), cells, *tables, most, moved, total)
         assert taken[its].tolist() == wanted
     left = torch.as_tensor(counts).flatten() + spikes.change(taken)
     assert ((left >= 0) & (left <= most)).all()
@@ -262,14 +247,12 @@ def test_spikes_go_where_naive_loops_send_them(data):
 
 def test_the_slopes_are_those_of_plain_autograd_up_to_the_largest_one():
     draw = torch.Generator().manual_seed(0)
-    counts = torch.randint(0, 3, (2, 5, 4), generator=draw)
-    spikes = spikes_of(counts, most=2, furthest=2)
+    spikes = spikes_of(torch.randint(0, 3, (2, 5, 4), generator=draw), most=2, furthest=2)
     scores = torch.randn(spikes.cells.shape, generator=draw, dtype=torch.float64)
     scores = scores.masked_fill(~spikes.open, -torch.inf).requires_grad_()
     gradient = torch.randn(2, 5, 4, generator=draw, dtype=torch.float64)
-    expected = torch.zeros(40, dtype=torch.float64).index_add(
-        0, spikes.cells.flatten(), scores.softmax(1).flatten()
-    )
+    flat = spikes.cells.flatten(), scores.softmax(1).flatten()
+    expected = torch.zeros(40, dtype=torch.float64).index_add(0, *flat)
     (slopes,) = torch.autograd.grad((expected * gradient.flatten()).sum(), scores)
     for sample in range(2):
         its = spikes.sample == sample

@@ -11,19 +11,11 @@ from art.attacks.evasion import ProjectedGradientDescent, SquareAttack
 from hypothesis import given, settings, strategies as st
 
 from art_snn import RGA, STBP, Direct, SpikingNetwork
-from art_snn.attacks import (
-    PLANS,
-    AutoPGD,
-    Candidates,
-    Outcome,
-    Plan,
-    SparseDynamicAttack,
-    SpikeRetiming,
-    SpikingAutoAttack,
-    StableAdaptivePGD,
-    Stage,
-    shifts,
-)
+from art_snn.attacks import AutoPGD, SparseDynamicAttack, SpikeRetiming, SpikingAutoAttack, shifts
+from art_snn.attacks.outcome import Outcome
+from art_snn.attacks.plans import PLANS
+from art_snn.attacks.stable_adaptive_pgd import StableAdaptivePGD
+from art_snn.attacks.stages import Candidates, Plan, Stage
 from art_snn.gradients import CBA, EOT, Mean
 from art_snn.progress import Progress
 from tests import classifiers as small
@@ -133,20 +125,19 @@ def test_whatever_is_returned_keeps_budget_and_range(norm, eps, seed):
     np.testing.assert_array_equal(wrong, outcome.votes)
 
 
+STEPPED = {"max_iter": 3, "eps_step": 0.05}
 STAGES = {
     "gradients": (Stage(AutoPGD, RGA(), {"max_iter": 3}), Stage(AutoPGD, STBP(), {"max_iter": 2})),
     "warm": (Stage(AutoPGD, STBP(), {"max_iter": 1}), WARM),
     "several starts": (Stage(AutoPGD, RGA(), {"max_iter": 2, "num_random_init": 2}),),
     "square": (Stage(SquareAttack, None, {"max_iter": 12}),),
-    "PGD of ART's": (Stage(ProjectedGradientDescent, RGA(), {"max_iter": 3, "eps_step": 0.05}),),
+    "PGD of ART's": (Stage(ProjectedGradientDescent, RGA(), STEPPED),),
 }
 
 
 AROUND = [EOT(STBP(), samples=3), EOT(Mean(STBP(), STBP(detach_reset=True)), samples=2)]
 STAGES |= {f"{rule!r} in AutoPGD": (Stage(AutoPGD, rule, {"max_iter": 3}),) for rule in AROUND}
-STAGES["EOT in PGD of ART's"] = (
-    Stage(ProjectedGradientDescent, AROUND[1], {"max_iter": 3, "eps_step": 0.05}),
-)
+STAGES["EOT in PGD of ART's"] = (Stage(ProjectedGradientDescent, AROUND[1], STEPPED),)
 
 
 @pytest.mark.parametrize("kind", STAGES)
@@ -190,11 +181,7 @@ def test_a_sample_without_an_answer_stays_as_it_came_and_the_run_goes_on(trained
 
 
 def test_stages_that_do_not_suit_are_left_out_with_the_reason(trained_layers, known):
-    stages = (
-        Stage(AutoPGD, CBA()),
-        Stage(AutoPGD, RGA(), {"max_iter": 2}),
-        Stage(SparseDynamicAttack, RGA()),
-    )
+    stages = Stage(AutoPGD, CBA()), WEAK.stages[0], Stage(SparseDynamicAttack, RGA())
     attack = SpikingAutoAttack(build(trained_layers), eps=0.1, plan=only(*stages), **QUIET)
     attack.generate(known[0][:3], known[1][:3])
     outcome = attack.outcome
@@ -261,8 +248,7 @@ def test_gradient_attacks_of_arts_take_samples_of_any_shape(form, trained_layers
     x, y = FORMS[form].present(known[0][:4]), known[1][:4]
     stage = Stage(ProjectedGradientDescent, RGA(), {"max_iter": 4, "eps_step": 0.1})
     attack = SpikingAutoAttack(build(trained_layers, form), eps=0.4, plan=only(stage), **QUIET)
-    found = attack.generate(x, y)
-    assert found.shape == x.shape
+    assert attack.generate(x, y).shape == x.shape
     assert (attack.outcome.stage == 0).any()
     assert attack.outcome.skipped == ()
 
@@ -336,20 +322,16 @@ def test_blocks_of_samples_change_nothing(batch_size, monkeypatch, trained_layer
 
 
 SQUARE, TABLE = np.zeros((10, 1, 8, 8)), np.zeros((10, 64))
+WHOLE = [(0, {"eps": 0.5}), ("shift", {"eps": 0.25}), (0, {})]
 
 
 @pytest.mark.parametrize(
     ("match", "options"),
     [
-        (r"^norm:.*'shift', got 1", {"norm": 1}),
-        (r"^eps:.*above 0 .*, got 0", {"eps": 0}),
-        (r"^eps:.*whole", {"norm": 0, "eps": 0.5}),
-        (r"^eps:.*whole", {"norm": "shift", "eps": 0.25}),
-        (r"^eps:.*whole", {"norm": 0}),
-        (r"^plan:.*fast.*'slow'", {"plan": "slow"}),
-        (r"^seed:.*whole", {"seed": -1}),
-        (r"^batch_size:.*whole", {"batch_size": 0}),
-        (r"^verbose:.*True or False", {"verbose": 1}),
+        *((r"^norm:.*'shift', got 1", {"norm": 1}), (r"^eps:.*above 0 .*, got 0", {"eps": 0})),
+        *((r"^eps:.*whole", {"norm": n} | e) for n, e in WHOLE),
+        *((r"^plan:.*fast.*'slow'", {"plan": "slow"}), (r"^seed:.*whole", {"seed": -1})),
+        *((r"^batch_size:.*whole", {"batch_size": 0}), (r"^verbose:.*True or", {"verbose": 1})),
         (r"^candidates:.*list of Candidates, got array", {"candidates": np.zeros(2)}),
         (r"(?s)^sources:.*a list of torch.*, got .*Wrap", {"sources": linear(SQUARE)}),
         (r"(?s)^sources:.*, got Flatten.*Wrap", {"sources": [torch.nn.Flatten()]}),

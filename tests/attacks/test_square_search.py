@@ -144,8 +144,7 @@ def test_it_breaks_what_no_gradient_tells_of():
     leaf = x.clone().requires_grad_()
     (module(leaf).sum() + 0 * leaf.sum()).backward()
     assert not leaf.grad.any()
-    attack = SquareSearch(classifier, eps=0.5, max_iter=300, **QUIET)
-    found = attack.generate(x.numpy(), y)
+    found = SquareSearch(classifier, eps=0.5, max_iter=300, **QUIET).generate(x.numpy(), y)
     assert (classifier.predict(found).argmax(1) != y).all()
 
 

@@ -33,9 +33,8 @@ def test_points_follow_the_values_of_the_paper_whatever_the_length_of_gradients(
     script = torch.tensor([[1.0, -0.1], [0.2, 0.3], [-1.0, 0.05], [0, 0]]).double() * length
     # Of the second sample all gradients are zero.
     module = Scripted([torch.stack([row, 0 * row]) for row in script])
-    attack = StableAdaptivePGD(
-        stock(module, (2,), 2, clip_values=(-9, 9)), eps=1, num_random_init=0, **QUIET
-    )
+    wrapped = stock(module, (2,), 2, clip_values=(-9, 9))
+    attack = StableAdaptivePGD(wrapped, eps=1, num_random_init=0, **QUIET)
     attack.generate(np.zeros((2, 2), np.float32), [0, 0])
     path = torch.stack(module.points[:4])
     expected = torch.tensor([[0, 0], [1, -1], [1, -0.0628], [0.458006, 0.549726]]).double()

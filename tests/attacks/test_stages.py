@@ -18,26 +18,15 @@ from art.attacks.evasion import (
 from torch import nn
 
 from art_snn import RGA, STBP, Poisson
-from art_snn.attacks import (
-    PLANS,
-    AutoPGD,
-    Outcome,
-    Plan,
-    SparseDynamicAttack,
-    SpikeRetiming,
-    SpikingAutoAttack,
-    SquareSearch,
-    StableAdaptivePGD,
-    Stage,
-    parse_stage,
-    resolve_plan,
-    select_stages,
-)
+from art_snn.attacks import AutoPGD, Outcome, SparseDynamicAttack, SpikeRetiming, SpikingAutoAttack
 from art_snn.attacks.auto_pgd import OnwardPGD
+from art_snn.attacks.crafting import parse_stage
 from art_snn.attacks.measures import FLIPS, MEASURES, SHIFT
 from art_snn.attacks.pgd import PGD, STEP, STEPS
-from art_snn.attacks.plans import DLR, PAPERS
-from art_snn.attacks.stages import ArtAttack
+from art_snn.attacks.plans import DLR, PAPERS, PLANS, resolve_plan
+from art_snn.attacks.square_search import SquareSearch
+from art_snn.attacks.stable_adaptive_pgd import StableAdaptivePGD
+from art_snn.attacks.stages import ArtAttack, Plan, Stage, select_stages
 from art_snn.gradients import ASSG, CBA, EOT, HART, ATan, Native, Triangle
 from art_snn.interop import adapt
 from tests.attacks.classifiers import around
@@ -193,24 +182,15 @@ BOTH = {"norm": np.inf, "eps": 0.1}
 @pytest.mark.parametrize(
     ("kind", "norm", "eps", "budget"),
     [
-        (AutoPGD, np.inf, 0.1, BOTH),
+        *((kind, np.inf, 0.1, BOTH) for kind in (AutoPGD, SquareSearch, SquareAttack, Mine)),
+        *((AutoPGD, norm, 5, None) for norm in (FLIPS, SHIFT)),
+        *((SparseDynamicAttack, norm, 3, None) for norm in (SHIFT, np.inf)),
+        *((SpikeRetiming, 2.0, 3, None), (SquareAttack, FLIPS, 3, None)),
         (StableAdaptivePGD, 2.0, 0.1, {"norm": 2, "eps": 0.1}),
-        (SquareSearch, np.inf, 0.1, BOTH),
-        (AutoPGD, FLIPS, 5, None),
-        (AutoPGD, SHIFT, 5, None),
-        (SparseDynamicAttack, FLIPS, 3, {"eps": 3}),
-        (SparseDynamicAttack, SHIFT, 3, None),
-        (SparseDynamicAttack, np.inf, 0.1, None),
-        (SpikeRetiming, SHIFT, 3, {"max_shift": 3}),
+        *((SparseDynamicAttack, FLIPS, 3, {"eps": 3}), (SpikeRetiming, SHIFT, 3, {"max_shift": 3})),
         # Every spike that is moved changes two values.
-        (SpikeRetiming, FLIPS, 5, {"moved": 2, "max_shift": None}),
-        (SpikeRetiming, FLIPS, 1, {"moved": 1, "max_shift": None}),
-        (SpikeRetiming, 2.0, 3, None),
-        (SquareAttack, np.inf, 0.1, BOTH),
-        (SquareAttack, FLIPS, 3, None),
-        (HopSkipJump, np.inf, 0.1, {"norm": np.inf}),
-        (DeepFool, np.inf, 0.1, {}),
-        (Mine, np.inf, 0.1, BOTH),
+        *((SpikeRetiming, FLIPS, n, {"moved": k, "max_shift": None}) for n, k in ((5, 2), (1, 1))),
+        *((HopSkipJump, np.inf, 0.1, {"norm": np.inf}), (DeepFool, np.inf, 0.1, {})),
         (Foreign, np.inf, 0.1, {"eps": 0.1}),
     ],
 )
@@ -272,8 +252,7 @@ def test_a_measure_has_a_usual_budget_and_an_attack_that_takes_it(measure):
 def test_the_attack_that_evaluations_compare_with_is_a_stage_of_every_plan(name, norm):
     usual = dataclasses.replace(parse_stage(None, norm, 1), rule=STBP())
     stage = PAPERS if norm in (np.inf, 2) else usual
-    stages = resolve_plan(name, norm).stages
-    assert str(stage) in map(str, stages)
+    assert str(stage) in map(str, resolve_plan(name, norm).stages)
     assert stage.within is None
     fast = resolve_plan("fast", norm).stages
     assert resolve_plan("standard", norm).stages[: len(fast)] == fast
@@ -297,18 +276,12 @@ def test_every_attack_of_a_plan_runs_once_under_the_native_gradient(name, norm, 
     assert {one.instead_of for one in found.native} <= {one.label for one in asking}
 
 
-def test_networks_of_art_snn_keep_their_stages_and_skip_what_does_not_suit(trained_layers, known):
+def test_networks_of_art_snn_keep_all_stages_of_a_plan(trained_layers, known):
     classifier, some = build(trained_layers), torch.as_tensor(known[0][:2])
     for name in PLANS:
         found = select_stages(resolve_plan(name, np.inf), classifier, np.inf, some)
         assert found.stages == resolve_plan(name, np.inf).stages
         assert (found.skipped, found.native) == ((), ())
-    plan = Plan("mine", (Stage(AutoPGD, CBA(), SHORT), Stage(AutoPGD, RGA(), SHORT)))
-    found = select_stages(plan, classifier, np.inf, some)
-    assert (found.stages, found.native) == (plan.stages[1:], ())
-    (skipped,) = found.skipped
-    assert (skipped.id, skipped.status) == (plan.stages[0].id, "skipped")
-    assert "native" not in skipped.reason
 
 
 def test_where_other_rules_suit_one_that_does_not_is_replaced_once():

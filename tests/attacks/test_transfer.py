@@ -37,8 +37,7 @@ def test_what_is_crafted_on_a_source_counts_where_it_breaks_the_network(trained_
     assert (outcome.stage == 1).any()
     wrong = crafting.estimator.predict(found).argmax(1) != y
     np.testing.assert_array_equal(wrong, outcome.stage != Outcome.STANDING)
-    total = own.forwards + first.forwards + second.forwards
-    assert crafting.forwards.sum() == total
+    assert crafting.forwards.sum() == (own.forwards + first.forwards + second.forwards)
     assert crafting.backwards.sum() == own.backwards + first.backwards + second.backwards
     assert first.backwards > 0
     assert second.backwards > 0

@@ -14,9 +14,8 @@ from art_snn.gradients import EOT
 from art_snn.seeding import seeded
 from tests import classifiers as small
 
-PLAN = Plan(
-    "plan", (Stage(AutoPGD, RGA(), {"max_iter": 2}), Stage(SquareAttack, None, {"max_iter": 3}))
-)
+SEARCH = Stage(SquareAttack, None, {"max_iter": 3})
+PLAN = Plan("plan", (Stage(AutoPGD, RGA(), {"max_iter": 2}), SEARCH))
 
 
 class Kept(nn.Module):

@@ -11,7 +11,6 @@ from art_snn.attacks import AutoPGD, Plan, SpikingAutoAttack, StableAdaptivePGD,
 from art_snn.attacks.auto_pgd import OnwardPGD
 from art_snn.attacks.balls import Ball
 from art_snn.attacks.measures import MAXIMUM
-from art_snn.attacks.persample import BestMargin, BestPoints
 from art_snn.attacks.queries import margin
 from art_snn.seeding import uniform_noise
 from tests.classifiers import build
@@ -101,22 +100,6 @@ def test_how_far_it_came_on_a_source_is_no_start(trained_layers, known):
         attack = attacking(trained_layers, *stages, sources=sources)
         starts.append(asked(attack.estimator.model, attack, x, y)["STBP"][0][0])
     torch.testing.assert_close(*starts, rtol=0, atol=0)
-
-
-def test_the_furthest_point_is_kept_for_every_sample():
-    reached = BestMargin(torch.zeros(3, 2))
-    warm, cold = BestPoints(torch.zeros(3, 2), reached, warm=True), torch.full((3, 2), 7.0)
-    torch.testing.assert_close(warm.start(torch.arange(3), lambda: cold), cold)
-    rows, points = torch.tensor([0, 2]), torch.tensor([[1.0, 1.0], [2.0, 2.0]])
-    reached.take(rows, points, torch.tensor([-3.0, torch.nan]))
-    reached.take(rows, 2 * points, torch.tensor([-4.0, -1.0]))
-    assert reached.margins.tolist() == [-3, -torch.inf, -1]
-    expected = [[1, 1], [7, 7], [4, 4]]
-    assert warm.start(torch.arange(3), lambda: cold).tolist() == expected
-    part = reached.select(torch.tensor([1, 2]))
-    part.take(torch.tensor([0]), torch.ones(1, 2), torch.tensor([-9.0]))
-    assert reached.margins.tolist() == [-3, -9, -1]
-    assert reached.points.tolist() == [[1, 1], [1, 1], [4, 4]]
 
 
 @pytest.mark.parametrize("within", [0.4, 1e-6])

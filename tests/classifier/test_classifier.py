@@ -16,15 +16,8 @@ from art.estimators.classification import PyTorchClassifier
 from torch import nn
 from torch.nn import functional as F
 
-from art_snn import (
-    LIF,
-    RGA,
-    STBP,
-    Direct,
-    PyTorchSpikingClassifier,
-    SpikingNetwork,
-    TimeDistributed as Timed,
-)
+from art_snn import LIF, Direct, PyTorchSpikingClassifier, SpikingNetwork, TimeDistributed as Timed
+from art_snn.gradients import RGA, STBP
 from tests.classifiers import DIGITS, FORMS, STEPS, Counted, Tally, build
 from tests.test_interrupts import state
 
@@ -38,14 +31,9 @@ def batch(known: Any) -> tuple[np.ndarray, np.ndarray]:
 
 def stock(classifier: PyTorchSpikingClassifier) -> PyTorchClassifier:
     """ART's own classifier around the same network."""
-    return PyTorchClassifier(
-        classifier.model,
-        classifier.loss,
-        classifier.input_shape,
-        classifier.nb_classes,
-        clip_values=(0.0, 1.0),
-        device_type="cpu",
-    )
+    sizes = classifier.input_shape, classifier.nb_classes
+    options = {"clip_values": (0.0, 1.0), "device_type": "cpu"}
+    return PyTorchClassifier(classifier.model, classifier.loss, *sizes, **options)
 
 
 def hand_made_jacobian(classifier: Any, x: np.ndarray) -> np.ndarray:
@@ -218,9 +206,8 @@ def test_without_an_optimizer_one_predicts_and_is_told_how_to_train(classifier, 
 
 def test_layers_are_named_in_order_and_their_activations_are_time_means(classifier, batch):
     assert classifier.layer_names == ["layers.0", "layers.1", "layers.2"]
-    currents, rates, logits = (
-        classifier.get_activations(batch[0], layer) for layer in classifier.layer_names
-    )
+    found = [classifier.get_activations(batch[0], layer) for layer in classifier.layer_names]
+    currents, rates, logits = found
     assert isinstance(rates, np.ndarray)
     spikes = LIF()(torch.tensor(currents).expand(STEPS, *currents.shape))
     np.testing.assert_allclose(rates, spikes.mean(0).numpy(), atol=1e-6)

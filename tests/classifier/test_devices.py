@@ -108,8 +108,7 @@ def test_a_network_on_the_second_card_is_attacked_and_trained_there(card, work):
     network = build(layers()).model.to(card)
     if work == "training":
         adversary = AdversarialTraining(attack="pgd(max_iter=1)", eps=0.1)
-        recipe = Recipe.short(epochs=1, batch_size=2)
-        train(network, X, Y, recipe, adversary=adversary)
+        train(network, X, Y, Recipe.short(epochs=1, batch_size=2), adversary=adversary)
     else:
         loss, shape = nn.CrossEntropyLoss(), (1, 8, 8)
         classifier = PyTorchSpikingClassifier(network, loss, shape, DIGITS, clip_values=(0, 1))

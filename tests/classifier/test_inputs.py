@@ -249,8 +249,7 @@ MASKED = np.ma.masked_array(X, mask=X > 0.9)
 def test_values_that_a_mask_hides_are_refused(classifier, method):
     name, _, argument = method.partition(" ")
     values = MASKED if not argument else np.ma.masked_array(Y, mask=Y == 9)
-    message = rf"{argument or 'x'}: .*hides"
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=rf"{argument or 'x'}: .*hides"):
         (TAKES_LABELS if argument else TAKES_SAMPLES)[name](classifier, values)
 
 
@@ -343,9 +342,8 @@ def test_losses_and_gradients_take_scores_as_the_loss_does(classifier, kind, ten
     targets = scores(kind)
     x, y = (torch.tensor(X), torch.tensor(targets)) if tensors else (X, targets)
     leaf = torch.tensor(X, requires_grad=True)
-    losses = nn.functional.cross_entropy(
-        classifier.model(leaf), torch.tensor(targets), reduction="none"
-    )
+    logits, classes = classifier.model(leaf), torch.tensor(targets)
+    losses = nn.functional.cross_entropy(logits, classes, reduction="none")
     np.testing.assert_allclose(classifier.compute_loss(x, y), losses.detach(), rtol=1e-5)
     (gradient,) = torch.autograd.grad(losses.mean(), leaf)
     np.testing.assert_allclose(classifier.loss_gradient(x, y), gradient, atol=1e-6)

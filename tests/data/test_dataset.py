@@ -33,8 +33,7 @@ COUNTS = st.lists(st.integers(10, 60), min_size=2, max_size=5)
 
 
 def labels(counts: list[int]) -> np.ndarray:
-    ordered = np.repeat(np.arange(len(counts)), counts)
-    return np.random.default_rng(0).permutation(ordered)
+    return np.random.default_rng(0).permutation(np.repeat(np.arange(len(counts)), counts))
 
 
 @settings(deadline=None, max_examples=30)
@@ -80,8 +79,7 @@ def test_a_share_that_cannot_hold_every_class_is_refused(y, share, message):
 def test_an_open_range_is_refused_with_one_that_holds_the_data(low, high, remedy):
     x = np.array([low, high], np.float32).reshape(2, 1, 1, 1)
     data = Dataset("few", x, np.array([0, 1]), x, np.array([0, 1]), value_range=None)
-    message = f"^value_range: .*{re.escape(remedy)}"
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=f"^value_range: .*{re.escape(remedy)}"):
         data.clip_values("adversarial training")
 
 
@@ -178,8 +176,7 @@ def test_what_are_no_class_indices_is_refused_with_what_to_do(kind, name, make, 
 @pytest.mark.parametrize("kind", ["c8", "U3", "S3", "M8[s]", "m8[s]", "f4,i4", "V4"])
 def test_samples_of_no_real_numbers_are_refused(kind, name, make, tmp_path):
     x = np.zeros(arrays()[name].shape, kind)
-    message = rf"^{name}: .*got {re.escape(str(x.dtype))}"
-    with pytest.raises(ArgumentError, match=message):
+    with pytest.raises(ArgumentError, match=rf"^{name}: .*got {re.escape(str(x.dtype))}"):
         make(tmp_path, **{name: x})
 
 
@@ -214,8 +211,7 @@ def test_values_that_float32_cannot_hold_are_refused_without_a_warning(shape, tm
 )
 def test_channels_that_come_last_are_refused_where_the_axes_are_known(shape, order, tmp_path):
     x = np.zeros((6, *shape), np.float32)
-    message = rf"^x_train: .*{re.escape(str(order))}"
-    with pytest.raises(ArgumentError, match=message):
+    with pytest.raises(ArgumentError, match=rf"^x_train: .*{re.escape(str(order))}"):
         by_hand(tmp_path, x_train=x, x_test=x[:2])
     right = x.transpose(order)
     assert by_hand(tmp_path, x_train=right, x_test=right[:2]).input_shape == right.shape[1:]

@@ -71,10 +71,8 @@ def tonic(monkeypatch: pytest.MonkeyPatch) -> Any:
         import tonic as package
     except ModuleNotFoundError:
         package = ModuleType("tonic")
-        parts = {
-            "datasets": {"NMNIST": type("NMNIST", (StandIn,), {})},
-            "transforms": {"ToFrame": StandInFrames},
-        }
+        sets = {"NMNIST": type("NMNIST", (StandIn,), {})}
+        parts = {"datasets": sets, "transforms": {"ToFrame": StandInFrames}}
         monkeypatch.setitem(sys.modules, "tonic", package)
         for name, content in parts.items():
             part = ModuleType(f"tonic.{name}")
@@ -87,8 +85,7 @@ def tonic(monkeypatch: pytest.MonkeyPatch) -> Any:
 @pytest.fixture
 def root(tonic: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Two classes of N-MNIST, three recordings for training and two for testing."""
-    kind = tonic.datasets.NMNIST
-    monkeypatch.setattr(kind, "_check_exists", lambda self: True)
+    monkeypatch.setattr(tonic.datasets.NMNIST, "_check_exists", lambda self: True)
     folder = tmp_path / "NMNIST"
     write(folder / "Train/0/b.bin", [(1, 2, 1)] * 3 + [(5, 6, 0)] * 4)
     write(folder / "Train/0/a.bin", [(3, 3, 0)] * 6)
@@ -230,8 +227,7 @@ def test_recordings_are_fetched_if_asked_for(download, message, tonic, tmp_path,
 )
 def test_a_missing_package_names_the_extra(name, package, tonic, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, package, None)
-    message = rf"^data: .*{package}, .*events"
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=rf"^data: .*{package}, .*events"):
         events(name, tmp_path)
 
 
@@ -245,8 +241,7 @@ def test_what_makes_no_sense_is_refused_before_anything_is_read(argument, value,
 
 
 def test_the_gestures_of_tonic_are_read(tmp_path, monkeypatch):
-    tonic = pytest.importorskip("tonic")
-    kind = tonic.datasets.DVSGesture
+    kind = pytest.importorskip("tonic").datasets.DVSGesture
     monkeypatch.setattr(kind, "_check_exists", lambda self: True)
     for part in ("Train", "Test"):
         folder = tmp_path / "DVSGesture" / f"ibmGesture{part}" / "user01_led"

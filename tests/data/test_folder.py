@@ -52,8 +52,7 @@ def test_pictures_without_a_split_are_split_by_class_and_seed(folder):
     data = from_folder(folder / "train")
     assert (len(data.x_train), len(data.x_test)) == (16, 4)
     assert np.bincount(data.y_test).tolist() == [2, 2]
-    half = from_folder(folder / "train", test_share=0.5, seed=1)
-    assert len(half.x_test) == 10
+    assert len(from_folder(folder / "train", test_share=0.5, seed=1).x_test) == 10
     with pytest.raises(ValueError, match=r"^test_share: .*None"):
         from_folder(folder, test_share=0.5)
 

@@ -95,8 +95,7 @@ def test_eurosat_is_split_by_class_and_can_be_made_smaller(tmp_path):
 
 @pytest.mark.parametrize("name", IMAGES)
 def test_a_missing_set_says_where_it_was_looked_for_and_what_to_do(name, tmp_path):
-    message = rf"^data: .*{tmp_path.name}.*missing"
-    with pytest.raises(FileNotFoundError, match=message):
+    with pytest.raises(FileNotFoundError, match=rf"^data: .*{tmp_path.name}.*missing"):
         images(name, tmp_path)
     assert not list(tmp_path.iterdir())
 

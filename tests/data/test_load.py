@@ -22,15 +22,6 @@ def pets(folder):
     return str(folder / "pets")
 
 
-def test_every_set_has_a_name_and_the_table_is_closed():
-    assert list(NAMES) == [
-        *("digits", "mnist", "fashion-mnist", "cifar10", "cifar100", "svhn", "eurosat"),
-        *("nmnist", "dvs128-gesture", "cifar10-dvs"),
-    ]
-    with pytest.raises(TypeError, match="does not support item assignment"):
-        NAMES["mine"] = NAMES["digits"]
-
-
 def test_a_word_a_file_and_a_folder_are_told_apart(tmp_path):
     assert np.array_equal(load("digits").x_test, digits().x_test)
     file = str(images(tmp_path / "mine.npz").rename(tmp_path / "mine"))

@@ -92,15 +92,13 @@ def test_samples_without_a_split_are_split_by_class_and_seed(tmp_path):
     assert sorted(numbers(data.x_train) + numbers(data.x_test)) == list(range(20))
     for x, y in ((data.x_train, data.y_train), (data.x_test, data.y_test)):
         assert [number % 2 for number in numbers(x)] == y.tolist(), "labels go with their images"
-    other = from_npz(unsplit(tmp_path), seed=1)
-    assert not np.array_equal(other.x_test, data.x_test)
+    assert not np.array_equal(from_npz(unsplit(tmp_path), seed=1).x_test, data.x_test)
     half = from_npz(unsplit(tmp_path), test_share=0.5)
     assert (len(half.x_train), len(half.x_test)) == (10, 10)
 
 
 def test_a_split_beside_x_and_y_is_taken_whole(tmp_path):
-    path = unsplit(tmp_path, **arrays())
-    assert np.array_equal(from_npz(path).x_test, arrays()["x_test"])
+    assert np.array_equal(from_npz(unsplit(tmp_path, **arrays())).x_test, arrays()["x_test"])
 
 
 UNSUITED = [
@@ -158,8 +156,7 @@ UNREADABLE = {
 def test_what_is_no_file_of_arrays_is_refused(kind, tmp_path):
     path = tmp_path / "images.npz"
     path.write_bytes(UNREADABLE[kind])
-    message = "(?s)^data: .*cannot be read"
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=r"(?s)^data: .*cannot be read"):
         from_npz(path)
 
 
@@ -264,8 +261,7 @@ def test_an_honest_bomb_is_refused_before_it_takes_memory(tmp_path, traced):
     path = bomb(tmp_path / "bomb.npz", 300_000_000)
     assert path.stat().st_size < 2_000_000
     tracemalloc.reset_peak()
-    message = r"^data: .*300,00\d,\d{3} bytes"
-    with pytest.raises(ArgumentError, match=message):
+    with pytest.raises(ArgumentError, match=r"^data: .*300,00\d,\d{3} bytes"):
         from_npz(path, largest=100_000_000)
     assert traced() < 1_000_000
 

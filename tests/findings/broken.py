@@ -59,8 +59,7 @@ Astray = breaking(lambda inner, x: inner(2 * x.detach() - x))
 @breaking
 def Cut(inner: nn.Module, x: Tensor) -> Tensor:
     """Rounds its input, which no gradient passes."""
-    scale = 1 + 0 * next(inner.parameters()).sum()
-    return inner((16 * x).round().detach() / 16) * scale
+    return inner((16 * x).round().detach() / 16) * (1 + 0 * next(inner.parameters()).sum())
 
 
 @breaking

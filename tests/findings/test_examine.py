@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from art_snn import HART, RGA, STBP, Poisson, PyTorchSpikingClassifier, SpikingNetwork
+from art_snn import HART, RGA, STBP, Poisson, SpikingNetwork
 from art_snn.attacks import AutoPGD
 from art_snn.findings import Finding, examine, examine_attack, examine_strength
 from art_snn.findings.examination import CHECKS
 from art_snn.gradients import Triangle
 from art_snn.interop import adapt
+from tests.attacks.classifiers import around
 from tests.classifiers import build
 from tests.findings import broken
 from tests.interop import adapted
@@ -166,13 +167,7 @@ def test_odd_ranges_or_budgets_are_found(options, eps, scale, name, words, train
 @pytest.mark.parametrize(("eps", "fits"), [(8, False), (4, False), (3.9, True), (0.007, False)])
 def test_a_euclidean_budget_is_measured_by_the_diagonal(eps, fits, trained_layers, samples):
     # Digits have 64 values in [0, 1]: black and white are 8 apart.
-    findings = names(build(trained_layers), samples, norm=2, eps=eps)
-    assert (BUDGET in findings) != fits
-
-
-def wrapped(network, shape=(1, 3, 3)):
-    loss, options = torch.nn.CrossEntropyLoss(), {"clip_values": (0.0, 1.0), "device_type": "cpu"}
-    return PyTorchSpikingClassifier(network, loss, shape, CLASSES, **options)
+    assert (BUDGET in names(build(trained_layers), samples, norm=2, eps=eps)) != fits
 
 
 def with_native_gradient(kind="inline"):
@@ -181,7 +176,7 @@ def with_native_gradient(kind="inline"):
     network = adapted.network(kind)
     if kind == "inline":
         torch.nn.init.constant_(network.layers.first.bias, -0.1)
-    classifier = wrapped(network, adapted.SHAPE)
+    classifier = around(network, adapted.SHAPE, CLASSES)
     x = np.random.default_rng(0).random((16, *adapted.SHAPE), dtype=np.float32)
     # Of black samples no potential comes near the threshold.
     x[8:] = 0
@@ -203,8 +198,7 @@ def test_a_rule_that_does_not_suit_is_a_finding_with_the_reason(look):
     classifier, (x, y) = with_native_gradient("odd")
     assert classifier.model.rule == STBP()
     found = {one.title: one.remedy for one in look(classifier, x, y, eps=0.2)}
-    words = "Change the network as it says: model: "
-    assert words in found["vanished gradients"]
+    assert "Change the network as it says: model: " in found["vanished gradients"]
 
 
 def test_every_kind_of_finding_is_tested_here():
@@ -240,14 +234,14 @@ def test_a_model_that_mixes_samples_is_refused_instead_of_examined():
         def forward(self, x):
             return self.lif(self.fc(x.flatten(2).flatten(0, 1))).unflatten(0, (4, -1))
 
-    classifier = wrapped(adapt(lively(Mixed(), 0.5), steps=4))
+    classifier = around(adapt(lively(Mixed(), 0.5), steps=4), (1, 3, 3), CLASSES)
     x = images(12).numpy()
     with pytest.raises(ValueError, match="the same whatever else is in its batch"):
         examine(classifier, x, np.zeros(12, int), eps=0.1)
 
 
 def test_layers_that_keep_a_gradient_of_their_own_are_a_finding_that_names_them():
-    classifier = wrapped(mixed("steps"))
+    classifier = around(mixed("steps"), (1, 3, 3), CLASSES)
     x = images(12).numpy()
     y = classifier.predict(x).argmax(1)
     name = "layers that ignore the gradient rule"

@@ -100,8 +100,7 @@ def test_random_changes_of_frames_spend_the_budget_and_no_more(norm, eps):
     classifier, x, y = event_frames(lambda network: network)
     changed = _WhiteBox(classifier, x, y, eps, norm).change_randomly(1)
     assert set(changed.unique().tolist()) == {0, 1}
-    spent = require_measure(norm).distances(torch.as_tensor(x), changed, 0)
-    assert (spent == eps).all()
+    assert (require_measure(norm).distances(torch.as_tensor(x), changed, 0) == eps).all()
 
 
 def test_more_steps_of_shifts_are_tried():
@@ -131,8 +130,7 @@ def test_an_attack_that_ends_too_early_has_that_finding():
     # Samples that take other numbers of steps.
     x = 0.5 - 1e-4 * np.arange(24, dtype=np.float32)[:, None] * np.ones(64, dtype=np.float32)
     classifier, y = stock(broken.Queued(), (64,), 2), np.zeros(24, int)
-    options = QUICK | {"eps": 0.25, "max_iter": 20}
-    said(QUEUED, examine_strength(classifier, x, y, **options))
+    said(QUEUED, examine_strength(classifier, x, y, **QUICK | {"eps": 0.25, "max_iter": 20}))
     assert not {*names(classifier, (x, y), eps=0.25, max_iter=150)} & QUEUED.keys()
 
 
@@ -166,14 +164,9 @@ def compared(only_white, only_control, both=10, samples=1000):
 @pytest.mark.parametrize(
     ("only_white", "only_control", "weak", "one_step"),
     [
-        (0, 0, False, False),
         # Five of a thousand may be chance, where two are expected at most.
-        (0, 5, False, True),
-        (0, 6, True, True),
-        (6, 6, True, True),
-        (12, 6, True, False),
-        (30, 6, False, False),
-        (20, 0, False, False),
+        *((0, 0, False, False), (0, 5, False, True), (0, 6, True, True), (6, 6, True, True)),
+        *((12, 6, True, False), (30, 6, False, False), (20, 0, False, False)),
     ],
 )
 def test_a_control_must_flip_what_is_left(only_white, only_control, weak, one_step):
@@ -194,12 +187,8 @@ def test_a_control_must_flip_what_is_left(only_white, only_control, weak, one_st
 @pytest.mark.parametrize(
     ("only_longer", "only_shorter", "samples", "finds"),
     [
-        (10, 0, 1000, False),
-        (11, 0, 1000, True),
-        (5, 0, 100, False),
-        (6, 0, 100, True),
-        (30, 19, 1000, False),
-        (0, 11, 1000, False),
+        *((10, 0, 1000, False), (11, 0, 1000, True), (5, 0, 100, False), (6, 0, 100, True)),
+        *((30, 19, 1000, False), (0, 11, 1000, False)),
     ],
 )
 def test_more_steps_must_help_significantly(only_longer, only_shorter, samples, finds):
@@ -233,8 +222,7 @@ def test_the_first_step_is_that_of_fgsm(norm, plain, samples):
 
 
 def test_where_nothing_stands_nothing_is_compared(plain, samples):
-    subject = _WhiteBox(plain, *samples, 0.5, max_iter=20)
-    assert subject.white.flipped.all()
+    assert _WhiteBox(plain, *samples, 0.5, max_iter=20).white.flipped.all()
     assert names(plain, samples, eps=0.5, max_iter=20) == []
 
 

@@ -75,8 +75,7 @@ def snntorch(leaky: Any) -> list[Case]:
     cases = []
     for name, options, equations in settings:
         for way, stack, hidden in (("", StateLoop, False), (" hidden", Loop, True)):
-            neuron = partial(leaky, beta=0.8, init_hidden=hidden, **options)
-            make = partial(stack, neuron)
+            make = partial(stack, partial(leaky, beta=0.8, init_hidden=hidden, **options))
             # Spikes are single precision, and with them the gradients at them.
             no_rate = ("rga", "static") if equations.reset == "none" else ()
             cases.append(Case(f"Leaky {name}{way}", make, equations, OWN_TIME, 1e-6, no_rate))
@@ -92,23 +91,13 @@ def norse(module: Any, box: Any, iaf: Any, reset_subtract: Any) -> list[Case]:
     share, leak = float(0.001 * torch.tensor(300.0)), float(torch.tensor(0.1))
     leaky = Dynamics(1 - share, gain=share)
     leaking = Dynamics(1 - share, gain=share, constant=share * leak, v_start=leak, v_reset=-0.25)
+    soft = Dynamics(1 - share, gain=share, reset="soft", reset_by=1.0)
     inverse, at = torch.tensor(300.0), torch.as_tensor
+    rest, drop = {"v_leak": at(0.1), "v_reset": at(-0.25)}, {"reset_method": reset_subtract}
     settings = [
         ("box", "LIFBoxCell", lambda: box(tau_mem_inv=inverse), leaky, 3.0),
-        (
-            "box leak",
-            "LIFBoxCell",
-            lambda: box(tau_mem_inv=inverse, v_leak=at(0.1), v_reset=at(-0.25)),
-            leaking,
-            3.0,
-        ),
-        (
-            "box soft",
-            "LIFBoxCell",
-            lambda: box(tau_mem_inv=inverse, reset_method=reset_subtract),
-            Dynamics(1 - share, gain=share, reset="soft", reset_by=1.0),
-            3.0,
-        ),
+        ("box leak", "LIFBoxCell", lambda: box(tau_mem_inv=inverse, **rest), leaking, 3.0),
+        ("box soft", "LIFBoxCell", lambda: box(tau_mem_inv=inverse, **drop), soft, 3.0),
         ("IAF", "IAFCell", iaf, Dynamics(1.0), 1.0),
     ]
     return [

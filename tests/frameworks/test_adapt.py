@@ -270,9 +270,7 @@ READ = {"v": lambda neuron: neuron.v, "v_seq": lambda neuron: neuron.v_seq.mean(
 @pytest.mark.parametrize("threshold", [1.0, 1e9, float("inf")])
 @pytest.mark.parametrize("mode", ["m", "s"])
 @pytest.mark.parametrize("what", READ)
-def test_potentials_that_a_model_of_spikingjelly_reads_are_differentiated(
-    what, mode, threshold, jelly
-):
+def test_potentials_that_spikingjelly_reads_are_differentiated(what, mode, threshold, jelly):
     def build():
         options = {"step_mode": mode, "detach_reset": True}
         last = jelly.LIFNode(**options, store_v_seq=True, v_threshold=threshold)
@@ -319,6 +317,5 @@ def test_potentials_that_a_model_of_snntorch_reads_are_those_that_it_returns(res
     results = []
     for make, hidden in ((Read, True), (Returned, False)):
         leaky = partial(snn.Leaky, 0.8, reset_mechanism=reset, init_hidden=hidden)
-        model = make(leaky(), leaky())
-        results.append(gradient(adapt(model, encoder=None), rule, images()))
+        results.append(gradient(adapt(make(leaky(), leaky()), encoder=None), rule, images()))
     close(*results)

@@ -27,8 +27,7 @@ EVALUATED = [name for name in NAMES if name in ("spikingjelly", "snntorch")]
 
 def printed(folder: Path, *words: str, code: str = "") -> str:
     """Output of python in a folder, given the words and the code."""
-    paths = os.pathsep.join(sys.path)
-    environment = os.environ | {"PYTHONPATH": paths, "MPLBACKEND": "Agg"}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "MPLBACKEND": "Agg"}
     options = {"cwd": folder, "env": environment, "input": code, "capture_output": True}
     done = subprocess.run([sys.executable, *words], text=True, check=False, **options)
     assert done.returncode == 0, done.stderr

@@ -24,9 +24,8 @@ class Attention(nn.Module):
     def __init__(self, width: int = 16, heads: int = 2) -> None:
         super().__init__()
         self.heads = heads
-        self.stem = nn.Sequential(
-            layer.Conv2d(3, width, 3, 4, 1, bias=False), layer.BatchNorm2d(width), neuron.LIFNode()
-        )
+        first = layer.Conv2d(3, width, 3, 4, 1, bias=False)
+        self.stem = nn.Sequential(first, layer.BatchNorm2d(width), neuron.LIFNode())
         self.project = nn.ModuleList(
             nn.ModuleList([layer.Linear(width, width), layer.BatchNorm1d(width), neuron.LIFNode()])
             for _ in range(4)

@@ -133,9 +133,7 @@ def test_the_form_of_the_network_of_a_tutorial_is_found(framework, name, options
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:the gradient under")  # After one epoch few neurons fire.
 @pytest.mark.parametrize(("framework", "name", "options", "words"), NETWORKS)
-def test_the_network_of_a_tutorial_goes_through_all_commands(
-    framework, name, options, words, folder
-):
+def test_a_tutorial_s_network_goes_through_all_commands(framework, name, options, words, folder):
     load(framework, {"snntorch": "1.", "spikingjelly": "2."}[framework], framework)
     model = ("--model", f"{framework}_networks.py:{name}", "--data", "images.npz", *options)
     trained = ("--checkpoint", "trained/network.safetensors")

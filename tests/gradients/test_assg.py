@@ -7,18 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from art_snn import STBP, SpikingNetwork
+from art_snn import ASSG, STBP, SpikingNetwork
 from art_snn.dynamics import Dynamics
-from art_snn.gradients import (
-    ASSG,
-    ATan,
-    Gaussian,
-    NeuronRef,
-    Rectangle,
-    Sigmoid,
-    Triangle,
-    sharpness_of,
-)
+from art_snn.gradients import ATan, Gaussian, NeuronRef, Rectangle, Sigmoid, Triangle, sharpness_of
 from tests.architectures import CLASSES, SHAPE, Switch, batch, chain, network, repeated
 from tests.attacks.classifiers import around
 from tests.gradients.adaptive import Naive, ascend
@@ -122,8 +113,7 @@ def test_a_network_has_the_gradients_of_naive_loops(architecture, detach_reset, 
     inputs = moving()
     for x in inputs:
         got = ascend(net, x)
-        expected = ascend(lambda y: naive.logits(y, 4), x)
-        assert relative(got, expected) < 1e-10
+        assert relative(got, ascend(lambda y: naive.logits(y, 4), x)) < 1e-10
     assert_different(got, ascend(build(architecture, rule, **options), inputs[-1]))
 
 

@@ -13,29 +13,12 @@ import pytest
 import torch
 from torch import nn
 
-from art_snn import (
-    ASSG,
-    BPTR,
-    CBA,
-    EOT,
-    GRADIENTS,
-    HART,
-    LIF,
-    PDSG,
-    RGA,
-    STBP,
-    Direct,
-    Extended,
-    Mean,
-    Poisson,
-    RectifiedANN,
-    SpikingNetwork,
-    StaticCurve,
-    TimeDistributed,
-)
+from art_snn import BPTR, CBA, EOT, GRADIENTS, HART, LIF, PDSG, SpikingNetwork, TimeDistributed
 from art_snn.dynamics import Dynamics
-from art_snn.gradients import Gradient, Surrogate
+from art_snn.encoders import Direct, Poisson
+from art_snn.gradients import ASSG, RGA, STBP, Extended, Gradient, Mean, RectifiedANN, StaticCurve
 from art_snn.gradients.base import simulation
+from art_snn.gradients.surrogates import Surrogate
 from art_snn.models import vgg
 from art_snn.running.run import RUN
 from tests.architectures import (
@@ -145,8 +128,7 @@ def test_an_empty_batch_gives_empty_logits_and_an_empty_gradient(name, encoder):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("weights", [torch.float32, torch.float64])
 def test_the_gradient_has_the_dtype_of_the_input(name, dtype, weights):
-    net = signed(name).to(weights)
-    logits, grad = ascend(net, batch(16, dtype=dtype))
+    logits, grad = ascend(signed(name).to(weights), batch(16, dtype=dtype))
     assert logits.dtype == weights
     assert grad.dtype == dtype
     assert grad.abs().max() > 0

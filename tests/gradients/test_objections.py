@@ -7,26 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from art_snn import (
-    BPTR,
-    CBA,
-    EOT,
-    GRADIENTS,
-    HART,
-    IF,
-    LIF,
-    RGA,
-    STBP,
-    Direct,
-    Extended,
-    Frames,
-    Mean,
-    RectifiedANN,
-    SpikingNetwork,
-    StaticCurve,
-)
+from art_snn import BPTR, EOT, GRADIENTS, HART, IF, LIF, Extended, SpikingNetwork, StaticCurve
 from art_snn.dynamics import Dynamics
-from art_snn.gradients import NeuronRef, applicable, objection, parse_rule
+from art_snn.encoders import Direct, Frames
+from art_snn.gradients import CBA, RGA, STBP, Mean, NeuronRef, RectifiedANN, applicable, objection
+from art_snn.gradients.names import parse_rule
 from art_snn.neurons import Neuron
 from tests.architectures import SHAPE, batch, chain
 from tests.attacks.classifiers import around

@@ -7,17 +7,8 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 
-from art_snn.gradients import (
-    ATan,
-    Exponential,
-    FastSigmoid,
-    Gaussian,
-    Rectangle,
-    Sigmoid,
-    StraightThrough,
-    Surrogate,
-    Triangle,
-)
+from art_snn.gradients import Exponential, FastSigmoid, Rectangle, StraightThrough, Surrogate
+from art_snn.gradients.surrogates import ATan, Gaussian, Sigmoid, Triangle
 
 Z = [-0.6, -0.25, 0.0, 0.1, 0.5, 1.0]
 
@@ -64,6 +55,5 @@ def test_slopes_are_the_derivative_of_a_step_of_height_one(surrogate, shape):
 @pytest.mark.parametrize("value", [0, -1.0, math.nan, math.inf, True, "1"])
 @pytest.mark.parametrize(("surrogate", "name"), FIELDS)
 def test_a_field_that_is_no_positive_number_is_refused(surrogate, name, value):
-    message = f"^{surrogate.__name__}.{name}: .*above 0"
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=f"^{surrogate.__name__}.{name}: .*above 0"):
         surrogate(**{name: value})

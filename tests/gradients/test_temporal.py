@@ -64,26 +64,6 @@ def test_a_rule_sees_all_distances_and_the_site_at_once_or_in_parts_where_they_a
     assert {site for _, site in rule.asked} == {NeuronRef("here", dynamics)}
 
 
-@pytest.mark.parametrize("dynamics", DYNAMICS, ids=str)
-def test_expanded_and_transposed_tensors_give_the_gradient_of_their_copies(dynamics):
-    image = torch.rand(3, 4, dtype=torch.float64) + 0.3
-    steps = torch.rand(3, 5, 4, dtype=torch.float64).transpose(0, 1)
-    at_spikes = torch.rand(3, 4, dtype=torch.float64).expand(5, 3, 4)
-    for current in (image.expand(5, 3, 4), steps):
-        leaf = current.detach().contiguous()
-        expected = gradient(STBP(), dynamics, leaf, at_spikes.contiguous())
-        through = leaf.transpose(0, 1).contiguous().requires_grad_()
-        spikes = STBP().firing()(NeuronRef("", dynamics), through.transpose(0, 1))
-        (got,) = torch.autograd.grad(spikes, through, at_spikes)
-        assert torch.equal(got.transpose(0, 1), expected)
-    repeated = image.clone().requires_grad_()
-    spikes = STBP().firing()(NeuronRef("", dynamics), repeated.expand(5, 3, 4))
-    (got,) = torch.autograd.grad(spikes, repeated, at_spikes)
-    leaf = image.expand(5, 3, 4).contiguous()
-    expected = gradient(STBP(), dynamics, leaf, at_spikes).sum(0)
-    torch.testing.assert_close(got, expected, rtol=1e-13, atol=1e-13)
-
-
 @pytest.mark.parametrize("rule", [STBP(), STBP(detach_reset=True), Whole()], ids=repr)
 @pytest.mark.parametrize("dynamics", DYNAMICS, ids=str)
 def test_a_large_layer_has_the_gradient_of_its_samples_one_by_one(rule, dynamics):

@@ -11,23 +11,11 @@ import pytest
 import torch
 from torch import nn
 
-from art_snn import ASSG, EOT, GRADIENTS, PDSG, STBP, Extended, Mean
+from art_snn import ASSG, EOT, GRADIENTS, PDSG, RGA, STBP, Extended, Mean, Native
 from art_snn.dynamics import Dynamics
-from art_snn.gradients import (
-    RGA,
-    ATan,
-    Exponential,
-    FastSigmoid,
-    Gaussian,
-    Native,
-    Rectangle,
-    Sigmoid,
-    StraightThrough,
-    Surrogate,
-    TemporalGradient,
-    Triangle,
-)
+from art_snn.gradients import Exponential, FastSigmoid, Rectangle, StraightThrough, TemporalGradient
 from art_snn.gradients.base import NeuronRef
+from art_snn.gradients.surrogates import ATan, Gaussian, Sigmoid, Surrogate, Triangle
 from tests.architectures import batch, chain, max_pooled, network
 from tests.interop import adapted
 from tests.oracles import _Scaled, deviation, encode, stbp_neuron, walk
@@ -278,8 +266,7 @@ def named(rule):
 def test_one_by_the_weights_is_refused_too():
     net, x = network(training_gradient="rga").train(), batch()
     weights = list(net.parameters())
-    loss = net(x).square().sum()
-    grads = torch.autograd.grad(loss, weights, create_graph=True)
+    grads = torch.autograd.grad(net(x).square().sum(), weights, create_graph=True)
     with pytest.raises(ValueError, match=MESSAGE.format("RGA")):
         torch.autograd.grad(sum(grad.sum() for grad in grads) + weights[0].sum(), weights)
 

@@ -72,13 +72,8 @@ def test_no_classifier_at_all_is_turned_within_the_radius(steps, values, shifts)
 
 def certificate() -> Certificate:
     """Right and strong, right and weak, wrong, abstained."""
-    return Certificate(
-        predicted=np.array([2, 0, 1, -1]),
-        region=L1Ball(np.array([0.3, 0.1, 0.2, 0.0])),
-        correct=np.array([True, True, False, False]),
-        draws=100,
-        alpha=0.001,
-    )
+    predicted, correct = np.array([2, 0, 1, -1]), np.array([True, True, False, False])
+    return Certificate(predicted, L1Ball(np.array([0.3, 0.1, 0.2, 0.0])), correct, 100, 0.001)
 
 
 @pytest.mark.parametrize(("radius", "count"), [(0.0, 2), (0.05, 2), (0.1, 1), (0.2, 1), (0.3, 0)])

@@ -24,8 +24,7 @@ QUIET = {"verbose": False}
 
 def one_neuron():
     """A neuron driven by the input itself, with ten synapses."""
-    network = SpikingNetwork([LIF(), Timed(nn.Linear(1, 10))], Direct(4))
-    return around(network, (1,), 10)
+    return around(SpikingNetwork([LIF(), Timed(nn.Linear(1, 10))], Direct(4)), (1,), 10)
 
 
 def test_one_neuron_costs_its_synapses_at_every_spike():
@@ -160,8 +159,7 @@ def check(seed: int, norm: float, count: int) -> bool:
         return False
     bound = bound_operations(classifier, x, case.eps, norm)
     most = synaptic_operations(classifier, noisy(case, count).numpy(), 500).reshape(count, 4)
-    attack = OperationsAttack(classifier, norm, case.eps, max_iter=4, **QUIET)
-    found = attack.generate(x)
+    found = OperationsAttack(classifier, norm, case.eps, max_iter=4, **QUIET).generate(x)
     attacked = synaptic_operations(classifier, found)
     assert (clean <= attacked).all(), case.words
     assert (np.maximum(attacked, most.max(0)) <= bound).all(), case.words

@@ -49,18 +49,11 @@ def test_the_union_flips_whatever_one_of_the_attacks_flips():
     assert np.array_equal(union(several[:1]).robust, several[0].robust)
 
 
-@pytest.mark.parametrize(
-    ("flips", "words"),
-    [
-        ({2, 3, 4, 5, 6, 7, 8}, "stronger, p = 0.031"),
-        ({2}, "no difference, p = 1"),
-        ({3}, "no difference, p = 1"),
-        ((), "no difference, p = 1"),
-    ],
-)
-def test_the_stronger_of_two_attacks_is_named_with_a_p_value_of_two_digits(flips, words):
+def test_the_stronger_of_two_attacks_is_named_with_a_p_value_of_two_digits():
     # Six flips more are 2 / 2^6, one fewer is 1.
-    assert describe_difference(outcome(flips), outcome({2})) == words
+    assert describe_difference(outcome({*range(2, 9)}), outcome({2})) == "stronger, p = 0.031"
+    for flips in ({2}, {3}, ()):
+        assert describe_difference(outcome(flips), outcome({2})) == "no difference, p = 1"
 
 
 @pytest.mark.parametrize(

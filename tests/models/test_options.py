@@ -131,9 +131,3 @@ REFUSED = [
 def test_options_out_of_range_are_refused_by_every_model(name, option, word):
     with pytest.raises(ValueError, match=rf"{option[0]}.*: expected .*{word}"):
         build(name, **dict([option]))
-
-
-@every_model
-def test_an_unknown_option_is_refused_by_name(name):
-    with pytest.raises(TypeError, match="stpes"):
-        build(name, stpes=4)

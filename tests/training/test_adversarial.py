@@ -141,11 +141,8 @@ def test_a_rule_that_does_not_apply_is_refused_before_anything_is_trained(tmp_pa
 @pytest.mark.parametrize(
     ("name", "value", "word"),
     [
-        ("attack", "cw", "the class of an evasion attack"),
-        ("attack", 7, "a text"),
-        ("eps", 0, "above 0"),
-        ("norm", 1, "numpy.inf or 2"),
-        ("rule", "sgd", "one of"),
+        *(("attack", "cw", "the class of an evasion attack"), ("attack", 7, "a text")),
+        *(("eps", 0, "above 0"), ("norm", 1, "numpy.inf or 2"), ("rule", "sgd", "one of")),
         ("rule", RGA, r"a gradient rule such as RGA\(\)"),
         ("value_range", (1, 0), r"\(low, high\)"),
         *(("share", value, "above 0 and at most 1") for value in (0, -0.5, 1.5, "half")),
@@ -162,9 +159,7 @@ def test_a_share_is_of_different_samples_each_with_its_own_label(monkeypatch):
     given = []
     crafted = crafting(network(), share=0.3)(x, y)
     assert (crafted != x).reshape(8, -1).any(1).sum() == 3
-    monkeypatch.setattr(
-        adversarial, "craft_batch", lambda _, __, *batch, **___: given.append(batch) or batch[0]
-    )
+    monkeypatch.setattr(adversarial, "craft_batch", lambda *o, **_: given.append(o[2:]) or o[2])
     craft = crafting(network(), share=0.75)
     for seed in range(5):
         np.random.seed(seed)  # noqa: NPY002

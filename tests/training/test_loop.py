@@ -11,16 +11,15 @@ from torch import Tensor, nn
 from art_snn import Direct, SpikingNetwork
 from art_snn.seeding import seeded
 from art_snn.training import (
-    TRADES,
     AdversarialTraining,
-    Epoch,
     Recipe,
     accuracy,
     best_epoch,
     loop as module,
     train,
 )
-from art_snn.training.state import describe_stall
+from art_snn.training.defences import TRADES
+from art_snn.training.state import Epoch, describe_stall
 from tests.architectures import same, weights
 from tests.training.runs import (
     SETTINGS,
@@ -201,8 +200,7 @@ def test_validation_does_not_change_the_training(first, tmp_path):
 def test_the_loss_of_an_epoch_is_the_mean_over_its_samples_not_over_its_steps(monkeypatch):
     losses = iter([1.0, 2.0, 6.0])
     monkeypatch.setattr(module, "_step", lambda *_: next(losses))
-    settings = Recipe.short(epochs=1, batch_size=8)
-    (epoch,) = train(build(), *samples(20), settings)
+    (epoch,) = train(build(), *samples(20), Recipe.short(epochs=1, batch_size=8))
     assert epoch.loss == pytest.approx((8 * 1 + 8 * 2 + 4 * 6) / 20)
 
 
@@ -218,23 +216,17 @@ TRADES_TEN = AdversarialTraining(defence=TRADES())
 @pytest.mark.parametrize(
     ("loss", "validation", "epochs", "adversary", "stalled"),
     [
-        (2.19, 0.5, 3, None, True),  # ln 10 is 2.303.
-        (9.0, None, 3, None, True),
-        (2.18, 0.1, 3, None, False),
-        (2.3, 0.1, 2, None, False),
-        (2.3, 0.4, 3, AdversarialTraining(), True),
-        (2.3, 0.1, 3, TRADES_TEN, True),
-        (2.3, 0.4, 3, TRADES_TEN, False),
-        (2.3, None, 3, TRADES_TEN, False),
+        # ln 10 is 2.303.
+        *((2.19, 0.5, 3, None, True), (9.0, None, 3, None, True), (2.18, 0.1, 3, None, False)),
+        *((2.3, 0.1, 2, None, False), (2.3, 0.4, 3, AdversarialTraining(), True)),
+        *((2.3, share, 3, TRADES_TEN, share == 0.1) for share in (0.1, 0.4, None)),
     ],
 )
 def test_a_loss_of_guessing_has_not_learnt(loss, validation, epochs, adversary, stalled):
     history = [Epoch(1, 0.5, 0.9), Epoch(2, loss, validation)]
     sentence = describe_stall(history, epochs, 10, adversary)
-    expected = (
-        f"did not learn: the loss of epoch 2 is {loss:.3f}, and guessing gives ln 10 = 2.303."
-    )
-    assert sentence == (expected if stalled else "")
+    expected = f"the loss of epoch 2 is {loss:.3f}, and guessing gives ln 10 = 2.303."
+    assert sentence == (f"did not learn: {expected}" if stalled else "")
 
 
 def test_accuracy_counts_the_samples_of_every_batch():

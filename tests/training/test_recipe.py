@@ -17,19 +17,9 @@ def seen(recipe: Recipe, samples: torch.Tensor, seed: int = 0) -> torch.Tensor:
 
 
 def test_the_defaults_are_table_s1():
-    table = {
-        "epochs": 200,
-        "batch_size": 64,
-        "optimizer": "sgd",
-        "learning_rate": 0.1,
-        "momentum": 0.9,
-        "weight_decay": 5e-4,
-        "crop_padding": 4,
-        "flip": True,
-        "cutout": 16,
-        "seed": 0,
-        "train_dtype": None,
-    }
+    lengths = {"epochs": 200, "batch_size": 64, "seed": 0, "train_dtype": None}
+    steps = {"optimizer": "sgd", "learning_rate": 0.1, "momentum": 0.9, "weight_decay": 5e-4}
+    table = lengths | steps | {"crop_padding": 4, "flip": True, "cutout": 16}
     assert asdict(Recipe().fit_to((3, 32, 32), mirrored=True)) == table
 
 

@@ -16,18 +16,8 @@ from art_snn import LIF, STBP, Poisson, SpikingNetwork, TimeDistributed as Timed
 from art_snn.checkpoint import CheckpointError
 from art_snn.dynamics import Dynamics
 from art_snn.neurons import Neuron
-from art_snn.training import (
-    MPDSGR,
-    MPPD,
-    RAT,
-    SR,
-    TGO,
-    TRADES,
-    AdversarialTraining,
-    Recipe,
-    StoG,
-    train,
-)
+from art_snn.training import AdversarialTraining, Recipe, train
+from art_snn.training.defences import MPDSGR, MPPD, RAT, SR, TGO, TRADES, StoG
 from tests.architectures import Switch
 from tests.seeds import varied
 from tests.training.runs import (

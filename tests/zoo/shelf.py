@@ -17,9 +17,8 @@ from art_snn.metrics import Share
 from art_snn.training import Recipe
 from art_snn.zoo import ZooEntry
 
-_SPEC: Any = spec_from_file_location(
-    "zoo_add", Path(__file__).parents[2] / "examples" / "zoo" / "add.py"
-)
+_FILE = Path(__file__).parents[2] / "examples" / "zoo" / "add.py"
+_SPEC: Any = spec_from_file_location("zoo_add", _FILE)
 tool: Any = module_from_spec(_SPEC)
 """The tool that adds networks."""
 sys.modules["zoo_add"] = tool
@@ -62,14 +61,7 @@ def added(tmp_path: Path, name: str = "small-plain", seed: int = 0, **changes: A
     """A network on pictures in the zoo tmp_path / "zoo", which holds samples of them."""
     source = Source(data=str(pictures(tmp_path)))
     folder = training(tmp_path / name, source, seed)
-    usual: dict[str, Any] = {
-        "folder": folder,
-        "name": name,
-        "training": "none",
-        "commands": ("art-snn train --model cnn4",),
-        "data": "pictures",
-        "options": f'{{"data": "{source.data}"}}',
-        "hold": True,
-        "output": tmp_path / "zoo",
-    }
+    usual: dict[str, Any] = {"folder": folder, "output": tmp_path / "zoo", "hold": True}
+    usual |= {"name": name, "data": "pictures", "options": f'{{"data": "{source.data}"}}'}
+    usual |= {"training": "none", "commands": ("art-snn train --model cnn4",)}
     return tool.add(tool.Addition(**(usual | WORDS | changes)))

@@ -3,6 +3,8 @@
 import errno
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pooch
 import pytest
@@ -26,8 +28,7 @@ def cache(tmp_path, monkeypatch) -> Path:
     """An empty cache, and a package that brings a manifest and no network."""
     added(tmp_path)
     (tmp_path / "package").mkdir()
-    text = (tmp_path / "zoo" / MANIFEST).read_bytes()
-    (tmp_path / "package" / MANIFEST).write_bytes(text)
+    (tmp_path / "package" / MANIFEST).write_bytes((tmp_path / "zoo" / MANIFEST).read_bytes())
     monkeypatch.setattr(networks, "_folder", lambda: tmp_path / "package")
     monkeypatch.setattr(networks, "_cache", lambda: tmp_path / "cache")
     monkeypatch.setattr("pooch.core.time.sleep", lambda seconds: None)
@@ -88,32 +89,25 @@ def test_no_space_left_is_no_complaint_about_the_server(server: Server, cache, m
     assert [*cache.iterdir()] == []
 
 
+OWNER = "Zoo, https://github.com/OWNER/project/raw/main/zoo"
+
+
 @pytest.mark.parametrize(
     ("lines", "reason"),
     [
         (["Issues, https://h/i", f"Zoo, {NOWHERE}"], f"{NOWHERE}: ConnectionError"),
-        (["Zoo, https://github.com/OWNER/project/raw/main/zoo"], "is not set in this version"),
-        (["Issues, https://h/i"], "is not set in this version"),
-        ([], "is not set in this version"),
-        (None, "is not set in this version"),
+        *((k, "is not set in this version") for k in ([OWNER], ["Issues, https://h/i"], [], None)),
     ],
 )
 def test_one_sentence_says_where_a_network_was_looked_for(lines, reason, cache, monkeypatch):
-    class Metadata:
-        def get_all(self, name: str) -> list[str] | None:
-            return lines or None
-
-    def metadata(name: str) -> Metadata:
+    def metadata(name: str) -> Any:
         if lines is None:
             raise PackageNotFoundError(name)
-        return Metadata()
-
-    def forbidden(*_: object, **__: object) -> None:
-        raise AssertionError("it was asked for")
+        return SimpleNamespace(get_all=lambda _: lines or None)
 
     monkeypatch.setattr(networks, "metadata", metadata)
     if "not set" in reason:
-        monkeypatch.setattr(pooch, "create", forbidden)
+        monkeypatch.setattr(pooch, "create", None)  # It is not asked for.
         cache.mkdir()
         (cache / FILE).write_bytes(b"damaged")
     with pytest.raises(ArgumentError) as caught:

@@ -19,16 +19,11 @@ VALIDATOR = Draft202012Validator(json.loads((DOCS / "zoo.schema.json").read_text
 DATA = ZooData("bars", {"data": "bars.npz", "image_size": [4, 6]}, "ab" * 32, None, "CC0", "us")
 HELD = replace(DATA, name="held", value_range=(0.0, 1.0), sha256="cd" * 32, bytes=7)
 STANDARD = Standard(0.1, "inf", "1101", True, Share(3, 4), None, "0.1.0")
+SIZES = {"bytes": 9, "input_shape": (1, 4, 6), "classes": 3, "parameters": 12}
+WORDS = {"name": "a-plain", "sha256": "ef" * 32, "data": "bars", "training": "plain"}
 ENTRY = ZooEntry(
-    name="a-plain",
-    sha256="ef" * 32,
-    bytes=9,
+    **(SIZES | WORDS),
     architecture={"model": "vgg5", "steps": 4},
-    input_shape=(1, 4, 6),
-    classes=3,
-    parameters=12,
-    data="bars",
-    training="plain",
     recipe={"epochs": 1, "momentum": None},
     commands=("art-snn train",),
     clean=Share(5, 6),

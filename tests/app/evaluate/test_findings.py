@@ -60,16 +60,14 @@ WORDS = {
         # Once for all budgets.
         ([standard([0, STANDS], eps=eps, **MISSING) for eps in (0.1, 0.2)], NOT_RUN),
         # In whichever order they were run.
-        ([SMALL, LARGE], [FEWER]),
-        ([LARGE, SMALL], [FEWER]),
+        *(([SMALL, LARGE], [FEWER]), ([LARGE, SMALL], [FEWER])),
         ([SMALL, standard([STANDS, 0, 0], eps=0.2)], []),
         ([SMALL, standard([0, STANDS, STANDS], eps=0.2, name="fast")], []),
     ],
 )
 def test_the_results_of_attacks_are_themselves_reasons_for_doubt(trials, expected):
     found = list(judge_trials(trials, {SEARCH.id, LOCAL.id}))
-    got = [(one.id, tuple(one.evidence.values()), one.eps) for one in found]
-    assert got == expected
+    assert [(one.id, tuple(one.evidence.values()), one.eps) for one in found] == expected
     for one in found:
         require_plain(one)
         assert WORDS.get(one.id, "") in one.sentence
@@ -115,9 +113,8 @@ def test_what_is_not_examined_is_a_finding():
     (about,) = [about for about in parts if about.endswith("gradients")]
     (finding,) = parts[about]()
     assert finding.id == "not-examined"
-    assert "4 samples were examined for gradients that are too weak: expected binary" in (
-        finding.sentence
-    )
+    words = "4 samples were examined for gradients that are too weak: expected binary"
+    assert words in finding.sentence
 
 
 def test_every_budget_must_fit_the_range_and_the_finding_names_it():

@@ -61,8 +61,7 @@ def test_spikes_are_recorded_of_every_layer_that_gives_them(kind):
         current = linear(torch.as_tensor(x).to(linear.weight).flatten(1))
         fired = adapted.Leaky()(current.expand(steps, *current.shape)).bool().numpy()
     assert fired.any()
-    halves = [[fired[:, :3].mean()], [fired[:, 3:].mean()]]
-    assert np.allclose(spikes["rates"], halves)
+    assert np.allclose(spikes["rates"], [[fired[:, :3].mean()], [fired[:, 3:].mean()]])
     firing = fired[:, [0, 3]].any((0, 1))
     some = fired[:, [0, 3]][:, :, firing].swapaxes(0, 1)[:, :, :NEURONS]
     assert np.array_equal(spikes["spikes"], some)
@@ -70,18 +69,15 @@ def test_spikes_are_recorded_of_every_layer_that_gives_them(kind):
     assert len(spikes["layers"]) == 1
 
 
-@pytest.mark.parametrize(
-    ("program", "words"),
-    [
-        ("/usr/bin/art-snn", "art-snn"),
-        ("art-snn", "art-snn"),
-        (str(PACKAGE / "__main__.py"), "art-snn"),
-        ("examples/study/defences.py", "python examples/study/defences.py"),
-        ("other/__main__.py", "python other/__main__.py"),
-    ],
-    ids=["installed", "bare", "module", "script", "module of others"],
-)
-def test_the_command_is_the_one_that_was_typed(program, words, monkeypatch):
+PROGRAMS = {
+    **dict.fromkeys(("/usr/bin/art-snn", "art-snn", str(PACKAGE / "__main__.py")), "art-snn"),
+    "examples/study/defences.py": "python examples/study/defences.py",
+    "other/__main__.py": "python other/__main__.py",
+}
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_the_command_is_the_one_that_was_typed(program, monkeypatch):
     monkeypatch.setattr("sys.argv", [program, "--data", "my data.npz"])
     command = describe_provenance(target("steps", training="none"), 0.0).command
-    assert command == f"{words} --data 'my data.npz'"
+    assert command == f"{PROGRAMS[program]} --data 'my data.npz'"

@@ -98,20 +98,11 @@ def test_names_of_any_letters_are_drawn_as_they_are():
 def test_spikes_are_drawn_where_some_were_recorded_with_the_rates_in_words():
     assert draw_spikes(images(2)) is None
     drawing = draw_spikes(spiking(images(2)))
-    assert {"original", "time steps, adversarial", "layer of neurons", "spikes per step"} <= {
-        *letters(drawing)
-    }
+    words = {"original", "time steps, adversarial", "layer of neurons", "spikes per step"}
+    assert words <= set(letters(drawing))
     ((_, words),) = drawing["pictures"]
     assert "Rates are means of 2 samples. Below: spikes of sample 0 in up to 24 neurons" in words
     assert words.endswith(" layers.1 0.100 and 0.100; layers.<3> 0.200 and 0.450.")
-
-
-def test_any_number_of_results_has_lines_that_differ_in_colour_or_marker(monkeypatch):
-    made = []
-    monkeypatch.setattr(figures, "_chart", lambda figure, *_: made.append(figure))
-    draw_side_by_side([ReportItem("", small(name=f"n{place}")) for place in range(20)])
-    lines = [one.lines[0] for one in made[0].axes[0].containers]
-    assert len({(line.get_color(), line.get_marker()) for line in lines}) == 20
 
 
 def test_results_side_by_side_are_lines_unless_their_norms_differ():

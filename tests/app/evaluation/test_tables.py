@@ -95,8 +95,7 @@ def sample_results(result):
 def test_the_attack_that_broke_a_sample_is_that_at_the_same_budget_or_a_smaller_one():
     first = trial("a", 1 / 255, (Outcome.UNANSWERED, -2, -1, -1, 1), ("x", "y"))
     larger = trial("a", 2 / 255, (-3, -2, 0, -1, -1), ("x", "y"))
-    weak = trial("b", 2 / 255, (-3, -2, 0, 0, -1))
-    result = evaluation(first, larger, weak)
+    result = evaluation(first, larger, trial("b", 2 / 255, (-3, -2, 0, 0, -1)))
     assert sample_results(result) == [
         ("no prediction", "no prediction"),
         ("misclassified as 2", "misclassified as 2"),
@@ -175,8 +174,7 @@ def test_operations_stand_next_to_those_of_a_dense_network():
     assert rows[:2] == [("0.000", "100", "100", "1.000"), ("0.500", "500", "1,000", "0.500")]
     # 4.6 pJ for each of the first, 0.9 for each of the others; 4.6 for all of the dense network.
     assert rows[3:] == [("", "600", "1,100", "0.545"), ("", "1", "5", "0.180")]
-    page = render_page([ReportItem("", one)])
-    assert page.count("Horowitz 2014") == 1
+    assert render_page([ReportItem("", one)]).count("Horowitz 2014") == 1
     assert "Synaptic operations" not in render_page([ReportItem("", small())])
     with pytest.raises(ValueError, match="four numbers of a layer"):
         replace(one, operations={"input": (1, 2, 3)})

@@ -4,8 +4,8 @@ import base64
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -21,38 +21,27 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 ARGUMENTS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage")
 
 
-def lacking() -> str:
-    """What the tests would need and there is not, or ""."""
-    try:
-        import selenium  # noqa: F401
-    except ImportError:
-        return "selenium is not installed"
-    if not _browser():
-        return f"none of {', '.join(BROWSERS)} is installed"
-    return "" if shutil.which("chromedriver") else "chromedriver is not installed"
+BROWSER = next(filter(None, map(shutil.which, BROWSERS)), None)
+WHOLE = find_spec("selenium") and BROWSER and shutil.which("chromedriver")
+MISSING = f"selenium, chromedriver or every one of {', '.join(BROWSERS)} is not installed"
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not WHOLE, reason=MISSING)]
 
 
-def _browser() -> str | None:
-    return next(filter(None, map(shutil.which, BROWSERS)), None)
-
-
-@contextmanager
-def browsing() -> Iterator[Any]:
+@pytest.fixture(scope="module")
+def driver() -> Iterator[Any]:
     """A browser that keeps what its console says."""
     from selenium.webdriver import Chrome
     from selenium.webdriver.chrome.options import Options
     from selenium.webdriver.chrome.service import Service
 
     options = Options()
-    options.binary_location = _browser() or ""
+    options.binary_location = BROWSER or ""
     for argument in ARGUMENTS:
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = Chrome(options=options, service=Service(shutil.which("chromedriver")))
-    try:
-        yield driver
-    finally:
-        driver.quit()
+    found = Chrome(options=options, service=Service(shutil.which("chromedriver")))
+    yield found
+    found.quit()
 
 
 def visit(driver: Any, file: Path, width: int, scheme: str = "light") -> None:
@@ -64,11 +53,6 @@ def visit(driver: Any, file: Path, width: int, scheme: str = "light") -> None:
     driver.get(file.as_uri())
     driver.execute_script("document.querySelectorAll('details').forEach(one => one.open = true)")
 
-
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(bool(lacking()), reason=lacking() or "there is a browser"),
-]
 
 ITEMS = [
     ReportItem("a", large(40), frames(2)),
@@ -97,12 +81,6 @@ return [...document.querySelectorAll('th[aria-sort]')]
 """
 NONE = "\u2013"
 FOCUSED = "const one = document.activeElement; return [one.tagName, one.getAttribute('href')];"
-
-
-@pytest.fixture(scope="module")
-def driver() -> Iterator[Any]:
-    with browsing() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")
@@ -167,9 +145,8 @@ def test_the_keyboard_reaches_the_skip_link_first_and_what_can_be_moved(driver, 
     assert driver.execute_script(FOCUSED) == ["A", "#main"]
     ActionChains(driver).send_keys(Keys.ENTER).perform()
     assert driver.execute_script("return document.activeElement.id") == "main"
-    driver.execute_script(
-        "window.kinds = []; addEventListener('focusin', one => kinds.push(one.target.className))"
-    )
+    noting = "addEventListener('focusin', one => kinds.push(one.target.className))"
+    driver.execute_script(f"window.kinds = []; {noting}")
     ActionChains(driver).send_keys(60 * Keys.TAB).perform()
     assert "scroll" in driver.execute_script("return kinds")
 

@@ -165,13 +165,6 @@ def test_what_is_no_evaluation_is_refused(content, why, tmp_path):
     assert re.search(rf"got .*a\.json, which {why}.* Give evaluation\.json from the", text)
 
 
-def test_a_report_that_cannot_be_written_has_a_status_of_its_own(folder):
-    (folder / "file").write_text("here before")
-    done = call("report", str(folder / FILE), "--output", str(folder / "file" / "x.html"))
-    assert done.status == 74
-    assert "x.html" in done.complaint
-
-
 @pytest.mark.parametrize("name", ["network.safetensors", "report", f"x/../{FILE}", "x.d/../"])
 def test_an_ending_of_another_kind_of_file_is_refused(name, folder):
     text = complaint(folder / FILE, "--output", folder / name)

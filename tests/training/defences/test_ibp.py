@@ -12,16 +12,8 @@ from art_snn import LIF, Direct, Poisson, SpikingNetwork, TimeDistributed as Tim
 from art_snn.bounds import certify_bounds
 from art_snn.classifier import wrap
 from art_snn.gradients.base import NeuronRef
-from art_snn.training import (
-    IBP,
-    AdversarialTraining,
-    Learner,
-    Recipe,
-    accuracy,
-    adversarial,
-    best_epoch,
-    train,
-)
+from art_snn.training import AdversarialTraining, Recipe, accuracy, adversarial, best_epoch, train
+from art_snn.training.defences import IBP, Learner
 from tests.seeds import varied
 from tests.training.runs import Killed, assert_same_state, samples
 
@@ -187,8 +179,7 @@ def test_a_network_without_bounds_is_refused_before_it_is_trained(words):
 )
 def test_settings_of_an_attack_that_does_not_run_are_refused(change):
     (name,) = change
-    message = rf"^{name}: .*for IBP"
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=rf"^{name}: .*for IBP"):
         AdversarialTraining(defence=IBP(), **change)
 
 

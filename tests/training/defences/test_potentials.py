@@ -15,17 +15,8 @@ from art_snn.layers import dtype_of
 from art_snn.metrics import synaptic_operations
 from art_snn.modulation import Gains
 from art_snn.neurons import Neuron
-from art_snn.training import (
-    AT,
-    MPDSGR,
-    MPPD,
-    TGO,
-    AdversarialTraining,
-    Learner,
-    Operations,
-    Recipe,
-    train,
-)
+from art_snn.training import AdversarialTraining, Recipe, train
+from art_snn.training.defences import AT, MPDSGR, MPPD, TGO, Learner, Operations
 from art_snn.training.defences.mpd_sgr import share_within
 from art_snn.training.defences.potentials import gaps, run_watched
 from tests.classifiers import classifier, samples
@@ -47,13 +38,8 @@ NEURONS = {
 
 def network(dynamics: Dynamics, rule: Any = "stbp") -> SpikingNetwork:
     torch.manual_seed(varied())
-    layers = [
-        Timed(nn.Conv2d(1, 3, 3, padding=1)),
-        Neuron(dynamics),
-        Timed(nn.Flatten(), nn.Linear(48, 6)),
-        Neuron(dynamics),
-        Timed(nn.Linear(6, 3)),
-    ]
+    first, middle = Timed(nn.Conv2d(1, 3, 3, padding=1)), Timed(nn.Flatten(), nn.Linear(48, 6))
+    layers = [first, Neuron(dynamics), middle, Neuron(dynamics), Timed(nn.Linear(6, 3))]
     with torch.no_grad():
         layers[0].module[0].weight.mul_(4)
         layers[2].module[1].weight.mul_(3)
@@ -96,11 +82,8 @@ def naive(net, dynamics, x, detach=False):
             s = fired.detach() if detach else fired
             seen[2 * layer].append(x_in)
             seen[2 * layer + 1].append(u)
-            v[layer] = {
-                "hard": u * (1 - s) + dynamics.v_reset * s,
-                "soft": u - dynamics.threshold * s,
-                "none": u,
-            }[dynamics.reset]
+            after = {"hard": u * (1 - s) + dynamics.v_reset * s, "none": u}
+            v[layer] = after.get(dynamics.reset, u - dynamics.threshold * s)
             if dynamics.floor is not None:
                 v[layer] = v[layer].clamp(min=dynamics.floor)
             x_in = read(fired)
@@ -231,10 +214,8 @@ def test_operations_are_those_that_are_counted_without_the_input_s():
     given = classifier()
     x, y = samples(given, 6)
     net = given.model.train()
-    entropy, loss = (
-        defence.loss(Learner(net), *map(torch.as_tensor, (x, x, y)))
-        for defence in (AT(), Operations(weight=2))
-    )
+    batch = [torch.as_tensor(part) for part in (x, x, y)]
+    entropy, loss = (one.loss(Learner(net), *batch) for one in (AT(), Operations(weight=2)))
     # 64 inputs meet 24 neurons once, and 24 neurons meet four classes at four steps.
     share = (synaptic_operations(given, x) - 64 * 24).mean() / (24 * 4 * 4)
     assert (loss - entropy).item() == pytest.approx(2 * share, rel=1e-12)

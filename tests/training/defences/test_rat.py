@@ -50,9 +50,8 @@ def test_it_steps_every_weight_of_a_layer_and_nothing_else():
     before = copy.deepcopy(net.state_dict())
     RAT(orthogonality=0.1).after_step(net)
     changed = [name for name, tensor in net.state_dict().items() if not before[name].equal(tensor)]
-    assert changed == [
-        f"layers.{name}.weight" for name in ("0.module.0", "2.module.0", "2.module.2", "4.module.0")
-    ]
+    names = "0.module.0", "2.module.0", "2.module.2", "4.module.0"
+    assert changed == [f"layers.{name}.weight" for name in names]
     for name in changed:
         expected = stepped(before[name], 0.1)
         np.testing.assert_allclose(net.state_dict()[name], expected, rtol=1e-12, atol=1e-14)
@@ -81,8 +80,7 @@ def test_it_follows_every_step_of_the_optimizer():
     defences = RAT(orthogonality=0.05), RAT(orthogonality=1e-12)
     settings = replace(SETTINGS, batch_size=16)
     for net, defence in zip(nets, defences, strict=True):
-        adversary = AdversarialTraining(**FGSM, defence=defence)
-        train(net, x, y, settings, adversary=adversary)
+        train(net, x, y, settings, adversary=AdversarialTraining(**FGSM, defence=defence))
     for ours, bare in zip(nets[0].parameters(), nets[1].parameters(), strict=True):
         expected = stepped(bare, 0.05) if bare.ndim > 1 else bare.detach()
         np.testing.assert_allclose(ours.detach(), expected, rtol=1e-9, atol=1e-11)

@@ -4,19 +4,8 @@ import pytest
 from torch import nn
 
 from art_snn.modulation import Gates
-from art_snn.training import (
-    AT,
-    MPDSGR,
-    MPPD,
-    RAT,
-    SR,
-    TGO,
-    TRADES,
-    AdversarialTraining,
-    Recipe,
-    StoG,
-    train,
-)
+from art_snn.training import AdversarialTraining, Recipe, train
+from art_snn.training.defences import AT, MPDSGR, MPPD, RAT, SR, TGO, TRADES, StoG
 from tests.classifiers import classifier, samples as pairs
 from tests.training.runs import build, samples, watch
 
