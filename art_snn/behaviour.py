@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from art_snn.seeding import seeded
+from art_snn.seeding import fix_seed
 
 DIFFERENCE = 1e-4
 """Share of the length of the logits by which those of a network without chance may differ."""
@@ -36,7 +36,7 @@ def predict_by_draws(predict: Callable[[], Result], seed: int, draws: int) -> li
     """Predictions [N, K] of the same samples, each from a random state of its own."""
     predictions = []
     for draw in range(draws):
-        with seeded(seed + draw):
+        with fix_seed(seed + draw):
             predictions.append(predict())
     return predictions
 

@@ -152,7 +152,7 @@ def require_number(
             return number
         words = [f"from {least:g} to {most:g}"]
     raise invalid(
-        argument, f"a number {' and '.join(words) or 'that is finite'}", shown(value), remedy
+        argument, f"a number {' and '.join(words) or 'that is finite'}", quote(value), remedy
     )
 
 
@@ -163,7 +163,7 @@ def require_whole(
     whole = isinstance(value, Integral) and not isinstance(value, bool)
     number: int = int(value) if whole else least - 1  # type: ignore[call-overload]
     bounds = f"from {least} to {up_to}" if number > up_to else f">= {least}"
-    require(least <= number <= up_to, argument, f"a whole number {bounds}", shown(value), remedy)
+    require(least <= number <= up_to, argument, f"a whole number {bounds}", quote(value), remedy)
     return number
 
 
@@ -177,7 +177,7 @@ def require_seed(argument: str, value: object) -> int:
     return require_whole(argument, value, up_to=SEEDS, remedy="Use 0.")
 
 
-def shown(value: object) -> str:
+def quote(value: object) -> str:
     """The repr of a value, shortened; Python writes no whole numbers above its limit of digits."""
     try:
         return truncate(repr(value))
@@ -247,14 +247,14 @@ def set_fields(settings: object, **values: object) -> None:
 
 def require_choice(argument: str, value: object, words: Collection[str], *, remedy: str) -> None:
     """ValueError unless `value` is one of the words."""
-    require(value in list(words), argument, f"one of {', '.join(words)}", shown(value), remedy)
+    require(value in list(words), argument, f"one of {', '.join(words)}", quote(value), remedy)
 
 
 def require_sides(image_size: int | tuple[int, int], *, channels: str) -> tuple[int, int]:
     """(height, width) of a side or of both, when they are whole numbers from 1 to 2**15."""
     sides = image_size if isinstance(image_size, Sequence) else (image_size, image_size)
     require(
-        len(sides) == 2, "image_size", "a side, or (height, width)", shown(image_size), channels
+        len(sides) == 2, "image_size", "a side, or (height, width)", quote(image_size), channels
     )
     height, width = (
         require_count(
@@ -320,6 +320,6 @@ def _unknown(argument: str, path: str | Path, error: Exception) -> ArgumentError
     return invalid(
         argument,
         "a path that can be looked up",
-        f"{shown(str(path))} ({getattr(error, 'strerror', None) or error})",
+        f"{quote(str(path))} ({getattr(error, 'strerror', None) or error})",
         "Check the spelling and the path.",
     )

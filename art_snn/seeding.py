@@ -13,7 +13,7 @@ from torch import Tensor
 
 
 @contextmanager
-def seeded(seed: int) -> Iterator[None]:
+def fix_seed(seed: int) -> Iterator[None]:
     """Set torch's, numpy's and Python's global random states to a seed, and put them back after."""
     of_numpy = np.random.get_state()  # noqa: NPY002
     of_python = random.getstate()

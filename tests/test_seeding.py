@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from art_snn.seeding import random_state, restore_random_state, seeded, uniform_noise
+from art_snn.seeding import fix_seed, random_state, restore_random_state, uniform_noise
 from tests.seeds import varied
 
 
@@ -16,7 +16,7 @@ def test_random_states_are_set_within_the_block_and_put_back_after_an_error():
     draws = []
 
     def draw(seed: int) -> None:
-        with seeded(seed):
+        with fix_seed(seed):
             draws.append((np.random.random(), torch.rand(()).item(), random.random()))  # noqa: NPY002
             raise ZeroDivisionError
 
@@ -37,7 +37,7 @@ def draw_all() -> list[float]:
 
 @pytest.mark.parametrize("before", [0, 1])
 def test_a_random_state_is_restored_to_the_last_draw(before: int) -> None:
-    with seeded(3):
+    with fix_seed(3):
         for _ in range(before):
             draw_all()
         state = random_state()

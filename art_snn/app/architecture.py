@@ -17,7 +17,7 @@ from art_snn.models import DEFAULTS, MODELS, build_model
 from art_snn.modulation import parse_modulation
 from art_snn.network import SpikingNetwork
 from art_snn.running.context import keep_modes
-from art_snn.seeding import seeded
+from art_snn.seeding import fix_seed
 
 _OF_OWN = ("steps", "readout", "encoder")
 """Settings that code of the user may take, where it returns a model of another framework."""
@@ -171,7 +171,7 @@ class Architecture:
         errors: list[Exception] = []
         axes = x[0].ndim - bool(frames)
 
-        with seeded(seed):
+        with fix_seed(seed):
             for network in build_forms(str(self.model), **self._form(frames), axes=axes):
                 # A model of another framework may hold what cannot be copied: it is left as it was.
                 tried = network
@@ -179,7 +179,7 @@ class Architecture:
                     tried = copy_module("model", network).float()
                 # One that mixes the samples of a batch takes them one by one.
                 some = x if errors else x[:1]
-                with torch.no_grad(), seeded(0), keep_modes(tried, False):
+                with torch.no_grad(), fix_seed(0), keep_modes(tried, False):
                     try:
                         tried(some.to(device_of(tried)).float())
                         return network
@@ -210,7 +210,7 @@ class Architecture:
         :param shape: of an image or of event frames, which a model of ours is built for.
         :raises ValueError: when the weights do not fit into the memory of this machine."""
         if self.is_own:
-            with seeded(seed):
+            with fix_seed(seed):
                 return next(build_forms(str(self.model), **self._form()))
         channels, *sides = shape[-3:]
         return build_model(

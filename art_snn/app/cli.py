@@ -15,7 +15,7 @@ import docstring_parser
 import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec
 
-from art_snn.checks import ArgumentError, WriteFailed, locate_own, printable, shown, truncate
+from art_snn.checks import ArgumentError, WriteFailed, locate_own, printable, quote, truncate
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "evaluate": ("evaluate.settings", "evaluate.run"),
@@ -223,7 +223,7 @@ def _number_rule(info: Any) -> PrimitiveConstructorSpec[Any] | None:
         if any(... in form or len(form) == len(numbers) for form in several):
             return numbers
         expected = f"{len(several[0])} numbers with commas between"
-        raise ValueError(f"expected {expected}, got {shown(words[0])}.")
+        raise ValueError(f"expected {expected}, got {quote(words[0])}.")
 
     metavar = "|".join(
         f"{one}[,{one} ...]" if ... in form else ",".join([one] * len(form)) for form in forms
@@ -242,7 +242,7 @@ def _read_number(kind: type, text: str) -> float:
         if text.isascii() and "_" not in text:
             top, slash, bottom = text.partition("/")
             return int(text) if kind is int else float(top) / float(bottom if slash else 1)
-    raise ValueError(f"expected {_NUMBERS[kind]}, got {shown(text)}.")
+    raise ValueError(f"expected {_NUMBERS[kind]}, got {quote(text)}.")
 
 
 def _write_value(value: Any) -> str:

@@ -20,7 +20,7 @@ from art_snn.attacks import Stage, batches, craft, parse_stage, predict_logits
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.gradients import EOT, GRADIENTS, STBP, Gradient, parse_rules
 from art_snn.metrics import Robustness, Share, describe_difference, robustness, union
-from art_snn.seeding import seeded
+from art_snn.seeding import fix_seed
 
 _RULES = ",".join((*GRADIENTS, "pdsg-per-sample", "extended(rga)", "mean(rga, stbp)", "native"))
 """The rules that are compared unless others are asked for."""
@@ -225,7 +225,7 @@ class _Subject:
     def object_to(self, rule: Gradient) -> str | None:
         """Why a rule does not apply to the network, or to the samples; None where it does."""
         network = self.classifier.model
-        with seeded(self.settings.seed):
+        with fix_seed(self.settings.seed):
             reason = network.body.objection(rule) or network.body.objection(rule, self.x)
         return None if reason is None else str(reason).rstrip(".")
 
@@ -243,7 +243,7 @@ class _Subject:
         }
         calls[""] = partial(self.classifier.predict, batch, batch_size=size)
         settings = self.settings
-        with seeded(settings.seed):
+        with fix_seed(settings.seed):
             seconds = measure_medians(calls, settings.repeats, settings.device)
         self.classifier.model.forget()
         how = f"times are medians of {settings.repeats} rounds in turn, batch {len(batch)}"

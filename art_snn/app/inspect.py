@@ -22,7 +22,7 @@ from art_snn.metrics import Share
 from art_snn.network import SpikingNetwork
 from art_snn.progress import progress_over
 from art_snn.running.context import keep_modes
-from art_snn.seeding import seeded
+from art_snn.seeding import fix_seed
 
 _RULES = ",".join((*ORDER, "hart(surrogate.width=0.5)"))
 """The rules that are tried unless others are asked for; plans of attacks begin with the last."""
@@ -179,7 +179,7 @@ def _inspect_network(
     Gradients are of the samples that are classified correctly, if any; without classes of all."""
     device = device_of(network)
     inputs = torch.as_tensor(x, device=device).float()
-    with keep_modes(network, False), seeded(0):
+    with keep_modes(network, False), fix_seed(0):
         neurons = _find_neurons(network, inputs, rules)
         with torch.no_grad():
             labels = network(inputs).argmax(1)

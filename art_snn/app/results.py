@@ -26,7 +26,7 @@ from art_snn.findings import Finding
 from art_snn.metrics import Robustness, Share
 from art_snn.progress import SILENT
 from art_snn.running.context import set_in_block
-from art_snn.seeding import seeded
+from art_snn.seeding import fix_seed
 from art_snn.team import Team, join
 
 _Found = TypeVar("_Found")
@@ -142,7 +142,7 @@ def fingerprint(
     parts = [*network.state_dict().values(), x, y]
     packages = {type(module).__module__.partition(".")[0] for module in network.modules()}
     if len(x) and (network.body.origin or packages - {"art_snn", "torch"}):
-        with seeded(0):
+        with fix_seed(0):
             parts.append(classifier.predict(x[:32], batch_size=8).argmax(1))
     return digest((settings, *network.body.digest_parts(), ends), *parts)
 

@@ -20,7 +20,7 @@ from art_snn.data import Dataset
 from art_snn.gradients import parse_rule
 from art_snn.metrics import Share
 from art_snn.models import DEFAULTS
-from art_snn.seeding import seeded
+from art_snn.seeding import fix_seed
 from art_snn.team import ALONE, Team
 from art_snn.training import AdversarialTraining, Epoch, Recipe, best_epoch, train
 from art_snn.training.defences import AT, parse_defence
@@ -162,7 +162,7 @@ def train_network(settings: Train, data: Dataset, team: Team = ALONE) -> Trainin
         adversary = adversary.fit_to(network, *tried)
         recipe = adversary.defence.fit_recipe(recipe)
     _require_own_folder(settings.output)
-    with seeded(recipe.seed):
+    with fix_seed(recipe.seed):
         classifier.predict(data.x_test[:1])  # Complains before the training, if anything does.
 
     notes = _note_training(settings, subject, data, recipe, adversary, classifier)

@@ -20,11 +20,11 @@ from art_snn.attacks.spike_retiming import SpikeRetiming
 from art_snn.attacks.square_search import SquareSearch
 from art_snn.attacks.stable_adaptive_pgd import StableAdaptivePGD
 from art_snn.attacks.stages import Stage
-from art_snn.checks import SEEDS, cuts_gradients, invalid, require, shown
+from art_snn.checks import SEEDS, cuts_gradients, invalid, quote, require
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.gradients import Gradient, parse_call
 from art_snn.progress import Progress
-from art_snn.seeding import seeded
+from art_snn.seeding import fix_seed
 
 RUN = frozenset({"norm", "eps", "batch_size", "verbose", "targeted", "seed"})
 """Settings of attacks that are given apart from their options, next to those of a budget."""
@@ -71,7 +71,7 @@ def parse_stage(text: str | None, norm: Norm, eps: float) -> Stage:
         isinstance(text, str),
         "attack",
         "a text",
-        shown(text),
+        quote(text),
         'For instance "pgd", or "SquareAttack(max_iter=1000)".',
     )
     name, given = parse_call(text, "attack")
@@ -81,7 +81,7 @@ def parse_stage(text: str | None, norm: Norm, eps: float) -> Stage:
         raise invalid(
             "attack",
             f"an attack in the norm {measure.id}",
-            shown(name),
+            quote(name),
             "Of event frames there are SparseDynamicAttack in 0 and SpikeRetiming in both.",
         )
 
@@ -109,7 +109,7 @@ def _find_attack(name: str) -> Any:
     remedy = f"Or one of {', '.join(SHORT_NAMES)}. Classes are those of art.attacks.evasion "
     remedy += f"and {', '.join(ours)}."
     fits = isinstance(kind, type) and issubclass(kind, EvasionAttack)
-    require(fits, "attack", "the class of an evasion attack", shown(name), remedy)
+    require(fits, "attack", "the class of an evasion attack", quote(name), remedy)
     return kind
 
 
@@ -160,7 +160,7 @@ def batches(samples: int, size: int, seed: int, progress_label: str) -> Iterator
     with Progress(progress_label, samples, unit="samples", leave=False) as progress:
         for start in range(0, samples, size):
             batch = slice(start, min(start + size, samples))
-            with seeded(seed + start):
+            with fix_seed(seed + start):
                 yield batch
             progress.update(batch.stop - start)
 
@@ -178,7 +178,7 @@ def predict_logits(
         "NaN or infinity",
         "No number that rests on such samples can be believed.",
     )
-    with seeded(seed):
+    with fix_seed(seed):
         return classifier.predict(x, batch_size=batch_size)
 
 

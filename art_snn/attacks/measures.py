@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from art_snn.attacks.shifts import shifts
-from art_snn.checks import LARGEST_BUDGET, invalid, require_count, require_number, shown
+from art_snn.checks import LARGEST_BUDGET, invalid, quote, require_count, require_number
 
 
 @dataclass(frozen=True)
@@ -87,4 +87,4 @@ def require_measure(norm: object, among: tuple[Measure, ...] = MEASURES) -> Meas
                 return one
     expected = "numpy.inf, 2, 0 or 'shift'" if FLIPS in among else "numpy.inf or 2"
     meanings = ", ".join(f"{one.norm!r} for {one.title}" for one in among)
-    raise invalid("norm", expected, shown(norm), f"Give {meanings}.")
+    raise invalid("norm", expected, quote(norm), f"Give {meanings}.")

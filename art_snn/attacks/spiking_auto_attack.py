@@ -34,11 +34,11 @@ from art_snn.attacks.votes import (
     draw_decisions,
 )
 from art_snn.behaviour import is_random, predict_by_draws
-from art_snn.checks import require, require_seed, shown
+from art_snn.checks import quote, require, require_seed
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.classifier.inputs import as_array, as_tensor
 from art_snn.gradients import EOT, Gradient
-from art_snn.seeding import random_state, restore_random_state, seeded
+from art_snn.seeding import fix_seed, random_state, restore_random_state
 
 _KEPT = (*Outcome.COLUMNS, "adversarials")
 """Arrays of an outcome with which an attack goes on."""
@@ -221,7 +221,7 @@ class SpikingAutoAttack(CountedAttack):
 
     def generate(self, x: Any, y: Any = None) -> Any:
         self.outcome = None
-        with seeded(self.seed):
+        with fix_seed(self.seed):
             return super().generate(x, y)
 
     def standing(self) -> dict[str, np.ndarray]:
@@ -389,7 +389,7 @@ class SpikingAutoAttack(CountedAttack):
             and all(isinstance(one, Candidates) for one in self.candidates),
             "candidates",
             "a list of Candidates",
-            shown(self.candidates),
+            quote(self.candidates),
             "Wrap arrays: Candidates(name, points, present).",
         )
         require_seed("seed", self.seed)

@@ -20,10 +20,10 @@ from art_snn.attacks.measures import EUCLIDEAN, Norm, require_measure
 from art_snn.attacks.outcome import StageRecord, Status
 from art_snn.attacks.persample import BestPoints, PerSampleAttack
 from art_snn.attacks.queries import Queries, margin
-from art_snn.checks import SEEDS, require, require_number, set_fields, shown
+from art_snn.checks import SEEDS, quote, require, require_number, set_fields
 from art_snn.classifier.inputs import as_array, as_tensor
 from art_snn.gradients import Gradient, Native, Triangle, short_name
-from art_snn.seeding import seeded
+from art_snn.seeding import fix_seed
 
 LOSSES = {"cross_entropy": "", "difference_logits_ratio": "DLR"}
 """Losses in labels; others have their own names."""
@@ -81,7 +81,7 @@ class ArtAttack(PerSampleAttack):
                 queries.predict(as_tensor(points).to(x.device))
             )
         attack = self.stage.instantiate(estimator, self.norm, self.eps, self.batch_size, self.seed)
-        with seeded(self.seed), queries.counting():
+        with fix_seed(self.seed), queries.counting():
             array = attack.generate(as_array(x), as_array(classes))
         points = torch.as_tensor(array, device=x.device).to(x)
         points = ball.project(torch.where(points.isfinite(), points, x))
@@ -116,28 +116,28 @@ class Stage:
             isinstance(self.attack, type) and issubclass(self.attack, EvasionAttack),
             "attack",
             "a class of evasion attacks",
-            shown(self.attack),
+            quote(self.attack),
             "Give a class such as AutoPGD; its settings are options.",
         )
         require(
             self.rule is None or isinstance(self.rule, Gradient),
             "rule",
             "a gradient rule such as RGA(), or None",
-            shown(self.rule),
+            quote(self.rule),
             "Pass an instance, neither a class nor a name.",
         )
         require(
             self.rule is None or not self.transfer,
             "rule",
             "None where transfer=True",
-            shown(self.rule),
+            quote(self.rule),
             "Every source is differentiated by the rule of its own network.",
         )
         require(
             not self.warm or (issubclass(self.attack, IteratedAttack) and not self.transfer),
             "warm",
             "False with that attack, or where transfer=True",
-            shown(self.warm),
+            quote(self.warm),
             "Only attacks that walk through a ball can begin elsewhere: AutoPGD, for instance.",
         )
         if self.within is not None:
@@ -327,7 +327,7 @@ class Plan:
             and all(isinstance(stage, Stage) for stage in self.stages),
             "stages",
             "a tuple of one Stage or more",
-            shown(self.stages),
+            quote(self.stages),
             "For instance (Stage(AutoPGD, RGA()),).",
         )
         set_fields(self, stages=tuple(self.stages))
@@ -387,7 +387,7 @@ def require_sources(sources: object, estimator: PyTorchClassifier) -> tuple[PyTo
     form = estimator.input_shape, estimator.nb_classes
     expected = "a list of torch's classifiers for samples of shape {} and {} classes".format(*form)
     remedy = "Wrap networks in PyTorchSpikingClassifier, others in PyTorchClassifier."
-    require(isinstance(sources, Sequence), "sources", expected, shown(sources), remedy)
+    require(isinstance(sources, Sequence), "sources", expected, quote(sources), remedy)
     classifiers: tuple[PyTorchClassifier, ...] = tuple(sources)  # type: ignore[arg-type]
     for source in classifiers:
         given = isinstance(source, PyTorchClassifier) and (source.input_shape, source.nb_classes)
@@ -395,7 +395,7 @@ def require_sources(sources: object, estimator: PyTorchClassifier) -> tuple[PyTo
             given == form,
             "sources",
             expected,
-            "one of samples of shape {} and {} classes".format(*given) if given else shown(source),
+            "one of samples of shape {} and {} classes".format(*given) if given else quote(source),
             remedy,
         )
     return classifiers

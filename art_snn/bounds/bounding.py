@@ -326,7 +326,6 @@ def _check_corners(
     corners = choose_corners(box)
     # Neurons also fire at random for the last corner: after a point elsewhere, and alone.
     alone = corners[2:]
-<<<<<<< HEAD
     batch = torch.cat([corners, mirror_samples(corners)[2:], alone])
     passes = list[list[tuple[str, Tensor]]]()
 
@@ -337,15 +336,6 @@ def _check_corners(
         passes.extend(call_again(follow, alone, batch))
 
     if draws_numbers(follow_all, batch.device) or batch.is_cuda:
-=======
-    elsewhere = corners.amin() + corners.amax() - alone
-    batch = torch.cat([corners, elsewhere, alone])
-
-    state = torch.get_rng_state()
-    inputs = (batch, alone, alone)
-    passes = [record_pass(network, x, _draw_spikes(len(x))) for x in inputs]
-    if batch.is_cuda or not torch.equal(state, torch.get_rng_state()):
->>>>>>> trimD
         with _NoDraws():  # type: ignore[no-untyped-call]
             record_pass(network, batch)
 

@@ -14,11 +14,11 @@ from art_snn.attacks.measures import SHIFT, Norm, require_measure
 from art_snn.attacks.outcome import Outcome
 from art_snn.attacks.persample import BestMargin
 from art_snn.attacks.queries import margin, watching
-from art_snn.checks import require, shown
+from art_snn.checks import quote, require
 from art_snn.classifier.inputs import as_array, as_tensor, lacks_preprocessing
 from art_snn.findings.examination import run_checks
 from art_snn.findings.finding import UPPER_BOUND, Finding, Remedy, Subject
-from art_snn.seeding import seeded
+from art_snn.seeding import fix_seed
 
 _FEWEST = 2
 
@@ -57,14 +57,14 @@ class _Attacked(Subject):
             for index in (margins > best.margins[rows].clamp_min(0)).nonzero():
                 best.take(rows[index], reached[single][index], margins[index])
 
-        with seeded(self.seed), watching(self.estimator, take):
+        with fix_seed(self.seed), watching(self.estimator, take):
             returned = self.attack.generate(self.x.copy(), self.y.copy())
         array = isinstance(returned, np.ndarray)
         require(
             array and returned.shape == self.x.shape,
             "attack",
             "one that returns samples of x's shape",
-            f"shape {returned.shape}" if array else shown(returned),
+            f"shape {returned.shape}" if array else quote(returned),
             "Patches are no changes of samples within a ball.",
         )
         finite = np.isfinite(returned).all(tuple(range(1, returned.ndim)))
@@ -162,7 +162,7 @@ def examine_attack(
         require_measure(norm) != SHIFT,
         "norm",
         "numpy.inf, 2 or 0",
-        shown(norm),
+        quote(norm),
         "SpikeRetiming keeps its shifts by construction; art_snn.attacks.shifts measures them.",
     )
     subject = _Attacked(attack.estimator, x, y, eps, norm, batch_size, seed, attack=attack)
@@ -177,7 +177,7 @@ def _check_attack(attack: EvasionAttack) -> None:
         evades and isinstance(attack.estimator, PyTorchClassifier),
         "attack",
         "an evasion attack on a classifier of torch's",
-        type(attack).__name__ if evades else shown(attack),
+        type(attack).__name__ if evades else quote(attack),
         "For instance AutoPGD(classifier), of art_snn.attacks.",
     )
     require(

@@ -26,7 +26,7 @@ from art_snn.checks import (
 from art_snn.classifier.inputs import as_array, as_tensor, check_samples, class_indices
 from art_snn.gradients import Gradient
 from art_snn.metrics import SIGNIFICANT
-from art_snn.seeding import seeded
+from art_snn.seeding import fix_seed
 
 _Severity = Literal["error", "warning", "note"]
 SEVERITIES = get_args(_Severity)
@@ -155,7 +155,7 @@ class Subject:
 
     def logits(self, x: np.ndarray) -> np.ndarray:
         """Predictions (N, K), from the random state of the seed."""
-        with seeded(self.seed):
+        with fix_seed(self.seed):
             return np.asarray(self.estimator.predict(x, batch_size=self.batch_size))
 
     @cached_property

@@ -31,7 +31,7 @@ from art_snn.findings.finding import (
     list_samples,
 )
 from art_snn.metrics import SIGNIFICANT, Robustness, paired_difference, union
-from art_snn.seeding import seeded, uniform_noise
+from art_snn.seeding import fix_seed, uniform_noise
 
 DRAWS = 10
 """Random points at the rim of the ball, or samples with as many random flips or shifts."""
@@ -66,7 +66,7 @@ class _WhiteBox(Subject):
         """The outcome of an attack of the budget, crafted on the classifier or on a source."""
         stage = Stage(kind, None, {"max_iter": self.max_iter, **options})
         attack = stage.instantiate(estimator, self.measure, self.eps, self.batch_size, self.seed)
-        with seeded(self.seed):
+        with fix_seed(self.seed):
             adversarials = attack.generate(self.x, self.y)
         return self.judge(adversarials)
 

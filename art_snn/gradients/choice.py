@@ -11,7 +11,7 @@ from art_snn.gradients.base import Gradient
 from art_snn.gradients.names import parse_rule
 from art_snn.gradients.rules import GRADIENTS, STBP
 from art_snn.running.context import keep_modes
-from art_snn.seeding import seeded
+from art_snn.seeding import fix_seed
 
 ORDER = ("stbp", "native", *(name for name in GRADIENTS if name != "stbp"))
 """The candidates in order: STBP, the network's own gradient, and the others."""
@@ -50,7 +50,7 @@ def find_vanished(network: Any, rule: Gradient, x: Tensor, y: Tensor) -> tuple[T
     :raises ValueError: where the network refuses the rule."""
     twin = network.with_gradient(rule)
     leaf = x.clone().requires_grad_()
-    with keep_modes(network, False), seeded(0), twin.constant_weights():
+    with keep_modes(network, False), fix_seed(0), twin.constant_weights():
         loss = cross_entropy(twin(leaf), y, reduction="sum")
         (gradient,) = torch.autograd.grad(loss, leaf)
     return (gradient.flatten(1) == 0).all(1), twin.execution

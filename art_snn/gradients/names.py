@@ -8,7 +8,7 @@ from inspect import signature
 from numbers import Real
 from typing import Any, TypeVar
 
-from art_snn.checks import ArgumentError, invalid, require, require_choice, shown
+from art_snn.checks import ArgumentError, invalid, quote, require, require_choice
 from art_snn.gradients.base import Composite, Gradient, NeuronRef
 from art_snn.gradients.rules import EOT, GRADIENTS, VARIANTS, Extended, Mean
 
@@ -44,7 +44,7 @@ def _split_call(text: str, argument: str) -> tuple[str, list[str], dict[str, Any
     call = _CALL.fullmatch(text)
     remedy = "Separate the options by commas."
     if call is None or text.count("(") != text.count(")"):
-        raise invalid(argument, _FORM, shown(text), remedy)
+        raise invalid(argument, _FORM, quote(text), remedy)
     bare = []
     options = dict[str, Any]()
     for part in _split_parts(call[2] or ""):
@@ -53,7 +53,7 @@ def _split_call(text: str, argument: str) -> tuple[str, list[str], dict[str, Any
             bare.append(part)
             continue
         name, value = option.groups()
-        require(name not in options, argument, _FORM, f"{shown(text)} (at {part!r})", remedy)
+        require(name not in options, argument, _FORM, f"{quote(text)} (at {part!r})", remedy)
         options[name] = _parse_value(value)
     return call[1], bare, options
 
@@ -67,7 +67,7 @@ def parse_call(text: str, argument: str = "call") -> tuple[str, dict[str, Any]]:
     :param argument: named in complaints.
     :raises ValueError: for a text of another form, or an option that occurs twice."""
     name, bare, options = _split_call(text, argument)
-    require(not bare, argument, _FORM, shown(text), "Give every value a name.")
+    require(not bare, argument, _FORM, quote(text), "Give every value a name.")
     return name, options
 
 
@@ -136,7 +136,7 @@ def parse_rule(text: Gradient | str, argument: str = "gradient") -> Gradient:
             f"{argument}: expected a gradient rule such as RGA() or one of {names}, got {text!r}. "
             "Pass an instance, not a class."
         )
-    unknown = invalid(argument, f"one of {names}", shown(text), _GRAMMAR)
+    unknown = invalid(argument, f"one of {names}", quote(text), _GRAMMAR)
     if not text.strip() or len(text) > _LONGEST:
         raise unknown
     name, inner, options = _split_call(text, argument)
@@ -190,7 +190,7 @@ def _set_hyperparameter(rule: Any, name: str, value: object, argument: str) -> A
     require(name in names, argument, expected, repr(name), remedy)
     kind = type(names[name])
     fits = value in (0, 1) if kind is bool else type(value) in (int, kind)
-    require(fits, argument, f"{name} to be of kind {kind.__name__}", shown(value), remedy)
+    require(fits, argument, f"{name} to be of kind {kind.__name__}", quote(value), remedy)
     try:
         return _replace_inside(rule, name, kind(value))
     except ValueError as error:

@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import nn
 
-from art_snn.checks import invalid, require, require_count, shown
+from art_snn.checks import invalid, quote, require, require_count
 from art_snn.encoders import Direct, Encoder
 from art_snn.engine.body import OwnTime
 from art_snn.gradients import Gradient
@@ -117,7 +117,7 @@ def _check_options(
         elsewhere in (None, "native"),
         "elsewhere",
         "'native' or None",
-        shown(elsewhere),
+        quote(elsewhere),
         "'native' lets neurons that no rule knows keep their own gradient.",
     )
 

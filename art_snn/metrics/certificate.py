@@ -22,7 +22,7 @@ from art_snn.network import SpikingNetwork
 from art_snn.progress import Progress
 from art_snn.regions import EventChanges, L1Ball
 from art_snn.running.context import keep_modes
-from art_snn.seeding import seeded
+from art_snn.seeding import fix_seed
 
 ABSTAINED = -1
 """Instead of a class that is not certified."""
@@ -153,7 +153,7 @@ def certify(
     total = len(samples) * (selection + draws)
     with Progress("Certificates", total, unit="draws", verbose=verbose) as progress:
         for i, sample in enumerate(samples):
-            with seeded(seed + i):
+            with fix_seed(seed + i):
                 answer = int(_counts(estimator, sample, selection, batch_size, progress).argmax())
                 counts = _counts(estimator, sample, draws, batch_size, progress)
             leads[i] = _least_lead(counts, answer, draws, alpha)
@@ -203,7 +203,7 @@ def _require_draws_alone(network: SpikingNetwork, samples: np.ndarray) -> None:
     numbers: next to the samples, next to NaN in their place, and with NaN for all but the first."""
     rows = np.resize(np.arange(len(samples)), _COMPARED)
     x = torch.as_tensor(samples[rows], device=device_of(network)).to(dtype_of(network))
-    with keep_modes(network, False), seeded(0):
+    with keep_modes(network, False), fix_seed(0):
         drawn: Tensor = network.encoder(x)
     first = drawn.clone()
     first[:, 1:] = torch.nan
@@ -215,7 +215,7 @@ def _require_draws_alone(network: SpikingNetwork, samples: np.ndarray) -> None:
             encoding = network.body.encode(x)
             return network.body.run(encoding if encoded is None else encoded, simulation)
 
-        with keep_modes(network, False), seeded(0), network.body.changed(forward=run):
+        with keep_modes(network, False), fix_seed(0), network.body.changed(forward=run):
             return network(given)  # type: ignore[no-any-return]
 
     expected = compute(x)

@@ -11,7 +11,7 @@ from art_snn.checks import require_memory
 from art_snn.encoders import parse_encoder
 from art_snn.models.networks import MODELS, Options
 from art_snn.network import SpikingNetwork
-from art_snn.seeding import seeded
+from art_snn.seeding import fix_seed
 
 DEFAULTS: Mapping[str, Any] = MappingProxyType(
     {
@@ -43,12 +43,12 @@ def build_model(settings: Mapping[str, Any], seed: int = 0, **options: Any) -> S
     if isinstance(given.get("encoder"), str):
         given["encoder"] = parse_encoder(given["encoder"], given["steps"])
     make = partial(MODELS[name], **given)
-    with torch.device("meta"), seeded(seed):
+    with torch.device("meta"), fix_seed(seed):
         weights = make().state_dict().values()
     needed = sum(tensor.nbytes for tensor in weights)
     argument = "width" if given.get("width", 1) > 1 else "image_size"
     require_memory(
         argument, given.get(argument), "weights", needed, remedy="Make the network smaller."
     )
-    with seeded(seed):
+    with fix_seed(seed):
         return make()

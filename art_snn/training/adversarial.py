@@ -10,7 +10,7 @@ from torch import Tensor
 
 from art_snn.attacks import Stage, craft_batch, parse_stage
 from art_snn.attacks.measures import SIZES, require_measure
-from art_snn.checks import require, require_number, set_fields, shown
+from art_snn.checks import quote, require, require_number, set_fields
 from art_snn.classifier import wrap
 from art_snn.data.dataset import check_values, require_range
 from art_snn.gradients import Gradient, choose_rule, parse_rule
@@ -63,7 +63,7 @@ class AdversarialTraining:
         eps = measure.require_budget(self.eps)
         if not isinstance(self.defence, Defence):
             raise TypeError(
-                f"defence: expected a defence such as AT(), got {shown(self.defence)}. "
+                f"defence: expected a defence such as AT(), got {quote(self.defence)}. "
                 "Give an instance, for example TRADES(beta=6)."
             )
         set_fields(

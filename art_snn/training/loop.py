@@ -18,7 +18,7 @@ from art_snn.checks import require
 from art_snn.data.dataset import check_labelled_samples
 from art_snn.network import SpikingNetwork
 from art_snn.progress import Progress, duration
-from art_snn.seeding import seeded
+from art_snn.seeding import fix_seed
 from art_snn.team import ALONE, Team, moments
 from art_snn.training.adversarial import AdversarialTraining, Craft
 from art_snn.training.defences import AT, Defence, Learner
@@ -98,7 +98,7 @@ def _train_epochs(state: State) -> None:
     with progress:
         for number in range(done + 1, epochs + 1):
             began = time.monotonic()
-            with seeded(state.recipe.seed * 100_003 + number - 1):
+            with fix_seed(state.recipe.seed * 100_003 + number - 1):
                 loss = _train_epoch(state, samples, labels, craft, progress)
                 score = _validate(state, craft)
             state.finish(Epoch(number, loss, score))
@@ -256,7 +256,7 @@ def own_draws(team: Team, *place: int) -> AbstractContextManager[None]:
     :param place: whole numbers that no other block of the run has."""
     if team.size == 1:
         return nullcontext()
-    return seeded(int(np.random.SeedSequence((*place, team.rank)).generate_state(1)[0]))
+    return fix_seed(int(np.random.SeedSequence((*place, team.rank)).generate_state(1)[0]))
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from art_snn.files import atomic_write, corruption, digest
 from art_snn.layers import device_of
 from art_snn.network import SpikingNetwork
 from art_snn.running.context import keep_modes
-from art_snn.seeding import seeded
+from art_snn.seeding import fix_seed
 from art_snn.team import Team
 from art_snn.training.adversarial import AdversarialTraining
 from art_snn.training.defences import AT
@@ -124,7 +124,7 @@ class State:
         shape = self.x.shape[1:]
         self.recipe.check_samples(shape)
         self.defence.check(self.network)
-        with seeded(self.recipe.seed), torch.no_grad(), keep_modes(self.network, False):
+        with fix_seed(self.recipe.seed), torch.no_grad(), keep_modes(self.network, False):
             logits = self.network(copy_tensor(self.x[:1]).to(device_of(self.network)))
         classes = int(logits.shape[1])
 

@@ -23,7 +23,7 @@ from art_snn.app.tables import COLOURS, Part, Table, render as render_parts
 from art_snn.files import write_arrays, write_text
 from art_snn.layers import device_of
 from art_snn.running.context import hook_here, keep_modes
-from art_snn.seeding import seeded
+from art_snn.seeding import fix_seed
 
 LAYER, PAIRS, BATCH, BINS = 1, 8000, 64, 24
 Curve = Callable[[np.ndarray], np.ndarray]
@@ -63,7 +63,7 @@ def record(network: SpikingNetwork, x: np.ndarray) -> tuple[np.ndarray, np.ndarr
     def keep(_: object, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
         calls.append((inputs[0], output))
 
-    with hook_here(layer.module, keep), seeded(0), keep_modes(network):
+    with hook_here(layer.module, keep), fix_seed(0), keep_modes(network):
         network.eval()
         for start in range(0, len(x), BATCH):
             calls.clear()

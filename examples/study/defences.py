@@ -45,7 +45,7 @@ from art_snn.gradients import BPTR, EOT, RGA, STBP, Gradient
 from art_snn.gradients.surrogates import ATan, Sigmoid
 from art_snn.metrics import Share, certify
 from art_snn.modulation import gates_of
-from art_snn.seeding import seeded
+from art_snn.seeding import fix_seed
 
 KINDS: Mapping[str, Mapping[str, str]] = {
     "plain": {},
@@ -264,7 +264,7 @@ def gradients(
     found = []
     for rule in (STBP(), RGA()):
         parts = []
-        with classifier.model.using(rule), seeded(0):
+        with classifier.model.using(rule), fix_seed(0):
             for start in range(0, len(x), BATCH):
                 rows = slice(start, start + BATCH)
                 parts.append(classifier.loss_gradient(x[rows], y[rows]).reshape(len(x[rows]), -1))

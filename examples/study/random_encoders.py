@@ -37,7 +37,7 @@ from art_snn.encoders import draws
 from art_snn.files import write_arrays, write_text
 from art_snn.gradients import EOT, STBP
 from art_snn.metrics import Certificate, Share, certify
-from art_snn.seeding import seeded
+from art_snn.seeding import fix_seed
 from art_snn.training import AdversarialTraining, Recipe, train
 
 CHANGES = {"flips": (1, 2, 4, 8, 13), "removed": (8, 32, 64), "moved": (2, 4, 8)}
@@ -98,7 +98,7 @@ class Study:
         notes |= {"adversary": repr(adversary) if adversary else ""}
         checkpoint.save(network, file, **notes)
         classifier = wrap(network.eval(), data.input_shape, data.classes, data.value_range, "cpu")
-        with seeded(0):
+        with fix_seed(0):
             test = np.mean(classifier.predict(data.x_test).argmax(1) == data.y_test)
         written = notes | {"test_accuracy": {"value": float(test)}}
         write_result(folder / "training.json", written)
@@ -210,7 +210,7 @@ def right(
 ) -> np.ndarray:
     """Which samples most of so many predictions classify correctly, bool [N]."""
     counts = np.zeros((len(x), classifier.nb_classes), dtype=int)
-    with seeded(1):
+    with fix_seed(1):
         for _ in range(votes):
             counts[np.arange(len(x)), classifier.predict(x, batch_size=64).argmax(1)] += 1
     return np.asarray(counts.argmax(1) == y)

@@ -38,7 +38,7 @@ from art_snn.data import Dataset, Source
 from art_snn.files import atomic_write, digest, write_arrays, write_text
 from art_snn.metrics import Share
 from art_snn.models import DEFAULTS
-from art_snn.seeding import seeded
+from art_snn.seeding import fix_seed
 from art_snn.zoo.entry import (
     FIRST,
     MANIFEST,
@@ -208,7 +208,7 @@ def _network(addition: Addition, data: Dataset) -> ZooEntry:
     network = classifier.model
     checkpoint.load(network, path)
     network.eval()
-    with seeded(0):
+    with fix_seed(0):
         right = classifier.predict(data.x_test).argmax(1) == data.y_test
     stated, share = trained["test_accuracy"]["value"], float(right.mean())
     expected, remedy = f"accuracy {stated:.4f}, as training.json says", "Check model and data."
@@ -316,7 +316,7 @@ def examples(name: str, folder: Path) -> Examples | None:
     if not len(rows):
         return None
     x, adversarial = excerpt["x"][rows], excerpt["adversarial"][place][rows]
-    with seeded(evaluation.provenance.seed):
+    with fix_seed(evaluation.provenance.seed):
         draws = range(max(trial.outcome.draws for trial in evaluation.trials))
         guesses = [classifier.predict(adversarial, batch_size=len(rows)).argmax(1) for _ in draws]
         spikes = record_spikes(classifier, np.concatenate([x, adversarial]))

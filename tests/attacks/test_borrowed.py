@@ -12,7 +12,7 @@ from art.attacks.evasion import (
 )
 
 from art_snn.attacks.stages import ArtAttack, Stage
-from art_snn.seeding import seeded
+from art_snn.seeding import fix_seed
 from tests import classifiers as small
 from tests.attacks.classifiers import Stops, linear
 
@@ -55,7 +55,7 @@ def test_it_finds_what_arts_attack_finds_from_the_same_seed():
     x, y = small.samples(classifier, 6, wrong=0)
     found = borrowed(classifier, eps=0.05, seed=4, max_iter=15).generate(x, y)
     options = {"eps": 0.05, "max_iter": 15, "batch_size": 4, "verbose": False}
-    with seeded(4):
+    with fix_seed(4):
         theirs = SquareAttack(classifier, **options).generate(x, y)
     np.testing.assert_allclose(found, theirs, atol=1e-6)
 

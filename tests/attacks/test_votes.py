@@ -11,7 +11,7 @@ from art_snn.attacks import AutoPGD, Outcome, Plan, SpikingAutoAttack, Stage
 from art_snn.attacks.votes import count_votes
 from art_snn.behaviour import predict_by_draws
 from art_snn.gradients import EOT
-from art_snn.seeding import seeded
+from art_snn.seeding import fix_seed
 from tests import classifiers as small
 
 SEARCH = Stage(SquareAttack, None, {"max_iter": 3})
@@ -108,7 +108,7 @@ def test_most_predictions_decide_each_from_its_seed_and_nan_is_not_wrong():
 
     above = []
     for seed in range(5):
-        with seeded(seed):
+        with fix_seed(seed):
             above.append(float(torch.rand(())) > 0.5)
     votes = count_votes(predict_by_draws(predict, 0, 5), torch.zeros(4, dtype=int))
     assert votes.most.tolist() == [False, True, False, sum(above) > 2]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from art_snn import Direct, SpikingNetwork
-from art_snn.seeding import seeded
+from art_snn.seeding import fix_seed
 from art_snn.training import (
     AdversarialTraining,
     Recipe,
@@ -99,7 +99,7 @@ def test_training_gives_bit_for_bit_the_weights_of_a_loop_by_hand():
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 2 * STEPS_PER_EPOCH)
     net.train()
     for epoch in range(2):
-        with seeded(4 * 100_003 + epoch):
+        with fix_seed(4 * 100_003 + epoch):
             for rows in torch.randperm(20).split(8):
                 optimizer.zero_grad()
                 nn.functional.cross_entropy(net(x[rows]), y[rows]).backward()

@@ -8,7 +8,7 @@ import pytest
 from art_snn import zoo
 from art_snn.app.evaluate.findings import judge_trials
 from art_snn.app.evaluation.record import read_evaluation
-from art_snn.seeding import seeded
+from art_snn.seeding import fix_seed
 from art_snn.zoo.entry import MANIFEST, from_text
 from art_snn.zoo.networks import local_file
 from tests.zoo.shelf import tool
@@ -89,7 +89,7 @@ def test_a_network_loads_and_is_as_accurate_as_the_manifest_says(entry):
         pytest.skip(f"{entry.data} is to be fetched")
     x, y = zoo.samples(entry.data)
     classifier = zoo.classifier(entry.name, device="cpu")
-    with seeded(0):  # Networks that draw are right now more, now less often.
+    with fix_seed(0):  # Networks that draw are right now more, now less often.
         counts = [np.sum(classifier.predict(x).argmax(1) == y) for _ in range(5)]
     assert x.shape[1:] == entry.input_shape
     assert len(x) == entry.clean_first.total

@@ -26,7 +26,7 @@ from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.files import write_arrays
 from art_snn.network import SpikingNetwork
 from art_snn.neurons import NeuronLayer
-from art_snn.seeding import seeded
+from art_snn.seeding import fix_seed
 
 EXAMPLE_COUNT = 8
 """Samples that the page shows."""
@@ -92,7 +92,7 @@ def write_examples(blocks: Sequence[Block], trials: Sequence[Trial], decisions: 
 
     x = target.x[rows]
     broken = join_adversarials(blocks, trial, decisions)[rows]
-    with seeded(target.settings.seed):
+    with fix_seed(target.settings.seed):
         guesses = [
             target.classifier.predict(broken, batch_size=len(rows)).argmax(1)
             for _ in range(trial.outcome.draws)

@@ -31,7 +31,7 @@ from art_snn.findings import (
 from art_snn.findings.examination import odd_budget, without_answer
 from art_snn.findings.finding import BY_CHANCE, SEARCH, exceeds, list_samples
 from art_snn.gradients import Gradient, spell
-from art_snn.seeding import seeded
+from art_snn.seeding import fix_seed
 from art_snn.zoo.entry import ZooEntry
 
 
@@ -116,7 +116,7 @@ def _examine_single(target: Target, stage: Stage, arguments: dict[str, Any]) -> 
     classifier = target.classifier
     how = [arguments[name] for name in ("norm", "eps", "batch_size", "seed")]
     rule = stage.rule or classifier.model.rule
-    with classifier.model.using(rule), seeded(target.settings.seed), attack_errors(stage):
+    with classifier.model.using(rule), fix_seed(target.settings.seed), attack_errors(stage):
         return examine_attack(stage.instantiate(classifier, *how), **arguments)
 
 

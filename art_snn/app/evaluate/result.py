@@ -35,7 +35,7 @@ from art_snn.attacks import Outcome
 from art_snn.checks import ArgumentError
 from art_snn.files import corruption, digest, write_text
 from art_snn.metrics.energy import count_operations, count_synapses
-from art_snn.seeding import seeded
+from art_snn.seeding import fix_seed
 
 _BELOW, _OPEN = 3, 4
 """Exit statuses: less robust than was asked for, and findings where none may be."""
@@ -153,7 +153,7 @@ def _choose_name(target: Target) -> str:
 def _average_operations(target: Target) -> dict[str, tuple[float, ...]]:
     """Operations of the first samples by layers, where they can be counted."""
     classifier = target.classifier
-    with suppress(ArgumentError), seeded(target.settings.seed):
+    with suppress(ArgumentError), fix_seed(target.settings.seed):
         counted = count_operations(classifier, target.x[:_COUNTED])
         layers = count_synapses(classifier.model, classifier.input_shape)
         means = counted.mean(0).tolist()

@@ -12,7 +12,7 @@ from art_snn.app.evaluation.verdict import describe_budget
 from art_snn.attacks import Candidates, Norm, require_measure
 from art_snn.attacks.balls import ROUNDING, rounding_of
 from art_snn.attacks.sparse_dynamic import SparseDynamicAttack
-from art_snn.checks import ArgumentError, expand_path, require, shown
+from art_snn.checks import ArgumentError, expand_path, quote, require
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.classifier.inputs import as_tensor
 from art_snn.files import read_arrays
@@ -153,7 +153,7 @@ def _check_name(path: Path, text: np.ndarray) -> str:
         name == name_from(name) and text.dtype.kind == "U" and text.ndim == 0,
         _OPTION,
         NAME,
-        f"{shown(name)} in {path}",
+        f"{quote(name)} in {path}",
         "It says who made the adversarials, such as 'A. Turing'.",
     )
     return name

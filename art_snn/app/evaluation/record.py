@@ -26,7 +26,7 @@ from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.files import LARGEST, read_arrays, write_arrays
 from art_snn.findings import Finding
 from art_snn.metrics import Certificate, Robustness
-from art_snn.seeding import seeded
+from art_snn.seeding import fix_seed
 
 Mask = NDArray[np.bool_]
 """Some of the samples, bool (N,)."""
@@ -466,7 +466,7 @@ def predict_classes(
     classifier: PyTorchSpikingClassifier, x: np.ndarray, batch_size: int, seed: int
 ) -> list[int]:
     """Classes of the samples x ``(n, ...)`` of a block from its seed; -1 without a prediction."""
-    with seeded(seed):
+    with fix_seed(seed):
         logits = classifier.predict(x, batch_size=batch_size)
     unanswered = np.isnan(logits).any(1)
     classes: list[int] = np.where(unanswered, -1, logits.argmax(1)).tolist()

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from art_snn.checks import require, set_fields, shown
+from art_snn.checks import quote, require, set_fields
 from art_snn.gradients.base import Body, Composite, Execution, Gradient
 from art_snn.gradients.shared import attach_anchor, differentiable_once
 
@@ -35,7 +35,7 @@ class Mean(Composite):
     def __init__(self, *rules: Gradient, normalise: bool = True) -> None:
         count = len(rules)
         require(count > 1, "rules", "two rules or more", count, "Use one rule as it is.")
-        require(isinstance(normalise, bool), "normalise", "True or False", shown(normalise), _PLAIN)
+        require(isinstance(normalise, bool), "normalise", "True or False", quote(normalise), _PLAIN)
         set_fields(self, rules=rules, normalise=normalise)
         self.__post_init__()
 
