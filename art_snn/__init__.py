@@ -18,7 +18,9 @@ with warnings.catch_warnings():
 # The stub has the names for type checkers; here they are imported when first asked for, since torch
 # and ART take seconds.
 _STUB = ast.parse(Path(__file__).with_suffix(".pyi").read_text("utf-8")).body
-_MODULES = {a.name: f.module for f in _STUB if isinstance(f, ast.ImportFrom) for a in f.names}
+_MODULES = {
+    a.name: f.module for f in _STUB if isinstance(f, ast.ImportFrom) for a in f.names
+}
 __all__ = list(_MODULES)
 
 

@@ -1,8 +1,9 @@
 """Does a network draw random numbers, keep a state, or mix the samples of a batch?
 
-Adapted models, bounds, findings and SpikingAutoAttack ask so, each by a call of its own kind: a
-pass of theirs, a call of the network, or a prediction of a classifier. Here stands what they have
-in common: which calls tell it, and which results count as different."""
+Adapted models, bounds, findings and SpikingAutoAttack ask so, each by a call of its own
+kind: a pass of theirs, a call of the network, or a prediction of a classifier. Here
+stands what they have in common: which calls tell it, and which results count as
+different."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
@@ -32,7 +33,9 @@ def _generator_states(device: torch.device) -> Iterator[bytes]:
         yield torch.cuda.get_rng_state(device).numpy().tobytes()
 
 
-def predict_by_draws(predict: Callable[[], Result], seed: int, draws: int) -> list[Result]:
+def predict_by_draws(
+    predict: Callable[[], Result], seed: int, draws: int
+) -> list[Result]:
     """Predictions [N, K] of the same samples, each from a random state of its own."""
     predictions = []
     for draw in range(draws):

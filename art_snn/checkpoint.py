@@ -14,7 +14,14 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from art_snn.checks import FILE, ArgumentError, expand_path, first_line, require, require_kind
+from art_snn.checks import (
+    FILE,
+    ArgumentError,
+    expand_path,
+    first_line,
+    require,
+    require_kind,
+)
 from art_snn.files import atomic_write, corruption, digest
 from art_snn.interop import ModelBody
 from art_snn.network import SpikingNetwork
@@ -34,11 +41,11 @@ def save(network: SpikingNetwork, path: str | Path, **notes: Any) -> None:
     The same weights and notes always give the same bytes.
 
     :param path: a name that ends in .safetensors.
-    :param notes: numbers, strings, lists and dicts to keep with the weights, such as accuracy;
-        numpy numbers and arrays become plain ones.
+    :param notes: numbers, strings, lists and dicts to keep with the weights, such as
+        accuracy; numpy numbers and arrays become plain ones.
     :raises TypeError: for a note of another type, before anything is written.
-    :raises ValueError: for another name, or when a weight is NaN or infinite, before anything is
-        written.
+    :raises ValueError: for another name, or when a weight is NaN or infinite, before
+        anything is written.
     :raises WriteFailed: when the file cannot be written."""
     require(
         Path(path).suffix == _ENDING,
@@ -62,15 +69,17 @@ def save(network: SpikingNetwork, path: str | Path, **notes: Any) -> None:
 def load(network: SpikingNetwork, path: str | Path) -> dict[str, Any]:
     """Read weights into the network, on whatever device it is; returns the notes.
 
-    The file is read by safetensors, or opened with weights_only=True: it can hold tensors and plain
-    values, no code. Its checksums must match. When anything is wrong the network is left as it was.
+    The file is read by safetensors, or opened with weights_only=True: it can hold tensors
+    and plain values, no code. Its checksums must match. When anything is wrong the
+    network is left as it was.
 
-    :param path: file written by :func:`save`; or a plain state dict of this network, or of the
-        model that an adapted network is around, as safetensors or torch.save writes it; or a
-        checkpoint of Lightning. A prefix of all names, such as "model.", is left out.
+    :param path: file written by :func:`save`; or a plain state dict of this network, or
+        of the model that an adapted network is around, as safetensors or torch.save
+        writes it; or a checkpoint of Lightning. A prefix of all names, such as "model.",
+        is left out.
     :raises FileNotFoundError: when there is no such file.
-    :raises CheckpointError: when the file is damaged, is no checkpoint, does not fit, or holds NaN,
-        infinity, or tensors without values."""
+    :raises CheckpointError: when the file is damaged, is no checkpoint, does not fit, or
+        holds NaN, infinity, or tensors without values."""
     weights, noted = _read(Path(path))
     expected = network.state_dict()
     if noted is None:
@@ -79,7 +88,9 @@ def load(network: SpikingNetwork, path: str | Path) -> dict[str, Any]:
         if len({str(name).partition(".")[0] for name in weights}) == 1:
             forms.append({str(name).partition(".")[2]: weights[name] for name in weights})
         if isinstance(network.body, ModelBody):
-            forms = [{f"layers.{name}": form[name] for name in form} for form in forms] + forms
+            forms = [
+                {f"layers.{name}": form[name] for name in form} for form in forms
+            ] + forms
         weights = max(forms, key=lambda form: len(form.keys() & expected.keys()))
     problems = misfits(expected, weights)
     if problems:
@@ -109,7 +120,9 @@ def _read(path: Path) -> tuple[Mapping[str, Any], dict[str, Any] | None]:
         return _read_safetensors(path)
     try:
         damage = corruption(path, packed=False)
-        content = None if damage else torch.load(path, map_location="cpu", weights_only=True)
+        content = (
+            None if damage else torch.load(path, map_location="cpu", weights_only=True)
+        )
     except Exception as error:
         # A damaged file fails in any way; of a pickle torch advises to run its code.
         reason = first_line(error)
@@ -122,7 +135,9 @@ def _read(path: Path) -> tuple[Mapping[str, Any], dict[str, Any] | None]:
         raise _unreadable(path, damage, "Take another copy of it, or save it again.")
     if not isinstance(content, dict):
         raise _unreadable(
-            path, f"holds a {type(content).__name__}", "Save the network's weights, not an object."
+            path,
+            f"holds a {type(content).__name__}",
+            "Save the network's weights, not an object.",
         )
     # The weights of Lightning, and of scripts that keep the state of a training next to them.
     for name in ("state_dict", "model_state_dict", "model", "net"):
@@ -151,13 +166,17 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any] | N
     # Networks of the zoo have none of their notes: the manifest has one of the file.
     notes_match = content.get("notes_sha256") in (None, _sum_notes(noted))
     if content.get("sha256") != _sum(weights) or not notes_match:
-        raise _unreadable(path, "is damaged: its checksum does not match its content", remedy)
+        raise _unreadable(
+            path, "is damaged: its checksum does not match its content", remedy
+        )
     return weights, noted
 
 
 def _sum(weights: Mapping[str, Tensor]) -> str:
     names = sorted(weights)
-    forms = [(name, str(weights[name].dtype), list(weights[name].shape)) for name in names]
+    forms = [
+        (name, str(weights[name].dtype), list(weights[name].shape)) for name in names
+    ]
     return digest(forms, *(weights[name] for name in names))
 
 
@@ -167,13 +186,18 @@ def _sum_notes(notes: Mapping[str, Any]) -> str:
 
 def _unreadable(path: str | Path, why: str, remedy: str) -> CheckpointError:
     return CheckpointError.of(
-        "path", "a checkpoint written by art_snn.checkpoint.save", f"{path}, which {why}", remedy
+        "path",
+        "a checkpoint written by art_snn.checkpoint.save",
+        f"{path}, which {why}",
+        remedy,
     )
 
 
 def check_weights(network: SpikingNetwork, argument: str) -> None:
     """ValueError for parameters that are not finite, and buffers that hold NaN."""
-    bad = [name for name, weight in network.named_parameters() if not weight.isfinite().all()]
+    bad = [
+        name for name, weight in network.named_parameters() if not weight.isfinite().all()
+    ]
     bad += [name for name, buffer in network.named_buffers() if buffer.isnan().any()]
     require(
         not bad,

@@ -152,7 +152,10 @@ def require_number(
             return number
         words = [f"from {least:g} to {most:g}"]
     raise invalid(
-        argument, f"a number {' and '.join(words) or 'that is finite'}", quote(value), remedy
+        argument,
+        f"a number {' and '.join(words) or 'that is finite'}",
+        quote(value),
+        remedy,
     )
 
 
@@ -163,7 +166,13 @@ def require_whole(
     whole = isinstance(value, Integral) and not isinstance(value, bool)
     number: int = int(value) if whole else least - 1  # type: ignore[call-overload]
     bounds = f"from {least} to {up_to}" if number > up_to else f">= {least}"
-    require(least <= number <= up_to, argument, f"a whole number {bounds}", quote(value), remedy)
+    require(
+        least <= number <= up_to,
+        argument,
+        f"a whole number {bounds}",
+        quote(value),
+        remedy,
+    )
     return number
 
 
@@ -185,7 +194,9 @@ def quote(value: object) -> str:
         return "a whole number of more digits than Python writes"
 
 
-def require(holds: object, argument: str, expected: str, got: object, remedy: str) -> None:
+def require(
+    holds: object, argument: str, expected: str, got: object, remedy: str
+) -> None:
     """Raise the error of :func:`invalid` unless something holds."""
     if not holds:
         raise invalid(argument, expected, got, remedy)
@@ -227,7 +238,9 @@ def _memory_limit(root: Path = Path("/")) -> int:
     return min(limits)
 
 
-def require_memory(argument: str, value: object, what: str, needed: int, *, remedy: str) -> None:
+def require_memory(
+    argument: str, value: object, what: str, needed: int, *, remedy: str
+) -> None:
     """ValueError when `what`, of so many bytes, needs more memory than there is."""
     limit = _memory_limit()
     require(
@@ -245,16 +258,24 @@ def set_fields(settings: object, **values: object) -> None:
         object.__setattr__(settings, name, value)
 
 
-def require_choice(argument: str, value: object, words: Collection[str], *, remedy: str) -> None:
+def require_choice(
+    argument: str, value: object, words: Collection[str], *, remedy: str
+) -> None:
     """ValueError unless `value` is one of the words."""
-    require(value in list(words), argument, f"one of {', '.join(words)}", quote(value), remedy)
+    require(
+        value in list(words), argument, f"one of {', '.join(words)}", quote(value), remedy
+    )
 
 
 def require_sides(image_size: int | tuple[int, int], *, channels: str) -> tuple[int, int]:
     """(height, width) of a side or of both, when they are whole numbers from 1 to 2**15."""
     sides = image_size if isinstance(image_size, Sequence) else (image_size, image_size)
     require(
-        len(sides) == 2, "image_size", "a side, or (height, width)", quote(image_size), channels
+        len(sides) == 2,
+        "image_size",
+        "a side, or (height, width)",
+        quote(image_size),
+        channels,
     )
     height, width = (
         require_count(
@@ -270,7 +291,13 @@ def require_sides(image_size: int | tuple[int, int], *, channels: str) -> tuple[
 
 def expand_path(argument: str, path: str | Path) -> Path:
     """The path with its ~ expanded; ValueError where it cannot be looked up."""
-    require(str(path), argument, "a path", "an empty string", "Check the spelling and the path.")
+    require(
+        str(path),
+        argument,
+        "a path",
+        "an empty string",
+        "Check the spelling and the path.",
+    )
     try:
         expanded = Path(path).expanduser()
     except (RuntimeError, ValueError) as error:
@@ -295,8 +322,12 @@ def require_kind(argument: str, path: Path, kind: str, expected: str) -> None:
     there = path_kind(argument, path)
     if there is None:
         link = f", a link to {os.readlink(path)}," if path.is_symlink() else ""
-        raise MissingFile(argument, f"expected {expected}, but {path}{link} does not exist.")
-    require(there == kind, argument, expected, f"{path}, {there}", f"Give {kind} instead.")
+        raise MissingFile(
+            argument, f"expected {expected}, but {path}{link} does not exist."
+        )
+    require(
+        there == kind, argument, expected, f"{path}, {there}", f"Give {kind} instead."
+    )
     readable = os.access(path, os.R_OK | os.X_OK if kind == FOLDER else os.R_OK)
     require(
         readable,

@@ -1,9 +1,9 @@
 """Is a network computed by its encoder, its layers and the mean over time, and by nothing else?
 
-Certificates, exact searches and counts of operations speak of these parts alone. A hook or an
-exchanged method changes what a call of the network gives, and none of the parts shows it. So all of
-them ask :func:`require_composed`. No list of such changes is complete. So each of them also sends
-points through the network itself, and compares."""
+Certificates, exact searches and counts of operations speak of these parts alone. A hook
+or an exchanged method changes what a call of the network gives, and none of the parts
+shows it. So all of them ask :func:`require_composed`. No list of such changes is
+complete. So each of them also sends points through the network itself, and compares."""
 
 from torch import nn
 from torch.nn.modules import module as torch_module

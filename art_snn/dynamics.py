@@ -58,8 +58,8 @@ def _apply_to_numbers(operation: _Operation) -> tuple[_Operation, _Operation]:
 class Values:
     """Numbers that broadcast to one time step [N, ...] of a layer, instead of one number.
 
-    They are compared and hashed by value. Arithmetic with a tensor gives a tensor of its dtype and
-    device, otherwise Values again.
+    They are compared and hashed by value. Arithmetic with a tensor gives a tensor of its
+    dtype and device, otherwise Values again.
 
     :param numbers: a tensor [C, 1, 1], [K] or of any other shape without the batch axis."""
 
@@ -164,10 +164,11 @@ class Dynamics:
         s[t] = min(trunc(max(u[t], 0) / threshold), max_spikes)
         v[t] = max(v[t], floor)                           after the reset
 
-    :param decay: share of the potential that survives one step, in [1e-6, 1] or 0; 1 is the IF
-        neuron, 0 forgets. A list of T settings in [-10, 10] has that of v[t-1] for every step t.
-    :param threshold: potential at which the neuron fires, in [1e-4, 1e4], in the unit of the
-        current; with a hard reset to a lower potential that far above `v_reset`.
+    :param decay: share of the potential that survives one step, in [1e-6, 1] or 0; 1 is
+        the IF neuron, 0 forgets. A list of T settings in [-10, 10] has that of v[t-1] for
+        every step t.
+    :param threshold: potential at which the neuron fires, in [1e-4, 1e4], in the unit of
+        the current; with a hard reset to a lower potential that far above `v_reset`.
     :param reset: "hard" (to `v_reset`), "soft" (by subtraction of `reset_by`) or "none".
     :param gain: factor of the input current, in [1e-4, 1e4].
     :param constant: what is added to the current at every step, in [-1e4, 1e4].
@@ -176,13 +177,14 @@ class Dynamics:
     :param v_start: potential before the first step, in [-1e4, 1e4]; None is `v_reset`.
     :param reset_by: what a soft reset subtracts, in [1e-4, 1e4]; None is the threshold.
     :param amplitude: what a spike gives the next layer, in [1e-4, 1e4].
-    :param max_spikes: most spikes of a step, None for any. A number other than 1 needs neurons
-        without strict, v_reset and reset_by.
+    :param max_spikes: most spikes of a step, None for any. A number other than 1 needs
+        neurons without strict, v_reset and reset_by.
     :param floor: lowest potential after a step, in [-1e4, 1e4] and at most `v_reset`, or None.
 
-    A number may be a tensor of one element. All but `strict` and `max_spikes` may be tensors that
-    broadcast to one step [N, ...], such as [K] after a linear layer and [C, 1, 1] after a
-    convolution: each neuron then has its setting, kept as :class:`Values`.
+    A number may be a tensor of one element. All but `strict` and `max_spikes` may be
+    tensors that broadcast to one step [N, ...], such as [K] after a linear layer and
+    [C, 1, 1] after a convolution: each neuron then has its setting, kept as
+    :class:`Values`.
 
     :raises ValueError: when a parameter is out of its range."""
 
@@ -207,7 +209,9 @@ class Dynamics:
     def __post_init__(self) -> None:
         set_fields(self, decay=_check_decay(self.decay), strict=bool(self.strict))
         is_named = self.reset in ("hard", "soft", "none")
-        require(is_named, "reset", "'hard', 'soft' or 'none'", repr(self.reset), SOFT_AND_HARD)
+        require(
+            is_named, "reset", "'hard', 'soft' or 'none'", repr(self.reset), SOFT_AND_HARD
+        )
 
         if self.v_start is None:
             set_fields(self, v_start=self.v_reset)
@@ -226,7 +230,13 @@ class Dynamics:
     def _check_together(self) -> None:
         """Refuse settings that others do not allow."""
         fits = self.v_reset == 0 or self.reset == "hard"
-        require(fits, "v_reset", "0 where the reset is not hard", self.v_reset, "Leave it out.")
+        require(
+            fits,
+            "v_reset",
+            "0 where the reset is not hard",
+            self.v_reset,
+            "Leave it out.",
+        )
 
         fits = self.reset_by is None or self.reset == "soft"
         require(
@@ -279,7 +289,9 @@ class Dynamics:
     @property
     def uniform(self) -> bool:
         """True if each setting is one number, with at most one spike in a step and no floor."""
-        varied = any(isinstance(getattr(self, f.name), Values | tuple) for f in fields(self))
+        varied = any(
+            isinstance(getattr(self, f.name), Values | tuple) for f in fields(self)
+        )
         return (varied, self.max_spikes, self.floor) == (False, 1, None)
 
     @property
@@ -290,15 +302,31 @@ class Dynamics:
     @property
     def is_standard(self) -> bool:
         """True if the further parameters change nothing; the amplitude changes no spike."""
-        further = (self.gain, self.constant, self.strict, self.v_reset, self.v_start, self.reset_by)
-        return (*further, self.max_spikes, self.floor) == (1, 0, False, 0, 0, None, 1, None)
+        further = (
+            self.gain,
+            self.constant,
+            self.strict,
+            self.v_reset,
+            self.v_start,
+            self.reset_by,
+        )
+        return (*further, self.max_spikes, self.floor) == (
+            1,
+            0,
+            False,
+            0,
+            0,
+            None,
+            1,
+            None,
+        )
 
     @property
     def origin(self) -> Setting:
         """The potential that is 0 in the :attr:`standard` dynamics.
 
-        It is `v_reset` where a hard reset leads below the threshold, and threshold - reset_by where
-        a soft reset subtracts `reset_by`. Otherwise it is 0."""
+        It is `v_reset` where a hard reset leads below the threshold, and threshold -
+        reset_by where a soft reset subtracts `reset_by`. Otherwise it is 0."""
         if self.reset_by is not None:
             return self.threshold - self.reset_by
         return self.v_reset if self.resets_below else 0.0
@@ -307,17 +335,20 @@ class Dynamics:
     def standard(self) -> Dynamics:
         """Dynamics without further parameters, which :meth:`effective` currents drive alike.
 
-        Their spikes may differ in the first steps after another start, for a potential at the
-        threshold, and where a floor lifts potentials. `max_spikes` is kept."""
+        Their spikes may differ in the first steps after another start, for a potential at
+        the threshold, and where a floor lifts potentials. `max_spikes` is kept."""
         return Dynamics(
-            self.decay, self.threshold - self.origin, self.reset, max_spikes=self.max_spikes
+            self.decay,
+            self.threshold - self.origin,
+            self.reset,
+            max_spikes=self.max_spikes,
         )
 
     def effective(self, current: Tensor) -> Tensor:
         """The current that drives the :attr:`standard` dynamics as x drives these.
 
-        It is gain * x + constant - (1 - decay) * origin. If every step has its own decay, the mean
-        of the decays is taken."""
+        It is gain * x + constant - (1 - decay) * origin. If every step has its own decay,
+        the mean of the decays is taken."""
         several = isinstance(self.decay, tuple)
         decay = sum(self.decay) / len(self.decay) if several else self.decay
         shift = self.constant - (1 - decay) * self.origin
@@ -330,12 +361,17 @@ class Dynamics:
         if not isinstance(self.decay, tuple):
             return (self.decay,) * steps
         expected, got = f"one for each of {steps} time steps", len(self.decay)
-        require(got == steps, "decay", expected, got, "Run the network for as many steps.")
+        require(
+            got == steps, "decay", expected, got, "Run the network for as many steps."
+        )
         return self.decay
 
     @torch.no_grad()
     def simulate(
-        self, current: Tensor, potential: Tensor | None = None, spikes: Tensor | None = None
+        self,
+        current: Tensor,
+        potential: Tensor | None = None,
+        spikes: Tensor | None = None,
     ) -> Tensor:
         """Spikes [T, N, ...] of a layer that starts from rest, in the dtype of the current.
 
@@ -348,10 +384,15 @@ class Dynamics:
         plain = type(self)._charge is Dynamics._charge
         first = plain and (self.gain, self.constant, self.v_start) == (1, 0, 0)
         v = torch.empty_like(spikes[0]) if first else self._at_start(spikes[0])
-        fired, potentials = spikes.unbind(), None if potential is None else potential.unbind()
+        fired, potentials = (
+            spikes.unbind(),
+            None if potential is None else potential.unbind(),
+        )
         threshold = operand(self.threshold, v)
         fires, single = self._fires, self.max_spikes == 1
-        if single and not isinstance(threshold, Tensor):  # Made one here, not in every comparison.
+        if single and not isinstance(
+            threshold, Tensor
+        ):  # Made one here, not in every comparison.
             threshold = torch.full((), threshold, dtype=v.dtype, device="cpu")
         for t, (x, s) in enumerate(zip(current.unbind(), fired, strict=True)):
             u = v if potentials is None else potentials[t]
@@ -374,7 +415,9 @@ class Dynamics:
         if self.max_spikes == 1:
             return torch.gt if self.strict else torch.ge
         divide = partial(torch.div, rounding_mode="trunc")
-        return lambda u, threshold, out: divide(u, threshold, out=out).clamp_(0, self.max_spikes)
+        return lambda u, threshold, out: divide(u, threshold, out=out).clamp_(
+            0, self.max_spikes
+        )
 
     def _at_start(self, like: Tensor) -> Tensor:
         """The potential before the first step, a new tensor."""

@@ -50,7 +50,10 @@ class _Repeating:
 
     def __post_init__(self) -> None:
         steps = require_count(
-            "steps", self.steps, up_to=MOST_STEPS, remedy="The papers use 4 to 10 time steps."
+            "steps",
+            self.steps,
+            up_to=MOST_STEPS,
+            remedy="The papers use 4 to 10 time steps.",
         )
         set_fields(self, steps=steps)
 
@@ -122,7 +125,9 @@ class SQE(Poisson):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        levels = require_count("levels", self.levels, up_to=2**20, remedy="The paper takes 2.")
+        levels = require_count(
+            "levels", self.levels, up_to=2**20, remedy="The paper takes 2."
+        )
         set_fields(self, levels=levels)
 
 
@@ -232,7 +237,11 @@ class Ablation(Frames):
     def __post_init__(self) -> None:
         super().__post_init__()
         keep = require_number(
-            "keep", self.keep, above=0, below=1, remedy="0.02 to 0.2 are usual; Frames keeps all."
+            "keep",
+            self.keep,
+            above=0,
+            below=1,
+            remedy="0.02 to 0.2 are usual; Frames keeps all.",
         )
         set_fields(self, keep=keep)
 

@@ -1,7 +1,7 @@
 """Files that are written whole or not at all, and whose content is checked when it is read.
 
-Archives (.pt, .npz) have the checksums of zip. A JSON object holds the SHA-256 of its content, in
-any layout."""
+Archives (.pt, .npz) have the checksums of zip. A JSON object holds the SHA-256 of its
+content, in any layout."""
 
 import hashlib
 import json
@@ -141,7 +141,9 @@ def read_json(path: Path) -> Any:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"holds no JSON ({str(error) or type(error).__name__})") from error
+        raise ValueError(
+            f"holds no JSON ({str(error) or type(error).__name__})"
+        ) from error
     if not isinstance(content, dict):
         return content
     if content.pop("sha256", None) != _sum(content):
@@ -174,7 +176,9 @@ def digest(settings: object, *arrays: np.ndarray | Tensor) -> str:
     for array in arrays:
         if isinstance(array, Tensor):
             # As bytes, since numpy has no bfloat16.
-            array = array.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+            array = (
+                array.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+            )
         checksum.update(np.ascontiguousarray(array).data)
     return checksum.hexdigest()
 

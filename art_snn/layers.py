@@ -82,7 +82,10 @@ def weights_of(module: nn.Module) -> list[Tensor]:
     """Every parameter that takes a gradient; of replicas that run in parallel their copies."""
     weights = list[Any]()
     for inner in module.modules():
-        weights += [*inner._parameters.values(), *getattr(inner, "_former_parameters", {}).values()]
+        weights += [
+            *inner._parameters.values(),
+            *getattr(inner, "_former_parameters", {}).values(),
+        ]
     unique = {id(w): w for w in weights if isinstance(w, Tensor) and w.requires_grad}
     return list(unique.values())
 
@@ -104,7 +107,11 @@ def fold(convolution: nn.Module, norm: nn.Module) -> tuple[Tensor, Tensor] | Non
     scale = torch.rsqrt(norm.running_var + norm.eps)
     if norm.weight is not None:
         scale = norm.weight * scale
-    shift = -norm.running_mean if convolution.bias is None else convolution.bias - norm.running_mean
+    shift = (
+        -norm.running_mean
+        if convolution.bias is None
+        else convolution.bias - norm.running_mean
+    )
     shift = shift * scale if norm.bias is None else shift * scale + norm.bias
     return convolution.weight * scale.view(-1, 1, 1, 1), shift
 
@@ -132,15 +139,17 @@ def _pack(x: Tensor, convolution: nn.Conv2d) -> Tensor:
 class TimeDistributed(nn.Module):
     """Applies modules that know no time to every time step of [T, N, ...].
 
-    The steps are merged into the batch axis and computed in one call. A view that repeats one step,
-    as the Direct encoder makes it, is computed once and repeated afterwards. Dropout in training
-    mode draws masks for every step all the same, other random modules once.
+    The steps are merged into the batch axis and computed in one call. A view that repeats
+    one step, as the Direct encoder makes it, is computed once and repeated afterwards.
+    Dropout in training mode draws masks for every step all the same, other random modules
+    once.
 
-    In evaluation mode a convolution and the batch norm after it are one convolution, which saves
-    memory and time. On a CPU average pooling takes :mod:`art_snn.pooling` where that is possible.
+    In evaluation mode a convolution and the batch norm after it are one convolution,
+    which saves memory and time. On a CPU average pooling takes :mod:`art_snn.pooling`
+    where that is possible.
 
-    :param modules: applied one after the other to [T * N, ...]; convolution, linear, batch norm,
-        pooling, flatten and the like.
+    :param modules: applied one after the other to [T * N, ...]; convolution, linear,
+        batch norm, pooling, flatten and the like.
     :raises TypeError: when a module is no torch module, or is a neuron, which needs the time axis.
     """
 
@@ -172,7 +181,9 @@ class TimeDistributed(nn.Module):
         constant = RUN.get().forms if type(x) is Tensor else None
         packs = self.training and x.ndim == 4 and x.device.type == "cpu"
         packs = packs and are_plain(self.module.modules())
-        for module, func, arguments in self.forms() if constant is None else constant[self]:
+        for module, func, arguments in (
+            self.forms() if constant is None else constant[self]
+        ):
             if pooling.suits(module, x) and (constant is not None or are_plain([module])):
                 kernel = pooling.pair(module.kernel_size)
                 x = pooling.average(x, kernel, module.divisor_override)

@@ -12,8 +12,8 @@ from art_snn.gradients.shared import align
 class Gains(nn.Module):
     """Currents times a learnt gain for every step, 1 at first: DLIF (Ding et al., ICML 2024).
 
-    Before :class:`~art_snn.LIF` that is u[t] = decay v[t-1] + gain[t] x[t]. A mean over all steps
-    is multiplied by the mean gain, for rules by conversion.
+    Before :class:`~art_snn.LIF` that is u[t] = decay v[t-1] + gain[t] x[t]. A mean over
+    all steps is multiplied by the mean gain, for rules by conversion.
 
     :param steps: time steps T, the length of `gain`."""
 
@@ -43,7 +43,9 @@ class Noise(nn.Module):
 
     def __init__(self, sigma: float = 0.2) -> None:
         super().__init__()
-        self.sigma = require_number("sigma", sigma, above=0, within=(1e-6, 1e4), remedy="Take 0.2.")
+        self.sigma = require_number(
+            "sigma", sigma, above=0, within=(1e-6, 1e4), remedy="Take 0.2."
+        )
 
     def forward(self, current: Tensor) -> Tensor:
         """[T, N, ...] -> [T, N, ...]."""
@@ -59,10 +61,11 @@ class Noise(nn.Module):
 class Gates(nn.Module):
     """Spikes through gates that open at random, in evaluation too: StoG (Ding et al., AAAI 2024).
 
-    For every sample and step a gate opens with probability p - 0.001, p = clip(rho, 0.1, 1), as in
-    the authors' code. :class:`~art_snn.training.StoG` learns rho. Where that requires a gradient it
-    is, as theirs, minus that of a relaxation: -2 g s (1 - s) / (p (1 - p)) of the gradient g at a
-    gate, with s = sigmoid(2 (logit p + logit u)) of the draw u.
+    For every sample and step a gate opens with probability p - 0.001, p =
+    clip(rho, 0.1, 1), as in the authors' code. :class:`~art_snn.training.StoG` learns
+    rho. Where that requires a gradient it is, as theirs, minus that of a relaxation: -2 g
+    s (1 - s) / (p (1 - p)) of the gradient g at a gate, with s = sigmoid(2 (logit p +
+    logit u)) of the draw u.
 
     :param shape: of rho, 1 at first: that of the neurons; None takes it from the first pass."""
 
@@ -87,7 +90,9 @@ class Gates(nn.Module):
         if self.rho.requires_grad:
             p = p.clamp(max=0.999)  # The slope at 1 is no number.
             s = (2 * (p.logit() + u.logit())).sigmoid()
-            gates = gates - 2 * s * (1 - s) / (p * (1 - p)) * (self.rho - self.rho.detach())
+            gates = gates - 2 * s * (1 - s) / (p * (1 - p)) * (
+                self.rho - self.rho.detach()
+            )
         return spikes * gates.to(spikes.dtype)
 
 

@@ -40,8 +40,8 @@ class SpikingNetwork(nn.Module):
     :param training_gradient: rule for gradients at the weights.
     :param input_shape: shape of one input; calls with another shape are refused. None for
         an axis takes any size there, None for the shape any shape.
-    :param initialise: draws the weights of the network, at :meth:`reset_parameters`. None: torch's
-        own draws.
+    :param initialise: draws the weights of the network, at :meth:`reset_parameters`.
+        None: torch's own draws.
     :param body: makes the engine that runs these layers with this encoder.
     :raises TypeError: when `layers` are no modules or `encoder` cannot be called.
     :raises ValueError: when `layers` contain no neuron, or a rule is unknown or does not apply."""
@@ -119,8 +119,8 @@ class SpikingNetwork(nn.Module):
     def using(self, gradient: Gradient | str) -> "Iterator[SpikingNetwork]":
         """Within the block, differentiate by `gradient` only, at the input and at the weights.
 
-        That holds for the thread or asynchronous task of the block, and for tasks that it starts,
-        but not for threads."""
+        That holds for the thread or asynchronous task of the block, and for tasks that it
+        starts, but not for threads."""
         with self.body.changed(rule=self._resolve(gradient, "gradient")):
             yield self
 
@@ -141,19 +141,20 @@ class SpikingNetwork(nn.Module):
     def constant_weights(self) -> AbstractContextManager[None]:
         """Within the block, and in the present thread or task, weights are constants to autograd.
 
-        Attacks do not need gradients at the weights, which cost memory and time. So the attacks
-        and the gradients of :class:`~art_snn.PyTorchSpikingClassifier` are computed in such a
-        block. Then the gradient can be differentiated again at the input alone."""
+        Attacks do not need gradients at the weights, which cost memory and time. So the
+        attacks and the gradients of :class:`~art_snn.PyTorchSpikingClassifier` are
+        computed in such a block. Then the gradient can be differentiated again at the
+        input alone."""
         return self.body.changed(constant_weights=True)
 
     @contextmanager
     def attacking(self, radius: float | None) -> Iterator[None]:
         """Within the block, and in the present thread or task, an attack within this radius.
 
-        Weights are constants. Rules that remember, such as ASSG, must distinguish the next step of
-        an attack from a new sample. That is one with an input value farther than twice the radius,
-        and rounding, from the first that was differentiated. What they remember is forgotten on
-        entry and on exit.
+        Weights are constants. Rules that remember, such as ASSG, must distinguish the
+        next step of an attack from a new sample. That is one with an input value farther
+        than twice the radius, and rounding, from the first that was differentiated. What
+        they remember is forgotten on entry and on exit.
 
         :param radius: the largest change of an input value, in the unit of the network's input; a
             budget in any other norm also bounds it. None: the block is for a single batch.
@@ -208,7 +209,9 @@ class SpikingNetwork(nn.Module):
             if not torch.is_grad_enabled():
                 body.check(None, x)
                 return body.run(body.encode(x), simulation)
-            rule = self.rule if x.requires_grad else context.rule or self.training_gradient
+            rule = (
+                self.rule if x.requires_grad else context.rule or self.training_gradient
+            )
             body.check(rule, x)
             # An alias, where the input is a parameter, which would be a constant.
             return rule.logits(body, x.view_as(x) if isinstance(x, nn.Parameter) else x)
@@ -216,7 +219,9 @@ class SpikingNetwork(nn.Module):
     def _cast(self, x: Tensor, body: NetworkBody) -> Tensor:
         """The input in the dtype of the network, once its kind and shape are checked."""
         if not isinstance(x, Tensor):
-            raise TypeError(f"x: expected a torch tensor [N, ...], got {type(x).__name__}.")
+            raise TypeError(
+                f"x: expected a torch tensor [N, ...], got {type(x).__name__}."
+            )
         plain = not torch._C._functorch.is_functorch_wrapped_tensor(x)
         require(
             plain,
@@ -228,7 +233,9 @@ class SpikingNetwork(nn.Module):
         wanted, shape = self.input_shape, tuple(x.shape[1:])
         if wanted is not None and (
             len(shape) != len(wanted)
-            or any(size not in (None, got) for got, size in zip(shape, wanted, strict=True))
+            or any(
+                size not in (None, got) for got, size in zip(shape, wanted, strict=True)
+            )
         ):
             raise invalid(
                 "x",

@@ -29,8 +29,8 @@ class NeuronLayer:
 class Neuron(nn.Module):
     """A layer of independent neurons that start from rest at every call.
 
-    Inside a :class:`~art_snn.SpikingNetwork` the network decides how the layer is differentiated;
-    on its own it is an ordinary layer under STBP()."""
+    Inside a :class:`~art_snn.SpikingNetwork` the network decides how the layer is
+    differentiated; on its own it is an ordinary layer under STBP()."""
 
     def __init__(self, dynamics: Dynamics) -> None:
         super().__init__()
@@ -73,14 +73,25 @@ class LIF(Neuron):
     :raises ValueError: when a parameter is out of its range."""
 
     def __init__(
-        self, decay: float = 0.5, threshold: float = 1.0, reset: Literal["hard", "soft"] = "hard"
+        self,
+        decay: float = 0.5,
+        threshold: float = 1.0,
+        reset: Literal["hard", "soft"] = "hard",
     ) -> None:
-        require(reset in ("hard", "soft"), "reset", "'hard' or 'soft'", repr(reset), SOFT_AND_HARD)
+        require(
+            reset in ("hard", "soft"),
+            "reset",
+            "'hard' or 'soft'",
+            repr(reset),
+            SOFT_AND_HARD,
+        )
         super().__init__(Dynamics(decay, threshold, reset))
 
 
 class IF(LIF):
     """Integrate-and-fire neurons: no leak, decay = 1; parameters as :class:`LIF`."""
 
-    def __init__(self, threshold: float = 1.0, reset: Literal["hard", "soft"] = "hard") -> None:
+    def __init__(
+        self, threshold: float = 1.0, reset: Literal["hard", "soft"] = "hard"
+    ) -> None:
         super().__init__(1.0, threshold, reset)

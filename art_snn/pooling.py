@@ -1,8 +1,9 @@
 """Average pooling on a CPU in a few passes over memory.
 
-torch's kernel goes through window by window, unless the channels are last. Where windows cover
-every value once, all rows can be added at a time, and then all columns. Averages of spikes are the
-same bit for bit; others may differ by rounding, since they are added in another order."""
+torch's kernel goes through window by window, unless the channels are last. Where windows
+cover every value once, all rows can be added at a time, and then all columns. Averages of
+spikes are the same bit for bit; others may differ by rounding, since they are added in
+another order."""
 
 from functools import reduce
 from typing import Any
@@ -28,7 +29,9 @@ def suits(module: nn.Module, x: Tensor) -> bool:
     )
 
 
-def tiles(shape: torch.Size, size: Any, stride: Any = None, padding: Any = 0, *_: Any) -> bool:
+def tiles(
+    shape: torch.Size, size: Any, stride: Any = None, padding: Any = 0, *_: Any
+) -> bool:
     """True if windows of settings as torch takes them cover every value once."""
     kernel, step = pair(size), pair(size if stride is None else stride)
     whole = all(side % width == 0 for side, width in zip(shape[-2:], kernel, strict=True))
@@ -60,7 +63,9 @@ class _Average(Function):
         ctx.divisor = divisor or height * width
         rows = reduce(torch.add, [x[..., i::height, :] for i in range(height)])
         sums = reduce(torch.add, [rows[..., j::width] for j in range(width)])
-        return sums.div_(ctx.divisor) if width > 1 else sums.div(ctx.divisor)  # No view of x.
+        return (
+            sums.div_(ctx.divisor) if width > 1 else sums.div(ctx.divisor)
+        )  # No view of x.
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
@@ -77,13 +82,17 @@ class _Spread(Function):
         if values.device.type != "cpu":  # One kernel is better there than several.
             whole = values.reshape(*outer, h, 1, w, 1).expand(*outer, h, height, w, width)
             return whole.reshape(*outer, h * height, w * width)
-        if width == 2 and values.dtype.itemsize >= 4:  # Both at once, as one complex number.
+        if (
+            width == 2 and values.dtype.itemsize >= 4
+        ):  # Both at once, as one complex number.
             row = torch.view_as_real(torch.complex(values, values))
         else:
             row = values.new_empty(*outer, h, w, width)
             for j in range(width):
                 row[..., j] = values
-        return torch.cat([row.flatten(-2)] * height, -1).view(*outer, h * height, w * width)
+        return torch.cat([row.flatten(-2)] * height, -1).view(
+            *outer, h * height, w * width
+        )
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:

@@ -23,15 +23,15 @@ _LONGEST = 28
 _RUNNING: "list[Progress]" = []
 _ENDED: list[threading.Event] = []
 _TELLING = threading.Lock()
-"""All work, the outermost first; the end of all that tells of itself; held while a line is written,
-so that none follows the end of its work."""
+"""All work, the outermost first; the end of all that tells of itself; held while a line
+is written, so that none follows the end of its work."""
 
 
 class Progress:
     """The progress of one piece of work, within a `with` block.
 
-    On a terminal and in a notebook it is a bar. Elsewhere one line follows at the end, and every 30
-    seconds one says how far it is, and how far the innermost work within it.
+    On a terminal and in a notebook it is a bar. Elsewhere one line follows at the end,
+    and every 30 seconds one says how far it is, and how far the innermost work within it.
 
     :param words: what is done, in a few words.
     :param total: number of steps, of which `done` were done before.
@@ -68,7 +68,9 @@ class Progress:
             total=total,
             initial=done,
             desc=words[:_LONGEST],
-            bar_format=_FORM.replace("{elapsed}", "{elapsed}<{remaining}") if even else _FORM,
+            bar_format=_FORM.replace("{elapsed}", "{elapsed}<{remaining}")
+            if even
+            else _FORM,
             dynamic_ncols=True,
             miniters=0,
             leave=leave,
@@ -107,7 +109,9 @@ class Progress:
     def __str__(self) -> str:
         words = filter(None, (self.words, self.description))
         steps = f"{self.done}/{self.total} {self.unit}".rstrip()
-        state = filter(None, (steps, duration(time.monotonic() - self.began), self.remark))
+        state = filter(
+            None, (steps, duration(time.monotonic() - self.began), self.remark)
+        )
         return f"{', '.join(words)}: {', '.join(state)}"
 
     def __exit__(self, kind: Any, *_: Any) -> None:
@@ -132,7 +136,9 @@ def _tell(ended: threading.Event) -> None:
                 outermost[0].write("; ".join(map(str, both)))
 
 
-def progress_over(things: Collection[Thing], words: str, **options: Any) -> Iterator[Thing]:
+def progress_over(
+    things: Collection[Thing], words: str, **options: Any
+) -> Iterator[Thing]:
     """The things one after the other, each of which is a step of :class:`Progress`.
 
     :param options: of :class:`Progress`."""

@@ -43,7 +43,9 @@ def restore_random_state(state: str) -> None:
     np.random.set_state(of_numpy)  # noqa: NPY002
     version, words, spare = of_python
     random.setstate((version, tuple(words), spare))
-    first, *cards = (torch.tensor(one, dtype=torch.uint8, device="cpu") for one in of_torch)
+    first, *cards = (
+        torch.tensor(one, dtype=torch.uint8, device="cpu") for one in of_torch
+    )
     torch.set_rng_state(first)
     torch.cuda.set_rng_state_all(cards)
 
@@ -53,8 +55,8 @@ def uniform_noise(
 ) -> Tensor:
     """Numbers in (-1, 1) for every sample, from a seed of its own.
 
-    That is made of the sample's values in single precision. So the numbers are the same alone, in
-    any batch and on any device, and equal samples have equal ones.
+    That is made of the sample's values in single precision. So the numbers are the same
+    alone, in any batch and on any device, and equal samples have equal ones.
 
     :param draw: distinguishes several draws of one sample.
     :param shape: of the numbers of a sample; None: that of the sample."""
@@ -63,6 +65,8 @@ def uniform_noise(
         text = f"{seed}, {draw}, ".encode() + sample.contiguous().numpy().tobytes()
         own_seed = int.from_bytes(hashlib.sha256(text).digest()[:8], "big") >> 1
         generator = torch.Generator().manual_seed(own_seed)
-        numbers = torch.rand(row.shape, generator=generator, dtype=torch.float64, device="cpu")
+        numbers = torch.rand(
+            row.shape, generator=generator, dtype=torch.float64, device="cpu"
+        )
         row.copy_(numbers.mul_(2).sub_(1))
     return noise.to(x.device)

@@ -101,7 +101,9 @@ ALONE = Team()
 """The team of a process that was started by itself."""
 
 
-def moments(x: Tensor, axes: tuple[int, ...], together: bool) -> tuple[Tensor, Tensor, Tensor]:
+def moments(
+    x: Tensor, axes: tuple[int, ...], together: bool
+) -> tuple[Tensor, Tensor, Tensor]:
     """Mean, variance and number of values along axes, which are kept.
 
     They are sums of values and of squared deviations: differences of large sums lose

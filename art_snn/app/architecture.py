@@ -8,7 +8,14 @@ import torch
 from torch import Tensor
 
 from art_snn.app.own import build_forms, is_own
-from art_snn.checks import ArgumentError, first_line, invalid, require, require_choice, set_fields
+from art_snn.checks import (
+    ArgumentError,
+    first_line,
+    invalid,
+    require,
+    require_choice,
+    set_fields,
+)
 from art_snn.data import Dataset
 from art_snn.encoders import ENCODERS, Frames, describe_encoder, parse_encoder
 from art_snn.interop import ModelBody
@@ -27,18 +34,21 @@ _OF_OWN = ("steps", "readout", "encoder")
 class Architecture:
     """A network without its weights. A checkpoint, or else the data, settles what is left open.
 
-    :param settings: by their names, which are those of :data:`art_snn.models.DEFAULTS` and of the
-        options of :class:`~art_snn.app.settings.Train`; None is open. A model is one of
-        art_snn.models, or code of the user as :func:`~art_snn.app.own.build_forms` takes it.
-    :raises ValueError: for an unknown model or encoder, and for settings of a network that a
-        function builds, which has its own."""
+    :param settings: by their names, which are those of :data:`art_snn.models.DEFAULTS`
+        and of the options of :class:`~art_snn.app.settings.Train`; None is open. A model
+        is one of art_snn.models, or code of the user as
+        :func:`~art_snn.app.own.build_forms` takes it.
+    :raises ValueError: for an unknown model or encoder, and for settings of a network
+        that a function builds, which has its own."""
 
     given: Mapping[str, Any]
     """The settings that are not open."""
 
     def __init__(self, **settings: Any) -> None:
         assert settings.keys() <= DEFAULTS.keys(), f"unknown settings among {[*settings]}"
-        given = {name: settings[name] for name in DEFAULTS if settings.get(name) is not None}
+        given = {
+            name: settings[name] for name in DEFAULTS if settings.get(name) is not None
+        }
         set_fields(self, given=given)
 
         # Reading it refuses an unknown encoder, and steps that there cannot be.
@@ -119,7 +129,9 @@ class Architecture:
         """The same with the steps and the encoder that `data` needs in place of None.
 
         :raises ValueError: when steps or encoder are set and do not suit the data."""
-        needed = [k for k, kind in ENCODERS.items() if issubclass(kind, Frames) == data.events]
+        needed = [
+            k for k, kind in ENCODERS.items() if issubclass(kind, Frames) == data.events
+        ]
         encoder = self.given.get("encoder", needed[0])
 
         what = "event frames" if data.events else "images"
@@ -190,7 +202,9 @@ class Architecture:
         if isinstance(first, ArgumentError):
             raise first
         argument, expected, got, remedy = complaint
-        raise invalid(argument, expected, f"{got} ({first_line(first)})", remedy) from first
+        raise invalid(
+            argument, expected, f"{got} ({first_line(first)})", remedy
+        ) from first
 
     def _form(self, frames: int | None = None) -> dict[str, Any]:
         """Options of :func:`build_forms`. The encoder has the steps, where there is one."""
@@ -214,7 +228,11 @@ class Architecture:
                 return next(build_forms(str(self.model), **self._form()))
         channels, *sides = shape[-3:]
         return build_model(
-            self.given, seed, in_channels=channels, image_size=tuple(sides), classes=classes
+            self.given,
+            seed,
+            in_channels=channels,
+            image_size=tuple(sides),
+            classes=classes,
         )
 
     def describe(self, network: SpikingNetwork | None = None) -> str:

@@ -15,7 +15,14 @@ import docstring_parser
 import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec
 
-from art_snn.checks import ArgumentError, WriteFailed, locate_own, printable, quote, truncate
+from art_snn.checks import (
+    ArgumentError,
+    WriteFailed,
+    locate_own,
+    printable,
+    quote,
+    truncate,
+)
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "evaluate": ("evaluate.settings", "evaluate.run"),
@@ -81,9 +88,9 @@ _CANNOT_WRITE, _INTERRUPTED = 74, 130
 def run_command(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status.
 
-    2: an argument is refused. 3 or 4: art-snn evaluate, or 3: art-snn report --verify, was asked
-    for it. 5: art-snn train did not learn. 74: a file cannot be written. 130: Ctrl-C stopped the
-    command. Otherwise 0."""
+    2: an argument is refused. 3 or 4: art-snn evaluate, or 3: art-snn report --verify,
+    was asked for it. 5: art-snn train did not learn. 74: a file cannot be written. 130:
+    Ctrl-C stopped the command. Otherwise 0."""
     try:
         words = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
         if words[0] == "--version":
@@ -141,7 +148,10 @@ def _parse_settings(words: Sequence[str]) -> Any:
     # One command needs the settings of no other.
     names = [words[0]] if words[0] in COMMANDS else list(COMMANDS)
     commands = {name: _settings_class(name) for name in names}
-    if words[0] in ("-h", "--help"):  # The list of all commands has one sentence for each.
+    if words[0] in (
+        "-h",
+        "--help",
+    ):  # The list of all commands has one sentence for each.
         for name, kind in commands.items():
             sentence = kind.__doc__.partition("\n\n")[0]
             commands[name] = make_dataclass(name, [], namespace={"__doc__": sentence})
@@ -176,7 +186,9 @@ def _group_options(kind: Any) -> Any:
         groups[one.name in _RARE].append((one.name, one.type, option))
     rare = make_dataclass("rare", groups[True], kw_only=True)
     rows = [*groups[False], ("rare", rare, field(default_factory=rare))]
-    return make_dataclass(kind.__name__, rows, kw_only=True, namespace={"__doc__": kind.__doc__})
+    return make_dataclass(
+        kind.__name__, rows, kw_only=True, namespace={"__doc__": kind.__doc__}
+    )
 
 
 def _name_option(error: Any, command: str, words: Sequence[str]) -> str:
@@ -199,7 +211,9 @@ def _report_stop(name: str, why: str, output: Path | None, status: int) -> int:
     """Say why a command stopped, and where its results are; returns the exit status."""
     files = output.rglob("*") if output is not None and output.is_dir() else ()
     there = any(path.is_file() for path in files)
-    where = f" Results so far are in {output}; the same command continues." if there else ""
+    where = (
+        f" Results so far are in {output}; the same command continues." if there else ""
+    )
     sys.stderr.write(f"\nart-snn {name}: {why}.{where}\n")
     return status
 
@@ -207,7 +221,11 @@ def _report_stop(name: str, why: str, output: Path | None, status: int) -> int:
 @_REGISTRY.primitive_rule
 def _number_rule(info: Any) -> PrimitiveConstructorSpec[Any] | None:
     """How tyro reads numbers, and several of them in one word: 0.03, 8/255, or 8/255,16/255."""
-    kinds = get_args(info.type) if get_origin(info.type) in (Union, UnionType) else (info.type,)
+    kinds = (
+        get_args(info.type)
+        if get_origin(info.type) in (Union, UnionType)
+        else (info.type,)
+    )
     forms = [get_args(kind) or (kind,) for kind in kinds if kind is not NoneType]
     number = forms[0][0] if forms else None
     if number not in _METAVARS or any(form[0] is not number for form in forms):
@@ -226,7 +244,8 @@ def _number_rule(info: Any) -> PrimitiveConstructorSpec[Any] | None:
         raise ValueError(f"expected {expected}, got {quote(words[0])}.")
 
     metavar = "|".join(
-        f"{one}[,{one} ...]" if ... in form else ",".join([one] * len(form)) for form in forms
+        f"{one}[,{one} ...]" if ... in form else ",".join([one] * len(form))
+        for form in forms
     )
     return PrimitiveConstructorSpec(
         1, metavar, read, lambda _: True, lambda value: [_write_value(value)]
@@ -241,7 +260,9 @@ def _read_number(kind: type, text: str) -> float:
     with contextlib.suppress(ValueError, ZeroDivisionError):
         if text.isascii() and "_" not in text:
             top, slash, bottom = text.partition("/")
-            return int(text) if kind is int else float(top) / float(bottom if slash else 1)
+            return (
+                int(text) if kind is int else float(top) / float(bottom if slash else 1)
+            )
     raise ValueError(f"expected {_NUMBERS[kind]}, got {quote(text)}.")
 
 

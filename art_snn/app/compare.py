@@ -13,7 +13,13 @@ from matplotlib.figure import Figure
 
 from art_snn.app.machine import describe_machine, measure_medians
 from art_snn.app.network import resolve_network
-from art_snn.app.results import Result, fingerprint, load_previous, run_folder, write_result
+from art_snn.app.results import (
+    Result,
+    fingerprint,
+    load_previous,
+    run_folder,
+    write_result,
+)
 from art_snn.app.settings import Compare
 from art_snn.app.tables import COLOURS, GREY, Notes, Part, Table, to_percent, write_title
 from art_snn.attacks import Stage, batches, craft, parse_stage, predict_logits
@@ -22,7 +28,9 @@ from art_snn.gradients import EOT, GRADIENTS, STBP, Gradient, parse_rules
 from art_snn.metrics import Robustness, Share, describe_difference, robustness, union
 from art_snn.seeding import fix_seed
 
-_RULES = ",".join((*GRADIENTS, "pdsg-per-sample", "extended(rga)", "mean(rga, stbp)", "native"))
+_RULES = ",".join(
+    (*GRADIENTS, "pdsg-per-sample", "extended(rga)", "mean(rga, stbp)", "native")
+)
 """The rules that are compared unless others are asked for."""
 _SETTINGS = ("eps", "samples", "batch_size", "seed", "eot", "repeats")
 """Settings that the rows depend on, next to the attack and the rules."""
@@ -38,8 +46,8 @@ class _Row:
     """The achievement of one rule, in words; or why it does not apply.
 
     :param vanished: correctly classified samples with an all-zero gradient at the clean image.
-    :param cosine: mean of the cosine to the STBP gradient, over the clean images at which neither
-        vanishes."""
+    :param cosine: mean of the cosine to the STBP gradient, over the clean images at which
+        neither vanishes."""
 
     rule: str
     objection: str | None = None
@@ -86,7 +94,11 @@ class Comparison(Result):
         ]
         if sum("=" in name for name in self.rows) > 1:
             lines.append(CAUTION)
-        return [(self.title, self.attack, accuracy, self.machine), self._table(), Notes(lines)]
+        return [
+            (self.title, self.attack, accuracy, self.machine),
+            self._table(),
+            Notes(lines),
+        ]
 
     def _table(self) -> Table:
         """One row per rule and one for the union of all; p is of McNemar's test."""
@@ -117,7 +129,9 @@ class Comparison(Result):
             success = str(row.outcome.attack_success)
             rows.append([name, success, p, *time, str(row.vanished), cosine])
         if len(outcomes) > 1:
-            rows.append(["union of all", str(union(outcomes.values()).attack_success), *blank])
+            rows.append(
+                ["union of all", str(union(outcomes.values()).attack_success), *blank]
+            )
         return Table(titles, rows)
 
     def draw(self) -> Figure:
@@ -131,12 +145,16 @@ class Comparison(Result):
         values, bars = to_percent(one.attack_success for one in outcomes)
         times = [self.seconds[name] / self.inference for name in names]
         colours = [COLOURS.get(name, GREY) for name in names]
-        left.barh(names, values, xerr=bars, color=colours, error_kw={"lw": 1, "capsize": 2})
+        left.barh(
+            names, values, xerr=bars, color=colours, error_kw={"lw": 1, "capsize": 2}
+        )
         left.set(xlim=(0, 100), xlabel="attack success [%]")
         left.invert_yaxis()  # Both share the axis.
         if names:
             success = 100 * union(outcomes).attack_success.value
-            left.axvline(success, color="black", lw=0.8, ls=":", label="union of all rules")
+            left.axvline(
+                success, color="black", lw=0.8, ls=":", label="union of all rules"
+            )
         right.barh(names, times, color=colours)
         right.set(xlabel="time of one gradient [inferences]")
         right.axvline(1, color="black", lw=0.8, ls="--", label="one inference")
@@ -229,7 +247,9 @@ class _Subject:
             reason = network.body.objection(rule) or network.body.objection(rule, self.x)
         return None if reason is None else str(reason).rstrip(".")
 
-    def measure_times(self, rules: Mapping[str, Gradient]) -> tuple[str, float, dict[str, float]]:
+    def measure_times(
+        self, rules: Mapping[str, Gradient]
+    ) -> tuple[str, float, dict[str, float]]:
         """The machine in words, and median seconds of a prediction and of a gradient by rule.
 
         Rules that do not apply have none."""
@@ -246,7 +266,9 @@ class _Subject:
         with fix_seed(settings.seed):
             seconds = measure_medians(calls, settings.repeats, settings.device)
         self.classifier.model.forget()
-        how = f"times are medians of {settings.repeats} rounds in turn, batch {len(batch)}"
+        how = (
+            f"times are medians of {settings.repeats} rounds in turn, batch {len(batch)}"
+        )
         return f"{describe_machine(settings.device)}; {how}", seconds.pop(""), seconds
 
     def differentiate(self, rule: Gradient, name: str) -> np.ndarray:
@@ -254,9 +276,13 @@ class _Subject:
         parts = []
         settings = self.settings
         count = len(self.x)
-        for rows in batches(count, settings.batch_size, settings.seed, f"gradients by {name}"):
+        for rows in batches(
+            count, settings.batch_size, settings.seed, f"gradients by {name}"
+        ):
             self.classifier.model.forget()
-            parts.append(self.classifier.loss_gradient(self.x[rows], self.y[rows], gradient=rule))
+            parts.append(
+                self.classifier.loss_gradient(self.x[rows], self.y[rows], gradient=rule)
+            )
         return np.concatenate(parts).reshape(count, -1).astype(np.float64)
 
     def measure_rule(
@@ -279,7 +305,9 @@ class _Subject:
             seed=settings.seed,
             progress_label=f"attack by {name}",
         )
-        logits = predict_logits(self.classifier, adversarial, settings.batch_size, settings.seed)
+        logits = predict_logits(
+            self.classifier, adversarial, settings.batch_size, settings.seed
+        )
         outcome = robustness(clean, logits, self.y)
 
         lengths = np.linalg.norm(directions, axis=1)
@@ -287,4 +315,6 @@ class _Subject:
         both = (lengths > 0) & (others > 0)
         cosines = (directions[both] * reference[both]).sum(1) / (lengths * others)[both]
         cosine = float(cosines.mean()) if both.any() else None
-        return _Row(str(rule), None, outcome, Share.of(lengths[outcome.correct] == 0), cosine)
+        return _Row(
+            str(rule), None, outcome, Share.of(lengths[outcome.correct] == 0), cosine
+        )

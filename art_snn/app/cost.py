@@ -1,8 +1,8 @@
 """The cost of one input gradient, training step or attack against inference without a gradient.
 
-The rows are those of table S2 of Bu et al. (CVPR 2023): plain inference, the gradient with every
-rule through our classifier, and through ART's stock one. Over several time steps they show how the
-cost grows with T."""
+The rows are those of table S2 of Bu et al. (CVPR 2023): plain inference, the gradient
+with every rule through our classifier, and through ART's stock one. Over several time
+steps they show how the cost grows with T."""
 
 import math
 import textwrap
@@ -22,7 +22,12 @@ from matplotlib.figure import Figure
 from torch import nn
 
 from art_snn.app.architecture import Architecture
-from art_snn.app.machine import describe_machine, measure_medians, measure_peak, torch_device
+from art_snn.app.machine import (
+    describe_machine,
+    measure_medians,
+    measure_peak,
+    torch_device,
+)
 from art_snn.app.network import random_samples, read_architecture
 from art_snn.app.own import is_own
 from art_snn.app.results import Result, run_folder
@@ -83,7 +88,9 @@ class Costs(Result):
 
     def parts(self) -> list[Part]:
         """Time, memory and their ratios to inference, a row each; of several cells, growth."""
-        how = f"median of {self.settings['repeats']} rounds in turn; memory above the model"
+        how = (
+            f"median of {self.settings['repeats']} rounds in turn; memory above the model"
+        )
         heading = (self.title, f"{self.machine}; {how}")
         if len(self.cells) > 1:
             return [heading, self._growth_table(), Notes(self.remarks)]
@@ -118,7 +125,9 @@ class Costs(Result):
             for rule in others:
                 row[f"{_write_row(rule)}/STBP time"] = cell.ratio("seconds", rule, _STBP)
             for rule in rules:
-                row[f"{_write_row(rule)} MiB"] = _write_number(cell.mebibytes(rule), ".0f")
+                row[f"{_write_row(rule)} MiB"] = _write_number(
+                    cell.mebibytes(rule), ".0f"
+                )
             for rule in others:
                 row[f"{_write_row(rule)}/STBP memory"] = cell.ratio("peak", rule, _STBP)
             rows.append(row)
@@ -129,7 +138,9 @@ class Costs(Result):
         if len(self.cells) == 1:
             return None
         models = dict.fromkeys(cell.model for cell in self.cells)
-        figure = Figure(figsize=(1 + 3.4 * max(2, len(models)), 6.4), layout="constrained")
+        figure = Figure(
+            figsize=(1 + 3.4 * max(2, len(models)), 6.4), layout="constrained"
+        )
         axes = figure.subplots(2, len(models), sharex=True, squeeze=False)
         for (above, below), model in zip(axes.T, models, strict=True):
             self._draw_growth(above, below, model)
@@ -180,7 +191,9 @@ def run(settings: Cost) -> Costs:
             replace(settings, model=(model,), steps=None if count is None else (count,))
             for model, count in product(settings.model, steps)
         ]
-        rules = parse_rules(settings.rules or ("stbp" if settings.training_step else "rga,stbp"))
+        rules = parse_rules(
+            settings.rules or ("stbp" if settings.training_step else "rga,stbp")
+        )
         titles = [_check(load, rules) for load in loads]
 
         rows = [INFERENCE, *rules]
@@ -261,7 +274,9 @@ def resolve_architecture(settings: Cost) -> Architecture:
     """The network of settings of one model; that of the user has no time steps yet."""
     (model,) = settings.model
     (steps,) = settings.steps or (None,)
-    return read_architecture(settings, model=model, steps=None if is_own(model) else steps)
+    return read_architecture(
+        settings, model=model, steps=None if is_own(model) else steps
+    )
 
 
 def draw_samples(settings: Cost, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -321,9 +336,9 @@ def make_call(
 def measure_row_peak(settings: Cost, row: str, *, apart: bool = True) -> int:
     """Peak bytes of one row above the loaded model.
 
-    :param apart: on the CPU in a process of its own, with nothing left from before, which gives
-        freed memory back. A training step is the first one, which allocates gradients and the
-        optimizer's state."""
+    :param apart: on the CPU in a process of its own, with nothing left from before, which
+        gives freed memory back. A training step is the first one, which allocates
+        gradients and the optimizer's state."""
     if apart and settings.device == "cpu":
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
             return pool.submit(measure_row_peak, settings, row, apart=False).result()

@@ -51,12 +51,19 @@ class _Neurons:
         """As a row of the table; numbers that are not known are question marks."""
         cells = ["?"] * 4
         if (d := self.dynamics) is not None:
-            resets = {"soft": f"soft by {d.reset_amount:g}", "hard": f"hard to {d.v_reset:g}"}
+            resets = {
+                "soft": f"soft by {d.reset_amount:g}",
+                "hard": f"hard to {d.v_reset:g}",
+            }
             reset = resets.get(d.reset, "none")
             if d.floor is not None:
                 reset += f", floor {d.floor:g}"
-            decay = " to ".join(f"{end:g}" for end in sorted({least(d.decay), most(d.decay)}))
-            spikes = {None: ", several spikes", 1: ""}.get(d.max_spikes, f", {d.max_spikes} spikes")
+            decay = " to ".join(
+                f"{end:g}" for end in sorted({least(d.decay), most(d.decay)})
+            )
+            spikes = {None: ", several spikes", 1: ""}.get(
+                d.max_spikes, f", {d.max_spikes} spikes"
+            )
             cells = [decay, f"{d.gain:g}", f"{d.threshold:g}{spikes}", reset]
         rate = "not called" if self.rate is None else f"{self.rate:.3f}"
         words = "all"
@@ -80,8 +87,19 @@ class _Inspection(Result):
 
     def parts(self) -> list[Part]:
         """A row per layer of neurons and one per rule, with the reasons below them."""
-        heading = [f"{name.replace('_', ' ')}: {value}" for name, value in self.settings.items()]
-        titles = ("neuron", "class", "layout", "decay", "gain", "threshold", "reset", "rate")
+        heading = [
+            f"{name.replace('_', ' ')}: {value}" for name, value in self.settings.items()
+        ]
+        titles = (
+            "neuron",
+            "class",
+            "layout",
+            "decay",
+            "gain",
+            "threshold",
+            "reset",
+            "rate",
+        )
         names = list(self.rules)
         neurons = Table((*titles, "rules"), [one.row(names) for one in self.neurons])
         rows = []
@@ -105,11 +123,19 @@ class _Inspection(Result):
             if one.unknown
         ]
         lines += self._objections()
-        remarks = [f"Refused under {', '.join(some)}: {why}" for why, some in refusals.items()]
+        remarks = [
+            f"Refused under {', '.join(some)}: {why}" for why, some in refusals.items()
+        ]
         if zero:
             best = min(zero, key=zero.__getitem__)
-            others = [f"that of {n} for {count}" for n, count in zero.items() if count > zero[best]]
-            advice = f"Attack with {best}, whose gradient is zero for {zero[best]} samples"
+            others = [
+                f"that of {n} for {count}"
+                for n, count in zero.items()
+                if count > zero[best]
+            ]
+            advice = (
+                f"Attack with {best}, whose gradient is zero for {zero[best]} samples"
+            )
             remarks = ["; ".join((advice, *others)) + ".", *remarks]
         return [(self.title, *heading), neurons, Notes(lines), rules, Notes(remarks)]
 
@@ -131,11 +157,16 @@ def run(settings: Inspect) -> _Inspection:
     """Build or load the network, look at its neurons, try every rule; write inspect.json, .md."""
     with run_folder(settings):
         subject = resolve_network(settings, drawn=True)
-        drawn = settings.data == RANDOM or (settings.data is None and subject.entry is None)
+        drawn = settings.data == RANDOM or (
+            settings.data is None and subject.entry is None
+        )
 
         if drawn:
             refuse_given(
-                settings, ["value_range"], "None for random samples", "Leave it out, or name data."
+                settings,
+                ["value_range"],
+                "None for random samples",
+                "Leave it out, or name data.",
             )
             settings.check_counts(
                 "image_size",
@@ -211,7 +242,9 @@ def _find_neurons(
         name, dynamics = layer.site.name, layer.site.dynamics
         single = dynamics.max_spikes == 1
         counts = [x != 0 if single else x / operand(dynamics.amplitude, x) for x in calls]
-        reasons = {n: rule.objection(dynamics, network.encoder) for n, rule in rules.items()}
+        reasons = {
+            n: rule.objection(dynamics, network.encoder) for n, rule in rules.items()
+        }
         neurons.append(
             _Neurons(
                 name=name or "(the model)",
@@ -221,7 +254,9 @@ def _find_neurons(
                 unknown=dynamics.unknown,
                 rate=float(torch.cat(counts).double().mean()) if calls else None,
                 read_out=name not in sites,
-                objections={n: reason for n, reason in reasons.items() if reason is not None},
+                objections={
+                    n: reason for n, reason in reasons.items() if reason is not None
+                },
             )
         )
     return neurons
@@ -251,4 +286,7 @@ def _try_rule(
         # A model that fails under a rule is what is to be listed out.
         words = f"{type(error).__name__}: {first_line(error)}{locate_own(error)}"
         return trial | {"refusal": f"it failed with {words}"}
-    return trial | {"engine": str(execution), "vanished": Share(int(zero.sum()), len(x)).as_dict()}
+    return trial | {
+        "engine": str(execution),
+        "vanished": Share(int(zero.sum()), len(x)).as_dict(),
+    }

@@ -27,7 +27,9 @@ def keep_memory() -> None:
     tuned = any(name.startswith(("MALLOC_", "GLIBC_TUNABLES")) for name in os.environ)
     if tuned or os.environ.get("ART_SNN_KEEP_MEMORY") == "0":
         return
-    with suppress(AttributeError, OSError, TypeError):  # Other libraries lack the function.
+    with suppress(
+        AttributeError, OSError, TypeError
+    ):  # Other libraries lack the function.
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(_MMAP_MAX, 0)
         mallopt(_TRIM_THRESHOLD, 2**30)
@@ -35,7 +37,9 @@ def keep_memory() -> None:
 
 def torch_device(device: str) -> torch.device:
     """The current CUDA device for "gpu" where there is one, otherwise the CPU."""
-    return torch.device("cuda" if device == "gpu" and torch.cuda.is_available() else "cpu")
+    return torch.device(
+        "cuda" if device == "gpu" and torch.cuda.is_available() else "cpu"
+    )
 
 
 def describe_machine(device: str) -> str:
@@ -96,8 +100,8 @@ def _read_proc(file: str, field: str) -> str:
 
 
 def _read_resident(field: str) -> int:
-    """Bytes of this process: resident (VmRSS) or its peak (VmHWM); where /proc does not tell them,
-    the peak of its lifetime."""
+    """Bytes of this process: resident (VmRSS) or its peak (VmHWM); where /proc does not
+    tell them, the peak of its lifetime."""
     size = _read_proc("self/status", field)
     if size:
         return int(size.removesuffix("kB")) * 1024

@@ -158,11 +158,17 @@ def resolve_network(settings: Network, *, drawn: bool = False) -> ResolvedNetwor
         if source.data is None:
             entry = about
             held = vars(source_of(about.data))
-            source = replace(source, **{name: value for name, value in held.items() if value})
+            source = replace(
+                source, **{name: value for name, value in held.items() if value}
+            )
         path = local_file(about)
     weights = path is not None or is_own(model) or drawn
     require(
-        weights, "checkpoint", "the weights of the network", f"{model} without weights", _NONE_GIVEN
+        weights,
+        "checkpoint",
+        "the weights of the network",
+        f"{model} without weights",
+        _NONE_GIVEN,
     )
     return ResolvedNetwork(read_architecture(settings, model=model), path, source, entry)
 
@@ -173,7 +179,9 @@ def read_architecture(settings: object, **others: Any) -> Architecture:
     return Architecture(**options | others)
 
 
-def record_calls(network: SpikingNetwork, x: Tensor) -> list[tuple[NeuronLayer, list[Tensor]]]:
+def record_calls(
+    network: SpikingNetwork, x: Tensor
+) -> list[tuple[NeuronLayer, list[Tensor]]]:
     """Every layer of neurons with what its calls return in a pass of samples x [N, ...]."""
     layers = [(layer, list[Tensor]()) for layer in network.body.neuron_layers()]
 
@@ -192,7 +200,9 @@ def _fetch_weights(model: str) -> Path:
 
     :raises ArgumentError: without a commit, or when there is no such file or connection."""
     word = r"[\w-][\w.-]*"
-    parts = re.fullmatch(rf"hf:({word}/{word})/({word}(?:/{word})*)@([0-9a-f]{{40}})", model, re.A)
+    parts = re.fullmatch(
+        rf"hf:({word}/{word})/({word}(?:/{word})*)@([0-9a-f]{{40}})", model, re.A
+    )
     if parts is None:
         raise invalid(
             "model",
@@ -207,7 +217,10 @@ def _fetch_weights(model: str) -> Path:
         return Path(hub.hf_hub_download(repository, file, revision=revision))
     except ImportError as error:
         raise invalid(
-            "model", "the package huggingface-hub", str(error), "pip install huggingface-hub"
+            "model",
+            "the package huggingface-hub",
+            str(error),
+            "pip install huggingface-hub",
         ) from error
     except (OSError, ValueError) as error:
         raise invalid(
@@ -219,12 +232,17 @@ def _fetch_weights(model: str) -> Path:
 
 
 def random_samples(
-    architecture: Architecture, samples: int, *, channels: int | None = None, image_size: Any = None
+    architecture: Architecture,
+    samples: int,
+    *,
+    channels: int | None = None,
+    image_size: Any = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Random samples ``(samples, *input_shape)`` in [0, 1] and one-hot labels for a network.
 
-    None is 3 channels of 32 x 32 pixels. A network of the user's own has its input_shape, or needs
-    a size. What it does not take, or what does not fit into memory, is refused."""
+    None is 3 channels of 32 x 32 pixels. A network of the user's own has its
+    input_shape, or needs a size. What it does not take, or what does not fit into
+    memory, is refused."""
     image = (channels or 3, *(image_size or 32,) * 2)
     classes = 10
     with nullcontext() if architecture.is_own else torch.device("meta"):
@@ -238,7 +256,10 @@ def random_samples(
         got = f"{model}, which takes samples of shape {form}"
         remedy = "Images are [C, H, W]."
         require(len(form) == len(size), "image_size", "a network of images", got, remedy)
-        for name, given, axis in (("channels", channels, -3), ("image_size", image_size, -1)):
+        for name, given, axis in (
+            ("channels", channels, -3),
+            ("image_size", image_size, -1),
+        ):
             require(
                 form[axis] is None or given in (None, form[axis]),
                 name,
@@ -260,7 +281,9 @@ def random_samples(
         with torch.no_grad():
             classes = network(some[:1].to(device_of(network))).shape[1]
     needed = 4 * samples * prod(shape)
-    require_memory("samples", samples, "samples", needed, remedy="Take fewer or smaller ones.")
+    require_memory(
+        "samples", samples, "samples", needed, remedy="Take fewer or smaller ones."
+    )
     generator = np.random.default_rng(0)
     x = generator.random((samples, *shape), dtype=np.float32)
     return x, np.eye(classes, dtype=np.float32)[generator.integers(0, classes, samples)]

@@ -12,7 +12,13 @@ from typing import Any
 
 from torch import nn
 
-from art_snn.checks import ArgumentError, MissingFile, expand_path, require, require_choice
+from art_snn.checks import (
+    ArgumentError,
+    MissingFile,
+    expand_path,
+    require,
+    require_choice,
+)
 from art_snn.encoders import Direct, Encoder, Frames
 from art_snn.files import digest
 from art_snn.gradients.names import parse_call
@@ -51,13 +57,14 @@ def build_forms(
 ) -> Iterator[SpikingNetwork]:
     """The network that a function returns; of a bare model the forms that it may have, in turn.
 
-    **Its module is run.** The digest of its file is the network's `origin`. A model may take all
-    time steps, or one, or make them itself; return one output, or spikes and potentials; and take
-    images, or vectors.
+    **Its module is run.** The digest of its file is the network's `origin`. A model may
+    take all time steps, or one, or make them itself; return one output, or spikes and
+    potentials; and take images, or vectors.
 
-    :param model: ``file.py:function`` or ``package.module:function``, without required arguments.
-        It returns a SpikingNetwork, or a model of another framework, which is adapted. Or
-        ``net.nir(like=sinabs, dt=1e-4)``, with arguments of :func:`art_snn.interop.from_nir`.
+    :param model: ``file.py:function`` or ``package.module:function``, without required
+        arguments. It returns a SpikingNetwork, or a model of another framework, which is
+        adapted. Or ``net.nir(like=sinabs, dt=1e-4)``, with arguments of
+        :func:`art_snn.interop.from_nir`.
     :param steps, encoder, readout: as :func:`art_snn.interop.adapt` takes them for such a model.
     :param axes: of one sample, which the last forms flatten into one; 0: nothing is flattened."""
     remedy = "Commands that read weights take it; art_snn.zoo.load gives one of the zoo."
@@ -153,7 +160,9 @@ def _function(module: ModuleType, model: str) -> Callable[[], Any]:
     )
     optional = inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD
     parameters = inspect.signature(function).parameters.values()
-    needed = [p.name for p in parameters if p.default is p.empty and p.kind not in optional]
+    needed = [
+        p.name for p in parameters if p.default is p.empty and p.kind not in optional
+    ]
     require(
         not needed,
         "model",
@@ -184,7 +193,13 @@ def _run_file(file: Path) -> ModuleType:
 
 def _import_module(name: str) -> ModuleType:
     relative = not name or name.startswith(".")
-    require(not relative, "model", _FORM, f"{name!r} as the module", "Name it from its package on.")
+    require(
+        not relative,
+        "model",
+        _FORM,
+        f"{name!r} as the module",
+        "Name it from its package on.",
+    )
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:

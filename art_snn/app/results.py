@@ -21,7 +21,14 @@ from art_snn.attacks import Outcome
 from art_snn.checks import cuts_gradients, invalid, printable, require, truncate
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.dynamics import Values
-from art_snn.files import UNFINISHED, atomic_write, digest, read_json, write_json, write_text
+from art_snn.files import (
+    UNFINISHED,
+    atomic_write,
+    digest,
+    read_json,
+    write_json,
+    write_text,
+)
 from art_snn.findings import Finding
 from art_snn.metrics import Robustness, Share
 from art_snn.progress import SILENT
@@ -51,7 +58,9 @@ Measured = Annotated[float, "NaN and infinities among them"]
 def expect(holds: object, expected: str, value: object) -> None:
     """Raise a ValueError, to which :func:`from_json` adds the field, unless something holds."""
     if not holds:
-        raise ValueError(f"expected {expected}, got {truncate(json.dumps(value, default=repr))}")
+        raise ValueError(
+            f"expected {expected}, got {truncate(json.dumps(value, default=repr))}"
+        )
 
 
 _PLAIN = {int: "a whole number", bool: "true or false", str: "a text"}
@@ -114,8 +123,12 @@ def _make_converter() -> cattrs.Converter:
     made.register_unstructure_hook(
         Outcome, make_dict_unstructure_fn(Outcome, made, adversarials=override(omit=True))
     )
-    evidence = override(struct_hook=lambda value, _: made.structure(value, dict[str, Measured]))
-    made.register_structure_hook(Finding, make_dict_structure_fn(Finding, made, evidence=evidence))
+    evidence = override(
+        struct_hook=lambda value, _: made.structure(value, dict[str, Measured])
+    )
+    made.register_structure_hook(
+        Finding, make_dict_structure_fn(Finding, made, evidence=evidence)
+    )
     return made
 
 
@@ -133,9 +146,9 @@ def fingerprint(
 ) -> str:
     """A key that changes with settings (their repr), network, weights, clip values and samples.
 
-    Of a network with code of the user it also changes with the file that built it, and with the
-    predicted classes of the first 32 samples. Logits do not count: their last bits depend on
-    processor and threads."""
+    Of a network with code of the user it also changes with the file that built it, and
+    with the predicted classes of the first 32 samples. Logits do not count: their last
+    bits depend on processor and threads."""
     network = classifier.model
     limits = classifier.clip_values
     ends = None if limits is None else [np.asarray(limit).tolist() for limit in limits]
@@ -283,10 +296,10 @@ class Printed(Result):
 def run_folder(settings: Run, together: bool = False) -> Iterator[Team]:
     """This process is set up as the settings ask, and holds the output within the block.
 
-    :param together: whether several processes, as torchrun starts them, do it together. The leading
-        one holds the output for all; where it cannot, the others leave.
-    :raises ArgumentError: when the folder cannot be written into, another run holds it, or a
-        gradient does not reach the input."""
+    :param together: whether several processes, as torchrun starts them, do it together.
+        The leading one holds the output for all; where it cannot, the others leave.
+    :raises ArgumentError: when the folder cannot be written into, another run holds it,
+        or a gradient does not reach the input."""
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
     with join() if together else nullcontext(Team()) as team, ExitStack() as stack:

@@ -1,7 +1,7 @@
 """Settings of commands: plain data, each field an option. They are resolved when a command runs.
 
-The base classes hold the options that commands share. Nothing here imports torch, so that help is
-fast; what only the library can judge is refused by it when the command runs."""
+The base classes hold the options that commands share. Nothing here imports torch, so that
+help is fast; what only the library can judge is refused by it when the command runs."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -91,25 +91,26 @@ class Run:
 class Network(Run):
     """A network with weights, and its data: a set by its name, a .npz file or a folder.
 
-    :param data: digits, mnist, cifar10, nmnist, ..., kept in the folder data, or in another one as
-        FOLDER/cifar10; a .npz file; or a folder of pictures. A name comes before a folder of that
-        name: write ./digits [digits; of a network of the zoo its own].
+    :param data: digits, mnist, cifar10, nmnist, ..., kept in the folder data, or in
+        another one as FOLDER/cifar10; a .npz file; or a folder of pictures. A name comes
+        before a folder of that name: write ./digits [digits; of a network of the zoo its
+        own].
     :param download: fetch a data set that is not there; without it nothing is fetched.
     :param image_size: side of images, pictures and event frames, or HEIGHT,WIDTH [theirs;
         cifar10-dvs: 48].
     :param value_range: LOW,HIGH: values that samples of a .npz file or events may have.
-    :param model: zoo:NAME (art-snn zoo lists them); hf:OWNER/REPO/NAME@COMMIT, weights that
-        art-snn train wrote, on Hugging Face; or a function of yours that returns a network, or a
-        model of another framework: file.py:function or package.module:function; or a NIR file, and
-        how to read it: net.nir(like=sinabs, dt=1e-4); or a model of art_snn for a checkpoint that
-        does not note its own.
-    :param checkpoint: weights of the network: of art-snn train, a state dict, or a .ckpt of
-        Lightning; none next to zoo: or hf:. A function of yours may return a network with its
-        weights.
-    :param steps: time steps T, into which recordings of nmnist and the like are cut [those of its
-        training; events: their frames, or 10].
-    :param readout: of a model of another framework: mean or sum over time, or the mean of the
-        spikes or of the potential of one that returns both [mean].
+    :param model: zoo:NAME (art-snn zoo lists them); hf:OWNER/REPO/NAME@COMMIT, weights
+        that art-snn train wrote, on Hugging Face; or a function of yours that returns a
+        network, or a model of another framework: file.py:function or
+        package.module:function; or a NIR file, and how to read it: net.nir(like=sinabs,
+        dt=1e-4); or a model of art_snn for a checkpoint that does not note its own.
+    :param checkpoint: weights of the network: of art-snn train, a state dict, or a .ckpt
+        of Lightning; none next to zoo: or hf:. A function of yours may return a network
+        with its weights.
+    :param steps: time steps T, into which recordings of nmnist and the like are cut
+        [those of its training; events: their frames, or 10].
+    :param readout: of a model of another framework: mean or sum over time, or the mean of
+        the spikes or of the potential of one that returns both [mean].
     :param encoder: direct, poisson, sqe(levels=2) or frequency for images, frames or
         ablation(keep=0.05) for events [that of its training]."""
 
@@ -117,7 +118,9 @@ class Network(Run):
     download: Flag = False
     image_size: Open[int | tuple[int, int]] = None
     value_range: Open[tuple[float, float]] = None
-    model: Annotated[Open[str], arg(metavar="zoo:NAME|hf:...|FILE.py:FUNCTION|MODEL")] = None
+    model: Annotated[Open[str], arg(metavar="zoo:NAME|hf:...|FILE.py:FUNCTION|MODEL")] = (
+        None
+    )
     checkpoint: Open[Path] = None
     steps: Open[int] = None
     readout: Readout = None
@@ -128,20 +131,21 @@ class Network(Run):
 class Train(Network):
     """Train a network, plainly or against an attack, and say how good it is.
 
-    Models of art_snn are trained as in table S1 of Bu et al. (CVPR 2023, supplement), a network of
-    yours with Adam. With an attack or a defence the samples of every step are attacked first.
-    Started by torchrun, several processes train together. Exit status 5: it did not learn.
+    Models of art_snn are trained as in table S1 of Bu et al. (CVPR 2023, supplement), a
+    network of yours with Adam. With an attack or a defence the samples of every step are
+    attacked first. Started by torchrun, several processes train together. Exit status 5:
+    it did not learn.
 
-    :param model: name of a model; or a function of yours that returns a network, or a model of
-        another framework: file.py:function or package.module:function; or zoo:NAME, with its
-        weights [vgg5; of a checkpoint: the one that it notes].
+    :param model: name of a model; or a function of yours that returns a network, or a
+        model of another framework: file.py:function or package.module:function; or
+        zoo:NAME, with its weights [vgg5; of a checkpoint: the one that it notes].
     :param checkpoint: weights of the network to start from, as art-snn train or its framework
         writes them; what they note of the network need not be given [drawn from the seed].
     :param readout: of a model of another framework: mean or sum over time, or the mean of the
         spikes or of the potential of one that returns both [mean; of both: potential].
     :param width: factor of the layers' widths, 64 at most [1].
-    :param steps: time steps T, into which recordings of nmnist and the like are cut [8; events:
-        their frames, or 10].
+    :param steps: time steps T, into which recordings of nmnist and the like are cut
+        [8; events: their frames, or 10].
     :param decay: decay of the neurons, 1e-6 to 1; 1 makes IF neurons [0.5].
     :param threshold: of the neurons, 1e-4 to 1e4 [1].
     :param reset: of the neurons, hard or soft [hard].
@@ -154,26 +158,28 @@ class Train(Network):
     :param learning_rate: of the first step, 100 at most [sgd: 0.1; adam: 0.01].
     :param momentum: of SGD, in [0, 1) [0.9].
     :param weight_decay: of all parameters, 1 at most [sgd: 5e-4; adam: 0].
-    :param crop_padding: pixels of zeros around an image before it is cropped to its size, or 0 [4
-        around 32 pixels, and the same share of other images; 0 below 16 pixels].
-    :param flip: mirror half of the samples left to right [only cifar10, cifar100, eurosat,
-        fashion-mnist and cifar10-dvs; no file or folder].
-    :param cutout: side in pixels of the hole that is filled with zeros; 0 is none [16 of 32, and
-        the same share; 0 below 16].
+    :param crop_padding: pixels of zeros around an image before it is cropped to its size,
+        or 0 [4 around 32 pixels, and the same share of other images; 0 below 16 pixels].
+    :param flip: mirror half of the samples left to right [only cifar10, cifar100,
+        eurosat, fashion-mnist and cifar10-dvs; no file or folder].
+    :param cutout: side in pixels of the hole that is filled with zeros; 0 is none [16 of
+        32, and the same share; 0 below 16].
     :param seed: of the weights, the order of the samples and all that is drawn.
-    :param train_dtype: precision in which layers compute: bfloat16, or auto, which is bfloat16
-        where the device multiplies it natively [the network's own].
+    :param train_dtype: precision in which layers compute: bfloat16, or auto, which is
+        bfloat16 where the device multiplies it natively [the network's own].
     :param validation: share of the training samples that chooses the best epoch, in (0, 0.9].
-    :param attack: attack against which the network is trained, in the maximum norm: pgd, fgsm,
-        pgd(max_iter=7), ... [none; of a defence that attacks: pgd].
-    :param eps: budget of the attack or of the certified training, in the unit of the samples
-        [8/255].
-    :param attack_rule: gradient rule of the attack: rga, stbp, "mean(rga, stbp)", ... [that which
-        inspect names; stbp without a checkpoint]. Weights learn by STBP, or the network's own.
+    :param attack: attack against which the network is trained, in the maximum norm: pgd,
+        fgsm, pgd(max_iter=7), ... [none; of a defence that attacks: pgd].
+    :param eps: budget of the attack or of the certified training, in the unit of the
+        samples [8/255].
+    :param attack_rule: gradient rule of the attack: rga, stbp, "mean(rga, stbp)", ...
+        [that which inspect names; stbp without a checkpoint]. Weights learn by STBP, or
+        the network's own.
     :param adversarial_share: share of the samples of each step that are attacked, in (0, 1].
     :param defence: use of the adversarial samples: at (trains on them), trades(beta=6),
-        rat(orthogonality=0.004), sr(sparsity=0.002), mpd-sgr, tgo, mppd or operations(weight=1);
-        or ibp(ramp=0.6), which trains on bounds within eps, without an attack [at, next to one]."""
+        rat(orthogonality=0.004), sr(sparsity=0.002), mpd-sgr, tgo, mppd or
+        operations(weight=1); or ibp(ramp=0.6), which trains on bounds within eps, without
+        an attack [at, next to one]."""
 
     output: Folder = Path("trained")
     width: Open[float] = None
@@ -253,31 +259,33 @@ class Compare(Network):
 class Cost(Run):
     """Measure time and peak memory of one input gradient, training step or attack on this machine.
 
-    Weights are drawn and samples random, since neither matters. Several models or time steps give a
-    table of how the cost grows.
+    Weights are drawn and samples random, since neither matters. Several models or time
+    steps give a table of how the cost grows.
 
     :param device: what is measured: cpu, or gpu, which has to be there.
-    :param model: names of models, or functions of yours that return a network (file.py:function),
-        separated by commas.
+    :param model: names of models, or functions of yours that return a network
+        (file.py:function), separated by commas.
     :param width: factor of the layers' widths [1].
     :param steps: time steps T, separated by commas: 4,8,16,32 [8, or those of the model].
     :param decay: decay of the neurons; 1 makes IF neurons [0.5].
     :param encoder: direct, poisson, sqe, frequency, frames or ablation(keep=0.05) [direct].
-    :param rules: rules with their settings, separated by commas [rga,stbp; of a training step:
-        stbp].
+    :param rules: rules with their settings, separated by commas [rga,stbp; of a training
+        step: stbp].
     :param training_step: measure one training step in place of one input gradient.
     :param attack: measure this attack in place of one gradient: pgd(max_iter=5, eps_step=2/255).
     :param eps: budget of the attack, in the unit of the samples.
     :param batch_size: samples per gradient, step or attack.
     :param channels: of the random input [3; those of a network of yours with an input_shape].
     :param image_size: side of the random input [32; that of the input_shape of your network].
-    :param train_dtype: precision of training steps: bfloat16, or auto, which is bfloat16 where the
-        device multiplies it natively [the network's own].
+    :param train_dtype: precision of training steps: bfloat16, or auto, which is bfloat16
+        where the device multiplies it natively [the network's own].
     :param repeats: rounds of which each time is the median."""
 
     output: Folder = Path("cost")
     device: Device = "cpu"
-    model: Annotated[tuple[str, ...], arg(metavar="MODEL|FILE.py:FUNCTION[, ...]")] = ("vgg11",)
+    model: Annotated[tuple[str, ...], arg(metavar="MODEL|FILE.py:FUNCTION[, ...]")] = (
+        "vgg11",
+    )
     width: Open[float] = None
     steps: Open[tuple[int, ...]] = None
     decay: Open[float] = None
@@ -324,11 +332,11 @@ class Cost(Run):
 class Inspect(Network):
     """List the neurons of a network, and the engine with which every rule runs on it.
 
-    Every rule takes one gradient of one batch; a rule that is refused is listed with the reason.
-    Without a checkpoint the weights of a model of art_snn are drawn.
+    Every rule takes one gradient of one batch; a rule that is refused is listed with the
+    reason. Without a checkpoint the weights of a model of art_snn are drawn.
 
-    :param data: random, or a data set whose test samples are taken [random; of a network of the zoo
-        its own].
+    :param data: random, or a data set whose test samples are taken [random; of a network
+        of the zoo its own].
     :param rules: rules, separated by commas [all].
     :param batch_size: samples of the batch.
     :param channels: of random samples [3; those of a network of yours with an input_shape]."""
@@ -348,32 +356,34 @@ class Inspect(Network):
 class Report:
     """Write a page of one evaluation, or of several side by side on the same samples.
 
-    With --board it is a table of records, by data set and budget. With --verify nothing is written:
-    an evaluation is checked on samples that are drawn; exit status 3 says that a check failed.
+    With --board it is a table of records, by data set and budget. With --verify nothing
+    is written: an evaluation is checked on samples that are drawn; exit status 3 says
+    that a check failed.
 
-    :param files: folders of one evaluation or more, or their evaluation.json; with board also
-        folders above them.
-    :param output: file that is written: .html for one page that shows everything, .md or .tex for
-        sentences and tables [report.html; with board leaderboard.html, and next to it a .md file of
-        the same name].
+    :param files: folders of one evaluation or more, or their evaluation.json; with board
+        also folders above them.
+    :param output: file that is written: .html for one page that shows everything, .md or
+        .tex for sentences and tables [report.html; with board leaderboard.html, and next
+        to it a .md file of the same name].
     :param board: write the table of records, as a page to sort and filter, and in Markdown.
-    :param verify: check that weights, samples and predictions repeat, that the adversarials in
-        first.npz fool the network, and that samples that are said to stand or to be certified do,
-        by PGD-7, a stage of the plan, bounds and the exact search. A pass does not mean that the
-        number is right.
+    :param verify: check that weights, samples and predictions repeat, that the
+        adversarials in first.npz fool the network, and that samples that are said to
+        stand or to be certified do, by PGD-7, a stage of the plan, bounds and the exact
+        search. A pass does not mean that the number is right.
     :param model: of the network to verify: zoo:NAME; or a function or a model of another framework:
         file.py:function or package.module:function [zoo:NAME, by the name in the evaluation].
     :param checkpoint: weights of the network to verify.
     :param steps: time steps T of that network [those of its training].
-    :param readout: of a model of another framework: mean or sum over time, or the mean of the
-        spikes or of the potential of one that returns both [mean].
-    :param data: samples to verify with: a name or FOLDER/NAME, a .npz file, or a folder of pictures
-        [those that the evaluation names; of a network of the zoo its own].
+    :param readout: of a model of another framework: mean or sum over time, or the mean of
+        the spikes or of the potential of one that returns both [mean].
+    :param data: samples to verify with: a name or FOLDER/NAME, a .npz file, or a folder
+        of pictures [those that the evaluation names; of a network of the zoo its own].
     :param value_range: LOW,HIGH: values that samples of a .npz file or events may have.
     :param device: gpu, which is cpu where there is none; or cpu."""
 
     files: Annotated[
-        Positional[tuple[Path, ...]], arg(metavar="FOLDER|FILE ...", help_behavior_hint="")
+        Positional[tuple[Path, ...]],
+        arg(metavar="FOLDER|FILE ...", help_behavior_hint=""),
     ]
     output: Open[Path] = None
     board: Flag = False
@@ -388,7 +398,11 @@ class Report:
 
     def __post_init__(self) -> None:
         require(
-            self.files, "files", "one result or more", "none", "Name the folder of an evaluation."
+            self.files,
+            "files",
+            "one result or more",
+            "none",
+            "Name the folder of an evaluation.",
         )
         if self.verify:
             require(
@@ -406,7 +420,9 @@ class Report:
             )
             return
 
-        refuse_given(self, SUBJECT, "None without --verify", "Add --verify, or leave it out.")
+        refuse_given(
+            self, SUBJECT, "None without --verify", "Add --verify, or leave it out."
+        )
         output = self.output or Path("leaderboard.html" if self.board else "report.html")
         endings = [".html"] if self.board else [f".{ending}" for ending in MARKS]
         require(
@@ -428,7 +444,9 @@ class Report:
         set_fields(self, output=output)
 
 
-def refuse_given(settings: object, names: Sequence[str], expected: str, remedy: str) -> None:
+def refuse_given(
+    settings: object, names: Sequence[str], expected: str, remedy: str
+) -> None:
     """Refuse whatever these fields hold in place of their defaults."""
     for name in names:
         value = getattr(settings, name)
@@ -447,5 +465,5 @@ def _is_report(path: Path) -> bool:
 class Zoo:
     """List the trained networks of the zoo.
 
-    Their accuracy is that of all test samples, and that under the plan standard by budget. Commands
-    with --checkpoint take one as --model zoo:NAME."""
+    Their accuracy is that of all test samples, and that under the plan standard by
+    budget. Commands with --checkpoint take one as --model zoo:NAME."""

@@ -14,7 +14,16 @@ from art_snn.metrics import Share
 
 COLOURS = {"stbp": "#0072b2", "rga": "#d55e00"}
 """Of rules, the same in every picture."""
-SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#6a3d9a", "#e69f00", "#6b6b1a", "#45c4e8")
+SERIES = (
+    "#0072b2",
+    "#d55e00",
+    "#009e73",
+    "#cc79a7",
+    "#6a3d9a",
+    "#e69f00",
+    "#6b6b1a",
+    "#45c4e8",
+)
 """Of lines in a picture, one after the other."""
 GREY = "#999999"
 Form = Literal["text", "markdown"]
@@ -93,7 +102,9 @@ def _render_table(table: Table, form: Form) -> str:
     show = printable if form == "text" else _escape_markdown
     hidden = table.wide if form == "text" else ()
     kept = [place for place in range(len(table.titles)) if place not in hidden]
-    titles, *rows = ([show(row[place]) for place in kept] for row in (table.titles, *table.rows))
+    titles, *rows = (
+        [show(row[place]) for place in kept] for row in (table.titles, *table.rows)
+    )
     text = tabulate(
         rows,
         titles,
@@ -107,7 +118,9 @@ def _render_table(table: Table, form: Form) -> str:
 def _escape_markdown(text: str) -> str:
     """The text with a backslash before whatever Markdown would take for markup, in one line."""
     escaped = _MARKUP.sub(r"\\\g<0>", printable(text).strip())
-    return re.sub(r"^(\d+)(?=[.)](?:\s|$))", r"\1\\", escaped)  # A list of numbers begins so.
+    return re.sub(
+        r"^(\d+)(?=[.)](?:\s|$))", r"\1\\", escaped
+    )  # A list of numbers begins so.
 
 
 def to_percent(shares: Iterable[Share]) -> tuple[np.ndarray, np.ndarray]:

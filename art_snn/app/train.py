@@ -39,8 +39,8 @@ _STALLED = 5
 class Training(Result):
     """A trained network: its epochs, and the test samples that it classifies correctly at the end.
 
-    The notes are those that the checkpoint has of the weights. `stalled` says that the network did
-    not learn, "" that it did."""
+    The notes are those that the checkpoint has of the weights. `stalled` says that the
+    network did not learn, "" that it did."""
 
     history: tuple[Epoch, ...]
     test: Share
@@ -144,8 +144,8 @@ def train_network(settings: Train, data: Dataset, team: Team = ALONE) -> Trainin
     :param settings: of which the source of the data is not read.
     :param data: its training samples are split into training and validation samples.
     :param team: processes that train together, of which the leading one writes.
-    :raises ArgumentError: as :func:`run`, and when rule or defence of the adversary do not suit the
-        network or the recipe, or the data have no value range."""
+    :raises ArgumentError: as :func:`run`, and when rule or defence of the adversary do
+        not suit the network or the recipe, or the data have no value range."""
     subject = _prefer_potentials(_resolve_subject(settings), data)
     architecture = subject.settle(data)
     given = {field.name: getattr(settings, field.name) for field in fields(Recipe)}
@@ -163,7 +163,9 @@ def train_network(settings: Train, data: Dataset, team: Team = ALONE) -> Trainin
         recipe = adversary.defence.fit_recipe(recipe)
     _require_own_folder(settings.output)
     with fix_seed(recipe.seed):
-        classifier.predict(data.x_test[:1])  # Complains before the training, if anything does.
+        classifier.predict(
+            data.x_test[:1]
+        )  # Complains before the training, if anything does.
 
     notes = _note_training(settings, subject, data, recipe, adversary, classifier)
     history = train(
@@ -181,7 +183,9 @@ def train_network(settings: Train, data: Dataset, team: Team = ALONE) -> Trainin
     result = _judge_training(classifier, data, recipe, adversary, history, notes, title)
     if team.leads:
         accuracy = result.test.value
-        checkpoint.save(network, settings.output / _WEIGHTS, **notes, test_accuracy=accuracy)
+        checkpoint.save(
+            network, settings.output / _WEIGHTS, **notes, test_accuracy=accuracy
+        )
         result.write(settings.output)
     return result
 
@@ -212,7 +216,8 @@ def _note_training(
         kind = type(adversary.defence).__name__
         words = f"{'adversarial' if kind == 'AT' else kind} training, {words}"
     notes: dict[str, Any] = {
-        "subject": subject.settle(data).settings | {name: getattr(recipe, name) for name in _NOTED},
+        "subject": subject.settle(data).settings
+        | {name: getattr(recipe, name) for name in _NOTED},
         "data": data.name,
         "recipe": asdict(recipe),
         "adversary": repr(adversary) if adversary else "",
@@ -263,8 +268,8 @@ def _resolve_subject(settings: Train) -> ResolvedNetwork:
 def _prefer_potentials(subject: ResolvedNetwork, data: Dataset) -> ResolvedNetwork:
     """The network read by potentials, where its model returns them with its spikes.
 
-    Rates of spikes lie in [0, 1], where cross entropy hardly falls. A readout that is given, noted
-    or set by the function of the user stays."""
+    Rates of spikes lie in [0, 1], where cross entropy hardly falls. A readout that is
+    given, noted or set by the function of the user stays."""
     settled = subject.settle(data)
     if not settled.is_own or "readout" in settled.given:
         return subject

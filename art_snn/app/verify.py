@@ -28,7 +28,14 @@ from art_snn.app.network import resolve_network
 from art_snn.app.results import Printed, as_json, weights_digest
 from art_snn.app.settings import SUBJECT, Network, Report
 from art_snn.app.tables import Table
-from art_snn.attacks import Outcome, Plan, SpikingAutoAttack, Stage, parse_stage, resolve_plan
+from art_snn.attacks import (
+    Outcome,
+    Plan,
+    SpikingAutoAttack,
+    Stage,
+    parse_stage,
+    resolve_plan,
+)
 from art_snn.attacks.stages import select_stages
 from art_snn.attacks.votes import DRAWS_TO_DECIDE, count_votes, draw_decisions
 from art_snn.bounds import certify_bounds, decide_bounds
@@ -58,11 +65,11 @@ _MEANING = (
 def verify_record(settings: Report) -> Printed:
     """Repeat what an evaluation says of samples that nobody can foresee.
 
-    The network is that of the settings, or else the one of that name in the zoo; the data are those
-    of the settings, of that network, or of the name in the evaluation.
+    The network is that of the settings, or else the one of that name in the zoo; the data
+    are those of the settings, of that network, or of the name in the evaluation.
 
-    :raises FileNotFoundError, ValueError: when a file is missing or damaged, or when network and
-        data do not fit."""
+    :raises FileNotFoundError, ValueError: when a file is missing or damaged, or when
+        network and data do not fit."""
     (file,) = settings.files
     evaluation = read_evaluation(file).evaluation
     path = expand_path("files", file)
@@ -86,7 +93,9 @@ def verify_record(settings: Report) -> Printed:
     checks = list(_Verification(evaluation, classifier, x, y, path, rng).run_checks())
 
     failed = [f"{name}: {words}" for name, passed, words in checks if not passed]
-    verdict = f"{len(failed)} of {len(checks)} checks failed." if failed else "All checks pass."
+    verdict = (
+        f"{len(failed)} of {len(checks)} checks failed." if failed else "All checks pass."
+    )
     rows = [(name, "pass" if passed else "FAIL", words) for name, passed, words in checks]
     table = Table(("check", "result", "remark"), rows, words=3)
     title = f"{evaluation.name}, {evaluation.title}"
@@ -196,8 +205,8 @@ class _Verification:
         return "predictions", all(alike), words
 
     def _check_excerpt(self) -> Iterator[_Check]:
-        """The adversarials of the first samples in the folder: broken where the evaluation says it,
-        in the range and the ball, and misclassified."""
+        """The adversarials of the first samples in the folder: broken where the
+        evaluation says it, in the range and the ball, and misclassified."""
         budgets = self.evaluation.budgets
         x = self.x[:EXCERPT_COUNT]
         # In double precision, with flags; the rest are classes, budgets and headers.
@@ -228,7 +237,9 @@ class _Verification:
         """Adversarials of samples x (n, ...) in their range, and within their budgets eps (n,)."""
         fits = in_range(points, self.classifier)
         try:
-            least = min_budgets(self.evaluation.norm, self.classifier, x[fits], points[fits])
+            least = min_budgets(
+                self.evaluation.norm, self.classifier, x[fits], points[fits]
+            )
         except ArgumentError as error:
             return "ball", False, error.complaint
         outside = np.count_nonzero(~fits) + np.count_nonzero(least > eps[fits])
@@ -242,14 +253,16 @@ class _Verification:
         source = self.evaluation.provenance
         drawing = any(trial.outcome.draws > 1 for trial in self.evaluation.trials)
         predict = partial(self.classifier.predict, points, source.batch_size)
-        predictions = draw_decisions(predict, source.seed, DRAWS_TO_DECIDE if drawing else 1)
+        predictions = draw_decisions(
+            predict, source.seed, DRAWS_TO_DECIDE if drawing else 1
+        )
         fooled = int(count_votes(predictions, as_tensor(y)).most.sum())
         words = f"{fooled} of {len(points)} fool the network"
         return "adversarials", fooled == len(points), words
 
     def _check_standing(self) -> Iterator[_Check]:
-        """Samples that are said to stand do so under the usual single attack, PGD-7, and under a
-        stage of the plan that is drawn as well."""
+        """Samples that are said to stand do so under the usual single attack, PGD-7, and
+        under a stage of the plan that is drawn as well."""
         norm = self.evaluation.norm
         for verdict in verdicts(self.evaluation):
             rows = self._draw(verdict.standing)
@@ -365,7 +378,9 @@ class _Verification:
         good = one.candidates.present & (one.min_budget <= claimed) & wrong
 
         broken = np.isfinite(claimed)
-        words = f"{(good & broken).sum()} of {broken.sum()} break the network within their "
+        words = (
+            f"{(good & broken).sum()} of {broken.sum()} break the network within their "
+        )
         words += f"budgets, as {DECIDED} has them"
         return "search", good[broken].all(), words
 

@@ -27,7 +27,10 @@ def run(settings: Zoo) -> Printed:
         for one in network.standard:
             robust = describe_bound(one.robust.percent, one.at_most)
             proven = "" if one.certified is None else f"at least {one.certified.percent}"
-            budget = [f"{format_eps(one.norm, one.eps)} ({one.norm})", f"{one.clean.total}"]
+            budget = [
+                f"{format_eps(one.norm, one.eps)} ({one.norm})",
+                f"{one.clean.total}",
+            ]
             rows.append([*head, *budget, one.clean.percent, robust, proven])
             head = [""] * len(_HEAD)
         if not network.standard:

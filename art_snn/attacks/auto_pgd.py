@@ -14,9 +14,10 @@ MOMENTUM, PROGRESS = 0.75, 0.75
 class _Momentum(BallState):
     """The equations of :class:`AutoPGD`.
 
-    `before` is x[k-1] with the loss `last` [n], `step` eta [n, 1, ...], `best` the highest loss
-    [n], `done` k. `step_then` and `best_then` are those of the last checkpoint, after `then` steps,
-    and `raised` [n] counts the steps since then that raised the loss."""
+    `before` is x[k-1] with the loss `last` [n], `step` eta [n, 1, ...], `best` the
+    highest loss [n], `done` k. `step_then` and `best_then` are those of the last
+    checkpoint, after `then` steps, and `raised` [n] counts the steps since then that
+    raised the loss."""
 
     def __init__(self, ball: Ball, start: Tensor, attack: IteratedAttack) -> None:
         super().__init__(ball, start, attack)
@@ -64,10 +65,11 @@ class AutoPGD(IteratedAttack):
         z = project(x[k] + eta d(g[k]))
         x[k+1] = project(x[k] + 0.75 (z - x[k]) + 0.25 (x[k] - x[k-1]))
 
-    with x[1] = z; d is the sign of the gradient, with norm=2 its direction. eta begins at 2 eps.
-    Checkpoints are 22, 41, 57, 70, 80, 87, 93 and 99 of 100 steps. A sample makes no progress where
-    fewer than 0.75 of the steps since the last one raised its loss, or where neither its eta nor
-    its best loss has changed since. Then eta is halved, and the sample goes back to its best point.
+    with x[1] = z; d is the sign of the gradient, with norm=2 its direction. eta begins at
+    2 eps. Checkpoints are 22, 41, 57, 70, 80, 87, 93 and 99 of 100 steps. A sample makes
+    no progress where fewer than 0.75 of the steps since the last one raised its loss, or
+    where neither its eta nor its best loss has changed since. Then eta is halved, and the
+    sample goes back to its best point.
 
     The parameters are those of :class:`IteratedAttack`."""
 

@@ -33,15 +33,24 @@ OURS = (AutoPGD, SparseDynamicAttack, SpikeRetiming, SquareSearch, StableAdaptiv
 SHORT_NAMES = MappingProxyType(
     {
         "fgsm": Stage(evasion.FastGradientMethod),
-        "pgd": Stage(evasion.ProjectedGradientDescent, None, {"max_iter": 10, "eps_step": 1 / 4}),
+        "pgd": Stage(
+            evasion.ProjectedGradientDescent, None, {"max_iter": 10, "eps_step": 1 / 4}
+        ),
         "pgd-7": Stage(
             evasion.ProjectedGradientDescent, None, {"max_iter": STEPS, "eps_step": STEP}
         ),
-        "mim": Stage(evasion.MomentumIterativeMethod, None, {"max_iter": 10, "eps_step": 1 / 4}),
+        "mim": Stage(
+            evasion.MomentumIterativeMethod, None, {"max_iter": 10, "eps_step": 1 / 4}
+        ),
         "apgd": Stage(
             evasion.AutoProjectedGradientDescent,
             None,
-            {"max_iter": 10, "eps_step": 2, "nb_random_init": 1, "loss_type": "cross_entropy"},
+            {
+                "max_iter": 10,
+                "eps_step": 2,
+                "nb_random_init": 1,
+                "loss_type": "cross_entropy",
+            },
         ),
         "sa-pgd": Stage(StableAdaptivePGD, None, {"max_iter": 10}),
     }
@@ -54,15 +63,16 @@ pgd has no random start, pgd-7 is that of papers."""
 def parse_stage(text: str | None, norm: Norm, eps: float) -> Stage:
     """The attack of a text such as "pgd", "pgd(max_iter=20)" or "SquareAttack(max_iter=1000)".
 
-    Without a text it is the one that papers report: pgd-7, or that of the norm of event frames.
-    A name is one of :data:`SHORT_NAMES`, or a class of art.attacks.evasion or art_snn.attacks; the
-    options replace its own. pgd and mim take 10 steps of eps / 4, pgd-7 takes 7 of 2.55/8 eps.
+    Without a text it is the one that papers report: pgd-7, or that of the norm of event
+    frames. A name is one of :data:`SHORT_NAMES`, or a class of art.attacks.evasion or
+    art_snn.attacks; the options replace its own. pgd and mim take 10 steps of eps / 4,
+    pgd-7 takes 7 of 2.55/8 eps.
 
     :param norm: numpy.inf or 2; of event frames 0 or "shift".
     :param eps: budget in that norm, on which the steps of short names depend.
     :return: the stage, without a rule.
-    :raises ValueError: for another text, an unknown name or option, an attack without a budget in
-        that norm, or a budget that is none."""
+    :raises ValueError: for another text, an unknown name or option, an attack without a
+        budget in that norm, or a budget that is none."""
     measure = require_measure(norm)
     eps = measure.require_budget(eps)
     if text is None:
@@ -106,7 +116,9 @@ def _find_attack(name: str) -> Any:
     """The class of attacks, ours or ART's, that has the name."""
     ours = {kind.__name__: kind for kind in OURS}
     kind: Any = ours.get(name, getattr(evasion, name, None))
-    remedy = f"Or one of {', '.join(SHORT_NAMES)}. Classes are those of art.attacks.evasion "
+    remedy = (
+        f"Or one of {', '.join(SHORT_NAMES)}. Classes are those of art.attacks.evasion "
+    )
     remedy += f"and {', '.join(ours)}."
     fits = isinstance(kind, type) and issubclass(kind, EvasionAttack)
     require(fits, "attack", "the class of an evasion attack", quote(name), remedy)
@@ -221,8 +233,8 @@ def craft(
 ) -> np.ndarray:
     """Adversarial samples of x ``(N, *input_shape)``, class indices y (N,), crafted with the rule.
 
-    The network keeps its own rule; a stage's own rule comes first. Every batch has the random state
-    of the seed and its position.
+    The network keeps its own rule; a stage's own rule comes first. Every batch has the
+    random state of the seed and its position.
 
     :param eps: budget in the norm, in the unit of the samples."""
     adversarial = np.empty_like(x)

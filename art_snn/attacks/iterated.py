@@ -98,8 +98,8 @@ class BallState(AttackState):
 class StepwiseAttack(PerSampleAttack):
     """An attack that asks for a gradient, and takes a step by it, `max_iter` times.
 
-    A sample is left as soon as it is broken; one that is never broken is returned where the
-    objective was highest."""
+    A sample is left as soon as it is broken; one that is never broken is returned where
+    the objective was highest."""
 
     max_iter: int
 
@@ -109,12 +109,19 @@ class StepwiseAttack(PerSampleAttack):
         """The function that is raised."""
 
     def _run(
-        self, queries: Queries, best: BestPoints, left: ActiveRows, walk: AttackState, aims: Tensor
+        self,
+        queries: Queries,
+        best: BestPoints,
+        left: ActiveRows,
+        walk: AttackState,
+        aims: Tensor,
     ) -> None:
         """One run over the samples [m] that are left."""
         for _ in range(self.max_iter):
             if self.by_gradients:
-                logits, gradient = queries.gradients(walk.points, aims, self.objective, left.here)
+                logits, gradient = queries.gradients(
+                    walk.points, aims, self.objective, left.here
+                )
             else:
                 logits = queries.logits(walk.points, left.here)
                 gradient = logits.new_zeros(len(logits), 0)
@@ -122,7 +129,9 @@ class StepwiseAttack(PerSampleAttack):
             stay = ~broken & ~logits.isnan().any(1) & walk.goes_on(values, logits, aims)
             stay = stay.cpu()  # The only wait of a step.
             queries.keep(stay)
-            left, walk, aims, values, gradient = left.select(stay, walk, aims, values, gradient)
+            left, walk, aims, values, gradient = left.select(
+                stay, walk, aims, values, gradient
+            )
             if not len(left.here):
                 return
             walk.advance(values, gradient)
@@ -152,8 +161,8 @@ class IteratedAttack(StepwiseAttack):
     :param max_iter: steps of a run [100].
     :param num_random_init: runs, each from a random start; 0: one run, from the sample itself.
     :param seed: of all that is drawn.
-    :param loss_type: what is raised: "cross_entropy", "difference_logits_ratio" (DLR), or "margin";
-        a targeted attack takes cross entropy.
+    :param loss_type: what is raised: "cross_entropy", "difference_logits_ratio" (DLR), or
+        "margin"; a targeted attack takes cross entropy.
     :raises ValueError: for a setting out of its range. The other parameters are those of
         :class:`CountedAttack`."""
 

@@ -16,8 +16,8 @@ class Measure:
 
     :param norm: as attacks take it: numpy.inf, 2.0, 0.0 or "shift"; id: as files have it.
     :param title: what budgets are in, or count.
-    :param clause: what an attack does; label: a budget in a table; phrase: where a number was
-        measured. {eps} stands for budgets, {s} for a plural, {kind} for a sample.
+    :param clause: what an attack does; label: a budget in a table; phrase: where a number
+        was measured. {eps} stands for budgets, {s} for a plural, {kind} for a sample.
     :param attack: the usual one, as :func:`parse_stage` reads it.
     :param counted: True if budgets are whole numbers."""
 
@@ -44,7 +44,9 @@ class Measure:
         dims = tuple(range(1, change.ndim))
         return torch.linalg.vector_norm(change, float(self.norm), dims, keepdim=True)  # type: ignore[no-any-return]
 
-    def distances(self, x: Tensor, adversarial: Tensor, low: Tensor | float) -> np.ndarray:
+    def distances(
+        self, x: Tensor, adversarial: Tensor, low: Tensor | float
+    ) -> np.ndarray:
         """Distances of adversarial samples from samples ``[n, *shape]`` of a lowest value [n]."""
         if self == SHIFT:
             return shifts(x, adversarial, low).largest.astype(float)

@@ -20,14 +20,14 @@ class OperationsAttack(OnwardPGD):
     """Raise the synaptic operations of samples, and leave their predicted class as it is.
 
     The walk is that of :class:`AutoPGD` along the gradient of
-    :func:`~art_snn.metrics.synaptic_operations` by the network's rule. From a point of another
-    class it goes back: there it raises the lead of the sample's class. It returns the point with
-    most operations of all that it saw and may take.
+    :func:`~art_snn.metrics.synaptic_operations` by the network's rule. From a point of
+    another class it goes back: there it raises the lead of the sample's class. It returns
+    the point with most operations of all that it saw and may take.
 
     :param keep_class: False: points of any class may be taken.
     :param num_random_init: runs, each from a random start; 0: one run, from the sample itself.
-    :raises ValueError: for a bad setting; in `generate` as `synaptic_operations`. The other
-        parameters are those of :class:`IteratedAttack`."""
+    :raises ValueError: for a bad setting; in `generate` as `synaptic_operations`. The
+        other parameters are those of :class:`IteratedAttack`."""
 
     num_random_init: int = 0
     targeted: bool = field(init=False, default=False)
@@ -46,7 +46,9 @@ class OperationsAttack(OnwardPGD):
         adversarials = super(OperationsAttack, attack).generate(x)
         self.forwards, self.backwards = attack.forwards, attack.backwards
         # Another batch may round a spike away.
-        before, after = (synaptic_operations(self.estimator, part) for part in (x, adversarials))
+        before, after = (
+            synaptic_operations(self.estimator, part) for part in (x, adversarials)
+        )
         adversarials[after < before] = x[after < before]
         return adversarials
 
@@ -54,7 +56,9 @@ class OperationsAttack(OnwardPGD):
     def objective(self) -> Objective:
         """Operations; where the class is lost, how far it is from the largest logit."""
         return lambda logits, classes: torch.where(
-            self._may_take(logits, classes), logits[:, -1], -margin(logits[:, :-1], classes)
+            self._may_take(logits, classes),
+            logits[:, -1],
+            -margin(logits[:, :-1], classes),
         )
 
     def _may_take(self, logits: Tensor, classes: Tensor) -> Tensor:

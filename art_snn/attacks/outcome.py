@@ -21,9 +21,10 @@ class StageRecord:
     :param label: a few words, such as "AutoPGD HART 0.5".
     :param description: all settings.
     :param gradient: True where it asks the network under attack for gradients.
-    :param status: "ran"; "native": ran under the network's own gradient; "submitted": tried
-        adversarials from elsewhere; "repeated": left out, since it would repeat another; "skipped":
-        does not suit the network; "decided": the exact search after a plan.
+    :param status: "ran"; "native": ran under the network's own gradient; "submitted":
+        tried adversarials from elsewhere; "repeated": left out, since it would repeat
+        another; "skipped": does not suit the network; "decided": the exact search after a
+        plan.
     :param instead_of: label of the planned stage where the status is "native".
     :param reason: for "native", "repeated" and "skipped"."""
 
@@ -43,8 +44,9 @@ class Outcome:
     :param stages: the stages that ran, in order.
     :param skipped: stages of the plan that did not run, with the reason.
     :param draws: predictions whose majority decides: 1, or more of random networks.
-    :param stage: index of the stage that broke a sample [N]; STANDING where none has, WRONG where
-        it was misclassified already, UNANSWERED where its logits are NaN or it was not asked yet.
+    :param stage: index of the stage that broke a sample [N]; STANDING where none has,
+        WRONG where it was misclassified already, UNANSWERED where its logits are NaN or
+        it was not asked yet.
     :param forwards: forward passes [N], also of gradients; `backwards`: backward passes [N].
     :param distance: of the adversarial, in the norm of the attack [N]; 0 where there is none.
     :param votes: how many of `draws` predictions of the adversarial, or else the sample, are wrong.
@@ -60,7 +62,13 @@ class Outcome:
     votes: NDArray[np.int64]
     adversarials: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
 
-    COLUMNS: ClassVar[tuple[str, ...]] = ("stage", "forwards", "backwards", "distance", "votes")
+    COLUMNS: ClassVar[tuple[str, ...]] = (
+        "stage",
+        "forwards",
+        "backwards",
+        "distance",
+        "votes",
+    )
     STANDING: ClassVar[int] = -1
     WRONG: ClassVar[int] = -2
     UNANSWERED: ClassVar[int] = -3
@@ -82,7 +90,8 @@ class Outcome:
             stage += [n if n < 0 else places[n] for n in part.stage.tolist()]
 
         columns = {
-            name: np.concatenate([getattr(part, name) for part in parts]) for name in cls.COLUMNS
+            name: np.concatenate([getattr(part, name) for part in parts])
+            for name in cls.COLUMNS
         }
         columns["stage"] = np.array(stage, dtype=np.int64)
 
@@ -118,7 +127,9 @@ class Outcome:
     @property
     def broken_by(self) -> dict[str, int]:
         """The number of samples that each stage broke first, by its id."""
-        counts = Counter(self.stages[place].id for place in self.stage.tolist() if place >= 0)
+        counts = Counter(
+            self.stages[place].id for place in self.stage.tolist() if place >= 0
+        )
         return {one.id: counts[one.id] for one in self.stages}
 
     @property
@@ -134,9 +145,13 @@ class Outcome:
         ]
         broken = Counter(self.stage.tolist())
         for place, one in enumerate(self.stages):
-            why = f" (instead of {one.instead_of}: {one.reason})" if one.instead_of else ""
+            why = (
+                f" (instead of {one.instead_of}: {one.reason})" if one.instead_of else ""
+            )
             lines.append(f"{broken[place]:6} broken: {one.description}{why}")
-        return "\n".join(lines + [f"skipped {n.description}: {n.reason}" for n in self.skipped])
+        return "\n".join(
+            lines + [f"skipped {n.description}: {n.reason}" for n in self.skipped]
+        )
 
 
 def _number(stages: Iterable[StageRecord]) -> dict[tuple[str, int], StageRecord]:

@@ -29,14 +29,16 @@ _SINGLE = 4  # Bytes of a number in single precision.
 class BestPoints:
     """Of every sample the first point that is broken; until then the one of the highest value.
 
-    `samples` are those points, with the `values` [n] of what the attack raises; at first the
-    samples themselves, below any other point.
+    `samples` are those points, with the `values` [n] of what the attack raises; at first
+    the samples themselves, below any other point.
 
     :param x: samples ``[n, *shape]``.
     :param reached: where margins were largest in a plan so far; None outside of one.
     :param warm: whether the attack begins there, where it can."""
 
-    def __init__(self, x: Tensor, reached: "BestMargin | None" = None, warm: bool = False) -> None:
+    def __init__(
+        self, x: Tensor, reached: "BestMargin | None" = None, warm: bool = False
+    ) -> None:
         self.samples, self.values = x.clone(), x.new_full((len(x),), -torch.inf)
         self.broken = torch.zeros_like(self.values, dtype=torch.bool)
         self.reached, self.warm = reached, warm
@@ -63,9 +65,9 @@ class BestPoints:
 class BestMargin:
     """The `points` of samples x with the largest margin that attacks have reached.
 
-    `margins` are those there [n], in the same unit for all attacks, -inf where nothing was asked
-    for; `heights` say how far the true class's logit is above the mean of all, at x [n]. `rows` are
-    the samples that :meth:`take` is told of."""
+    `margins` are those there [n], in the same unit for all attacks, -inf where nothing
+    was asked for; `heights` say how far the true class's logit is above the mean of all,
+    at x [n]. `rows` are the samples that :meth:`take` is told of."""
 
     COLUMNS: ClassVar[tuple[str, ...]] = ("points", "heights", "margins")
 
@@ -112,7 +114,9 @@ class ActiveRows(NamedTuple):
         if stay.all():
             return self, *others
         which = stay.nonzero()[:, 0].to(self.rows.device)
-        selected = (o[which] if isinstance(o, Tensor) else o.select(which) for o in others)
+        selected = (
+            o[which] if isinstance(o, Tensor) else o.select(which) for o in others
+        )
         return ActiveRows(self.rows[which], self.here[stay]), *selected
 
 
@@ -127,8 +131,8 @@ class _Settings:
 class CountedAttack(EvasionAttack):  # type: ignore[misc]
     """An attack on every sample for itself.
 
-    After :meth:`generate` the attributes `forwards` and `backwards`, int [N], count the passes of
-    every sample. The settings of an attack are fields of a dataclass.
+    After :meth:`generate` the attributes `forwards` and `backwards`, int [N], count the
+    passes of every sample. The settings of an attack are fields of a dataclass.
 
     :param estimator: a classifier of torch's. A spiking network is differentiated by its rule.
     :param targeted: whether y are targets.
@@ -156,10 +160,11 @@ class CountedAttack(EvasionAttack):  # type: ignore[misc]
         """Adversarial samples.
 
         :param x: samples ``(N, *input_shape)``, numpy or torch, within the clip range.
-        :param y: true classes, or targets of a targeted attack: indices (N,) or scores (N, K),
-            such as one-hot; None: the predictions, for an untargeted attack.
-        :return: samples of x's shape, library and dtype; whole numbers and half precision become
-            single. A sample that is broken already, or whose logits are NaN, stays as it is.
+        :param y: true classes, or targets of a targeted attack: indices (N,) or scores
+            (N, K), such as one-hot; None: the predictions, for an untargeted attack.
+        :return: samples of x's shape, library and dtype; whole numbers and half precision
+            become single. A sample that is broken already, or whose logits are NaN, stays
+            as it is.
         :raises TypeError: when x or y is no array of real numbers.
         :raises ValueError: when a shape, a label or a value does not fit."""
         samples = self._samples(x)
@@ -168,12 +173,19 @@ class CountedAttack(EvasionAttack):  # type: ignore[misc]
             type(self).__name__, len(x), unit="samples", verbose=self.verbose, even=False
         ) as progress:
             queries = Queries(self.estimator, len(samples), self.batch_size, progress)
-            self.forwards, self.backwards = queries.forwards.numpy(), queries.backwards.numpy()
+            self.forwards, self.backwards = (
+                queries.forwards.numpy(),
+                queries.backwards.numpy(),
+            )
             self._prepare(samples, classes)
             rows = torch.arange(len(samples), device="cpu")
-            for block in torch.split(rows, self._block_size(samples)) if len(samples) else ():
+            for block in (
+                torch.split(rows, self._block_size(samples)) if len(samples) else ()
+            ):
                 before = progress.done
-                self._attack(queries.select(block), samples, classes, block.to(samples.device))
+                self._attack(
+                    queries.select(block), samples, classes, block.to(samples.device)
+                )
                 progress.update(before + len(block) - progress.done)
         # In x's library and dtype, but for those whose rounding would leave the budget.
         if isinstance(x, Tensor):
@@ -191,7 +203,9 @@ class CountedAttack(EvasionAttack):  # type: ignore[misc]
         return (same if self.targeted else ~same) & ~logits.isnan().any(1)
 
     @abstractmethod
-    def _attack(self, queries: Queries, samples: Tensor, classes: Tensor, rows: Tensor) -> None:
+    def _attack(
+        self, queries: Queries, samples: Tensor, classes: Tensor, rows: Tensor
+    ) -> None:
         """Replace samples rows [n], about which the queries are, by adversarials."""
 
     def _block_size(self, x: Tensor) -> int:
@@ -234,7 +248,8 @@ class CountedAttack(EvasionAttack):  # type: ignore[misc]
         # Numbers are filled in on the device, and not sent to it.
         ends = (as_tensor(end).to(like.dtype) for end in (low, high))
         return tuple(  # type: ignore[return-value]
-            end.to(like.device) if end.ndim else like.new_full((), end.item()) for end in ends
+            end.to(like.device) if end.ndim else like.new_full((), end.item())
+            for end in ends
         )
 
     def _classes(self, samples: Tensor, y: Any) -> Tensor:
@@ -264,7 +279,13 @@ class CountedAttack(EvasionAttack):  # type: ignore[misc]
         for name, parameter in signature(type(self)).parameters.items():
             if isinstance(parameter.default, bool):
                 value = getattr(self, name)
-                require(isinstance(value, bool), name, "True or False", repr(value), "Use a bool.")
+                require(
+                    isinstance(value, bool),
+                    name,
+                    "True or False",
+                    repr(value),
+                    "Use a bool.",
+                )
 
 
 class PerSampleAttack(CountedAttack):
@@ -297,7 +318,9 @@ class PerSampleAttack(CountedAttack):
         remembers = isinstance(network, SpikingNetwork) and network.rule.remembers
         return self.batch_size if remembers else super()._block_size(x)
 
-    def _attack(self, queries: Queries, samples: Tensor, classes: Tensor, rows: Tensor) -> None:
+    def _attack(
+        self, queries: Queries, samples: Tensor, classes: Tensor, rows: Tensor
+    ) -> None:
         logits = queries.logits(samples[rows], torch.arange(len(rows), device="cpu"))
         left = ~(self.succeeded(logits, classes[rows]) | logits.isnan().any(1))
         queries.finish(int((~left).sum()))

@@ -25,7 +25,7 @@ class PGD(IteratedAttack):
 
         x[k+1] = project(x[k] + 2.55/8 eps d(g[k]))
 
-    where d is the sign of the gradient, with norm=2 its direction. Unlike ART's it leaves a sample
-    at the first adversarial of its path."""
+    where d is the sign of the gradient, with norm=2 its direction. Unlike ART's it leaves
+    a sample at the first adversarial of its path."""
 
     state = _Equal

@@ -132,7 +132,12 @@ PLANS: Mapping[str, Mapping[Measure, tuple[Stage, ...]]] = MappingProxyType(
             FLIPS: _STANDARD_FLIPS,
             SHIFT: _STANDARD_SHIFT,
         },
-        "fast": {MAXIMUM: _FAST, EUCLIDEAN: _FAST, FLIPS: _FAST_FLIPS, SHIFT: _FAST_SHIFT},
+        "fast": {
+            MAXIMUM: _FAST,
+            EUCLIDEAN: _FAST,
+            FLIPS: _FAST_FLIPS,
+            SHIFT: _FAST_SHIFT,
+        },
         "ensemble-19": {
             MAXIMUM: _ENSEMBLE,
             EUCLIDEAN: _ENSEMBLE,

@@ -25,15 +25,19 @@ Objective = Callable[[Tensor, Tensor], Tensor]
 class Queries:
     """Logits and input gradients of a classifier for N samples, in batches.
 
-    A prediction of a sample counts as one forward, a gradient as one forward and one backward.
-    Rules of several passes, such as EOT, count as that many, and Extended as one forward more for
-    its logits. Where the logits of a gradient are no predictions (EOT, CBA), the pass that asks for
-    these also counts.
+    A prediction of a sample counts as one forward, a gradient as one forward and one
+    backward. Rules of several passes, such as EOT, count as that many, and Extended as
+    one forward more for its logits. Where the logits of a gradient are no predictions
+    (EOT, CBA), the pass that asks for these also counts.
 
     `draws` predictions of a random network are averaged."""
 
     def __init__(
-        self, estimator: PyTorchClassifier, samples: int, batch_size: int, progress: Progress
+        self,
+        estimator: PyTorchClassifier,
+        samples: int,
+        batch_size: int,
+        progress: Progress,
     ) -> None:
         self.estimator, self.batch_size, self.draws = estimator, batch_size, 1
         self.progress = progress
@@ -45,8 +49,8 @@ class Queries:
     def select(self, rows: Tensor, **changes: Any) -> "Queries":
         """Queries about samples [n], there rows 0 to n - 1, which count here.
 
-        :param changes: attributes that differ: `estimator`, `draws`, or `reports`, whether the
-            progress learns which samples are finished."""
+        :param changes: attributes that differ: `estimator`, `draws`, or `reports`,
+            whether the progress learns which samples are finished."""
         inner = copy.copy(self)
         inner.rows = self.rows[rows.cpu()]
         vars(inner).update(changes)
@@ -131,7 +135,9 @@ class Queries:
 def predict(estimator: PyTorchClassifier, x: Tensor, batch_size: int) -> Tensor:
     """Predictions [n, K], without a way over the CPU where none of them is made by numpy."""
     method = getattr(estimator.predict, "__func__", None)
-    by_numpy = estimator.postprocessing_defences or not estimator.all_framework_preprocessing
+    by_numpy = (
+        estimator.postprocessing_defences or not estimator.all_framework_preprocessing
+    )
     if method is PyTorchSpikingClassifier.predict and not by_numpy:
         return estimator._predictions(x, batch_size)  # type: ignore[no-any-return]
     logits = estimator.predict(x.cpu().numpy(), batch_size=batch_size)
@@ -153,15 +159,21 @@ def logits_and_gradient(
     leaf = leaf.detach().clone().requires_grad_()
     inputs = leaf
     model = estimator.model
-    fixed = model.constant_weights() if isinstance(model, SpikingNetwork) else nullcontext()
+    fixed = (
+        model.constant_weights() if isinstance(model, SpikingNetwork) else nullcontext()
+    )
     with keep_modes(model, False), fixed, torch.enable_grad():
         if not by_numpy:
-            inputs, _ = estimator._apply_preprocessing(leaf, y=None, fit=False, no_grad=False)
+            inputs, _ = estimator._apply_preprocessing(
+                leaf, y=None, fit=False, no_grad=False
+            )
         logits = model(inputs)
         (gradient,) = torch.autograd.grad(objective(logits, classes).sum(), leaf)
 
     if by_numpy:
-        array = estimator._apply_preprocessing_gradient(x.cpu().numpy(), gradient.cpu().numpy())
+        array = estimator._apply_preprocessing_gradient(
+            x.cpu().numpy(), gradient.cpu().numpy()
+        )
         gradient = torch.as_tensor(array, device=x.device).to(x)
     return logits.detach(), gradient
 
@@ -172,7 +184,9 @@ def watching(
 ) -> Iterator[None]:
     """A block that reports every pass of this thread: its input without graph, and its logits."""
 
-    def hook(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor | list[Tensor]) -> None:
+    def hook(
+        _: nn.Module, inputs: tuple[Tensor, ...], output: Tensor | list[Tensor]
+    ) -> None:
         on_pass(inputs[0].detach(), output[-1] if isinstance(output, list) else output)
 
     # ART calls the members of a bare sequence, and our attacks the whole of it.
@@ -184,7 +198,9 @@ def watching(
         yield
 
 
-def attacking(estimator: PyTorchClassifier, radius: float | None) -> AbstractContextManager[object]:
+def attacking(
+    estimator: PyTorchClassifier, radius: float | None
+) -> AbstractContextManager[object]:
     """A block for one batch, in which a network knows how far the attack goes.
 
     Behind preprocessing a radius has another unit, and the network learns none."""

@@ -71,7 +71,9 @@ class _Flips:
         :param difference: what the flip of each bit alone did to the loss; <= 0 lets it stay."""
         self.untried[rows, bits] = False
         before = self.difference[rows, bits]
-        self.difference[rows, bits] = torch.where(difference <= 0, difference.to(before), before)
+        self.difference[rows, bits] = torch.where(
+            difference <= 0, difference.to(before), before
+        )
 
 
 @dataclass(eq=False, repr=False)
@@ -146,7 +148,9 @@ class SparseDynamicAttack(PerSampleAttack):
         ahead = margin(logits, classes)
         return (ahead if self.targeted else -ahead).clamp_min(0)
 
-    def _flip(self, queries: Queries, flips: _Flips, best: BestPoints, classes: Tensor) -> Tensor:
+    def _flip(
+        self, queries: Queries, flips: _Flips, best: BestPoints, classes: Tensor
+    ) -> Tensor:
         """Flip bits of all samples, round by round.
 
         :return: rows [m] of the samples that are broken."""
@@ -180,7 +184,9 @@ class SparseDynamicAttack(PerSampleAttack):
 
             # The bits of largest gradient are tried, each by itself.
             noise = uniform_noise(samples[left.here], self.seed, turn).to(gradient.device)
-            rows, bits = flips.candidates(left.rows, gradient, noise, self.candidates * (turn + 1))
+            rows, bits = flips.candidates(
+                left.rows, gradient, noise, self.candidates * (turn + 1)
+            )
             if not len(rows):
                 return torch.cat(broken)
 
@@ -227,7 +233,9 @@ class SparseDynamicAttack(PerSampleAttack):
         rounding = _NOISE * before.abs().amax(1)
         flips.keep(rows, bits, torch.where(difference.abs() <= rounding, 0, difference))
 
-    def _reduce(self, queries: Queries, flips: _Flips, rows: Tensor, classes: Tensor) -> Tensor:
+    def _reduce(
+        self, queries: Queries, flips: _Flips, rows: Tensor, classes: Tensor
+    ) -> Tensor:
         """The flips that broken samples [m] cannot do without, bool [m, P].
 
         Bits are taken back in the order of their differences, by a binary search."""
@@ -272,7 +280,9 @@ class SparseDynamicAttack(PerSampleAttack):
     def _check_params(self) -> None:
         super()._check_params()
         if self.eps is not None:
-            require_count("eps", self.eps, remedy="Give a number of flips, or None for any.")
+            require_count(
+                "eps", self.eps, remedy="Give a number of flips, or None for any."
+            )
         require_count("max_iter", self.max_iter, remedy="The paper takes 500 rounds.")
         require_count("candidates", self.candidates, remedy="The paper takes 10.")
         require_seed("seed", self.seed)

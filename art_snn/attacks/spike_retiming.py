@@ -56,7 +56,9 @@ class _Spikes:
 
         time = (home // places % steps)[:, None] + shifts
         self.open = (time >= 0) & (time < steps)
-        self.cells = torch.where(self.open, home[:, None] + shifts * places, home[:, None])
+        self.cells = torch.where(
+            self.open, home[:, None] + shifts * places, home[:, None]
+        )
 
         self.sample = home // (steps * places)
         self.distance = shifts.abs()
@@ -74,8 +76,8 @@ class _Spikes:
     def ascent(self, scores: Tensor, gradient: Tensor) -> Tensor:
         """Slopes of scores [S, 2D + 1], as shares of the largest slope of the sample.
 
-        With p = softmax(score) of a spike, expected frames have p(d) of it at step t + d. So the
-        slope of score d is p(d) (g(t + d) - sum over d' of p(d') g(t + d')).
+        With p = softmax(score) of a spike, expected frames have p(d) of it at step t + d.
+        So the slope of score d is p(d) (g(t + d) - sum over d' of p(d') g(t + d')).
 
         :param gradient: g [n, T, ...], by the frames."""
         there = gradient.flatten()[self.cells]
@@ -229,7 +231,9 @@ class SpikeRetiming(StepwiseAttack):
         for spent, name in zip(self.shifts, BUDGETS, strict=True):
             budget = getattr(self, name)
             if budget is not None and (spent > budget).any():
-                raise RuntimeError(f"retiming moved spikes by {spent.max()}, above {budget}")
+                raise RuntimeError(
+                    f"retiming moved spikes by {spent.max()}, above {budget}"
+                )
         return adversarials
 
     def craft(self, queries: Queries, best: BestPoints, classes: Tensor) -> None:
@@ -276,7 +280,9 @@ class SpikeRetiming(StepwiseAttack):
         for name in BUDGETS:
             budget = getattr(self, name)
             if budget is not None:
-                require_count(name, budget, remedy="Give a number, or None for no such budget.")
+                require_count(
+                    name, budget, remedy="Give a number, or None for no such budget."
+                )
         require_count("max_iter", self.max_iter, remedy="The default is 40.")
         self.eta = require_number("eta", self.eta, above=0, remedy="The default is 0.3.")
 
@@ -284,8 +290,9 @@ class SpikeRetiming(StepwiseAttack):
 class _Scores(AttackState):
     """The steps of :class:`SpikeRetiming`.
 
-    `spikes` are those of samples `x` ``[N, T, *place]``, of which `rows` [n] are left; `whole` is x
-    as low plus whole numbers. `scores` [S, 2D + 1] has a score for every shift of the spikes."""
+    `spikes` are those of samples `x` ``[N, T, *place]``, of which `rows` [n] are left;
+    `whole` is x as low plus whole numbers. `scores` [S, 2D + 1] has a score for every
+    shift of the spikes."""
 
     def __init__(self, x: Tensor, attack: SpikeRetiming) -> None:
         low, self.high = attack.clip_range(x)
@@ -309,7 +316,9 @@ class _Scores(AttackState):
 
         # The scores climb, and every spike takes the shift of the highest that has room.
         slopes = torch.zeros_like(self.x).index_copy_(0, self.rows, gradient)
-        self.scores = self.scores + self.attack.eta * self.spikes.ascent(self.scores, slopes)
+        self.scores = self.scores + self.attack.eta * self.spikes.ascent(
+            self.scores, slopes
+        )
         self.points = self.retime(self.scores - self.scores[:, :1])[self.rows]
 
     def retime(self, gain: Tensor) -> Tensor:

@@ -14,7 +14,12 @@ from torch import Tensor
 from art_snn.attacks.balls import rounding_of
 from art_snn.attacks.measures import Norm, require_measure
 from art_snn.attacks.outcome import Outcome, StageRecord
-from art_snn.attacks.persample import BestMargin, BestPoints, CountedAttack, PerSampleAttack
+from art_snn.attacks.persample import (
+    BestMargin,
+    BestPoints,
+    CountedAttack,
+    PerSampleAttack,
+)
 from art_snn.attacks.plans import resolve_plan
 from art_snn.attacks.queries import Queries, attacking
 from art_snn.attacks.stages import (
@@ -116,7 +121,9 @@ class _BlockAttack:
 
         best = BestPoints(self.samples[rows], reached, step.stage.warm)
         draws = DRAWS_TO_AVERAGE if self.outcome.draws > 1 else 1
-        queries = self.queries.select(local, estimator=estimator, reports=False, draws=draws)
+        queries = self.queries.select(
+            local, estimator=estimator, reports=False, draws=draws
+        )
         try:
             with attacking(estimator, step.attack.radius):
                 step.attack.craft(queries, best, self.classes[rows])
@@ -228,7 +235,10 @@ class SpikingAutoAttack(CountedAttack):
         """How far the plan is, within `on_stage`: what `resume` takes for the same samples."""
         assert self._running is not None, "ask within on_stage"
         run, done = self._running
-        arrays = {"place": np.array([run.first, done]), "random": np.array(random_state())}
+        arrays = {
+            "place": np.array([run.first, done]),
+            "random": np.array(random_state()),
+        }
         for name in _KEPT:
             arrays[name] = getattr(run.outcome, name).copy()
         for name in BestMargin.COLUMNS:
@@ -326,7 +336,9 @@ class SpikingAutoAttack(CountedAttack):
                 steps.append(_Step(stage, step, attack, rule))
         return steps
 
-    def _attack(self, queries: Queries, samples: Tensor, classes: Tensor, rows: Tensor) -> None:
+    def _attack(
+        self, queries: Queries, samples: Tensor, classes: Tensor, rows: Tensor
+    ) -> None:
         run = _BlockAttack(self, queries, samples, classes, rows)
         first, done = (-1, 0) if self.resume is None else map(int, self.resume["place"])
         if run.first < first:

@@ -30,11 +30,11 @@ SQUARES = -1
 class _Search(BallState):
     """The steps of :class:`SquareSearch`.
 
-    `current` is the point that is kept, with the objective `value` there [n]; `height` says how far
-    the true class's logit is above the mean of all, at the start [n]. `draws` are numbers in
-    (-1, 1) of all samples ``[N, steps, 2 + channels]``, two of the place and one per channel. They
-    are not copied when samples leave, of which `rows` [n] remain. After `limits` squares a sample
-    leaves that lacks more of its height."""
+    `current` is the point that is kept, with the objective `value` there [n]; `height`
+    says how far the true class's logit is above the mean of all, at the start [n].
+    `draws` are numbers in (-1, 1) of all samples ``[N, steps, 2 + channels]``, two of the
+    place and one per channel. They are not copied when samples leave, of which `rows` [n]
+    remain. After `limits` squares a sample leaves that lacks more of its height."""
 
     attack: "SquareSearch"
 
@@ -48,7 +48,9 @@ class _Search(BallState):
         self.draws = (draws,)
         self.rows = torch.arange(len(draws), device=draws.device)
         self.limits = {
-            int(share * attack.max_iter): lack for share, lack in _RACE.items() if attack.racing
+            int(share * attack.max_iter): lack
+            for share, lack in _RACE.items()
+            if attack.racing
         }
 
         self.current = start
@@ -95,7 +97,9 @@ class _Search(BallState):
 
 def _window(place: Tensor, side: int, length: int) -> Tensor:
     """Which of so many positions a side covers, bool [n, length], by numbers in (-1, 1) [n]."""
-    first = ((place + 1) / 2 * (length - side + 1)).floor().clamp_(0, length - side)[:, None]
+    first = (
+        ((place + 1) / 2 * (length - side + 1)).floor().clamp_(0, length - side)[:, None]
+    )
     positions = torch.arange(length, device=place.device)
     return (positions >= first) & (positions < first + side)
 
@@ -104,22 +108,25 @@ def _window(place: Tensor, side: int, length: int) -> Tensor:
 class SquareSearch(IteratedAttack):
     """Changes random squares and keeps what raises the margin, from any start.
 
-    The moves are those of SquareAttack (Andriushchenko et al., ECCV 2020). A step adds one value
-    per channel, of random sign, to a square of the sample, and projects to the ball. It stays where
-    the margin has grown. The value is 2 eps; with norm=2 the change is of length eps. Squares begin
-    at a share of the area, which falls linearly to a single value.
+    The moves are those of SquareAttack (Andriushchenko et al., ECCV 2020). A step adds
+    one value per channel, of random sign, to a square of the sample, and projects to the
+    ball. It stays where the margin has grown. The value is 2 eps; with norm=2 the change
+    is of length eps. Squares begin at a share of the area, which falls linearly to a
+    single value.
 
-    It begins like our other attacks, or as a warm :class:`Stage` where gradients came furthest. All
-    axes but the last two are channels, also the time steps of event frames. SquareAttack itself is
-    ``share=0.8, halving=True, stripes=True``; unlike ART's it draws for every sample.
+    It begins like our other attacks, or as a warm :class:`Stage` where gradients came
+    furthest. All axes but the last two are channels, also the time steps of event frames.
+    SquareAttack itself is ``share=0.8, halving=True, stripes=True``; unlike ART's it
+    draws for every sample.
 
     :param max_iter: squares of a run [100].
     :param share: of the area that the first squares fill, above 0 and at most 1.
-    :param halving: whether the share is halved at set points of the run, as by SquareAttack, and
-        does not fall linearly.
+    :param halving: whether the share is halved at set points of the run, as by
+        SquareAttack, and does not fall linearly.
     :param stripes: whether random starts are vertical stripes at the rim of the ball.
-    :param racing: whether it gives up samples that are far from the boundary after a quarter of the
-        squares, half, or three quarters. The others get the same squares as without it.
+    :param racing: whether it gives up samples that are far from the boundary after a
+        quarter of the squares, half, or three quarters. The others get the same squares
+        as without it.
     :raises ValueError: for a setting out of its range. The other parameters are those of
         :class:`IteratedAttack`."""
 
@@ -140,7 +147,9 @@ class SquareSearch(IteratedAttack):
         if len(shape) > 1:
             shape[-3 if self.channels_last(around.centre) else -2] = 1
         noise = uniform_noise(around.centre, self.seed, draw, tuple(shape))
-        return around.start(torch.where(noise < 0, -1, 1).to(noise).expand_as(around.centre))
+        return around.start(
+            torch.where(noise < 0, -1, 1).to(noise).expand_as(around.centre)
+        )
 
     def channels_last(self, x: Tensor) -> bool:
         """True where the channels of samples come last."""

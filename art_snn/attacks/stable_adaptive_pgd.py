@@ -54,9 +54,9 @@ class StableAdaptivePGD(IteratedAttack):
         m <- 0.5 m + g / mean |g|               v <- 0.8 v + g^2 / mean g^2
         delta <- project(delta + clip(eta m / (sqrt v + 1e-12), -eta, eta))
 
-    Means are over a sample. The bias of the moments is not corrected; where g vanishes its terms
-    are 0. With norm=2 the step is shortened to the Euclidean length eta. eta begins at eps and is
-    halved at the checkpoints of :class:`AutoPGD`.
+    Means are over a sample. The bias of the moments is not corrected; where g vanishes
+    its terms are 0. With norm=2 the step is shortened to the Euclidean length eta. eta
+    begins at eps and is halved at the checkpoints of :class:`AutoPGD`.
 
     The parameters are those of :class:`IteratedAttack`."""
 

@@ -54,8 +54,8 @@ _TILED = 10
 class ArtAttack(PerSampleAttack):
     """An attack of ART's under the rules of ours.
 
-    Its results are projected to the ball before they count. One seed serves all samples, and they
-    share the passes that it makes.
+    Its results are projected to the ball before they count. One seed serves all samples,
+    and they share the passes that it makes.
 
     :param stage: of the attack, with its settings."""
 
@@ -80,7 +80,9 @@ class ArtAttack(PerSampleAttack):
             estimator.predict = lambda points, **_: as_array(
                 queries.predict(as_tensor(points).to(x.device))
             )
-        attack = self.stage.instantiate(estimator, self.norm, self.eps, self.batch_size, self.seed)
+        attack = self.stage.instantiate(
+            estimator, self.norm, self.eps, self.batch_size, self.seed
+        )
         with fix_seed(self.seed), queries.counting():
             array = attack.generate(as_array(x), as_array(classes))
         points = torch.as_tensor(array, device=x.device).to(x)
@@ -98,11 +100,12 @@ class Stage:
     :param attack: class of an attack, ours or ART's.
     :param rule: of the gradients; None where the attack takes none, or those of the network's rule.
     :param options: settings of the attack but for its budget, batches, seed and bar.
-    :param transfer: whether it crafts on the sources, each with its own rule, and shows only the
-        result to the network under attack.
+    :param transfer: whether it crafts on the sources, each with its own rule, and shows
+        only the result to the network under attack.
     :param warm: whether it begins at the point of largest margin that stages before it reached.
-    :param within: attack only samples whose margin is above minus that share of the distance from
-        the true class's logit to the mean of all; None: all samples that nothing has broken."""
+    :param within: attack only samples whose margin is above minus that share of the
+        distance from the true class's logit to the mean of all; None: all samples that
+        nothing has broken."""
 
     attack: type[EvasionAttack]
     rule: Gradient | None = None
@@ -134,7 +137,8 @@ class Stage:
             "Every source is differentiated by the rule of its own network.",
         )
         require(
-            not self.warm or (issubclass(self.attack, IteratedAttack) and not self.transfer),
+            not self.warm
+            or (issubclass(self.attack, IteratedAttack) and not self.transfer),
             "warm",
             "False with that attack, or where transfer=True",
             quote(self.warm),
@@ -193,7 +197,9 @@ class Stage:
         draw = zlib.crc32(str(replace(self, within=None)).encode())
         return (seed + again + draw) % (SEEDS + 1)
 
-    def objection(self, estimator: PyTorchClassifier, norm: Norm, x: Tensor) -> str | None:
+    def objection(
+        self, estimator: PyTorchClassifier, norm: Norm, x: Tensor
+    ) -> str | None:
         """Why the attack does not suit the classifier, or some of its samples, or None."""
         measure = require_measure(norm)
         if self.budget(measure, 1) is None:
@@ -242,7 +248,9 @@ class Stage:
         words = self.attack.__name__, _rule_label(self.rule), LOSSES.get(loss, loss)
         return " ".join(filter(None, words))
 
-    def record(self, status: Status = "ran", instead_of: str = "", reason: str = "") -> StageRecord:
+    def record(
+        self, status: Status = "ran", instead_of: str = "", reason: str = ""
+    ) -> StageRecord:
         """The stage as results keep it."""
         words = self.id, self.label, str(self)
         return StageRecord(*words, self.by_gradients, status, instead_of, reason)
@@ -351,12 +359,14 @@ def select_stages(
 ) -> StageSelection:
     """The stages of a plan that run on a spiking network and some of its samples.
 
-    A stage whose rule does not suit runs under the network's own gradient, where it has one, unless
-    the same stage runs under it already."""
+    A stage whose rule does not suit runs under the network's own gradient, where it has
+    one, unless the same stage runs under it already."""
     judged = [(stage, stage.objection(estimator, norm, some)) for stage in plan.stages]
     suiting = [stage for stage, why in judged if why is None and not stage.transfer]
     rule = estimator.model.rule
-    running = {replace(one, rule=Native()) for one in suiting if (one.rule or rule) == Native()}
+    running = {
+        replace(one, rule=Native()) for one in suiting if (one.rule or rule) == Native()
+    }
     stages = []
     records = []
     skipped = []
@@ -382,20 +392,31 @@ def select_stages(
     return StageSelection(tuple(stages), tuple(records), tuple(skipped))
 
 
-def require_sources(sources: object, estimator: PyTorchClassifier) -> tuple[PyTorchClassifier, ...]:
+def require_sources(
+    sources: object, estimator: PyTorchClassifier
+) -> tuple[PyTorchClassifier, ...]:
     """Classifiers of torch's for the same samples and classes; ValueError for anything else."""
     form = estimator.input_shape, estimator.nb_classes
-    expected = "a list of torch's classifiers for samples of shape {} and {} classes".format(*form)
+    expected = (
+        "a list of torch's classifiers for samples of shape {} and {} classes".format(
+            *form
+        )
+    )
     remedy = "Wrap networks in PyTorchSpikingClassifier, others in PyTorchClassifier."
     require(isinstance(sources, Sequence), "sources", expected, quote(sources), remedy)
     classifiers: tuple[PyTorchClassifier, ...] = tuple(sources)  # type: ignore[arg-type]
     for source in classifiers:
-        given = isinstance(source, PyTorchClassifier) and (source.input_shape, source.nb_classes)
+        given = isinstance(source, PyTorchClassifier) and (
+            source.input_shape,
+            source.nb_classes,
+        )
         require(
             given == form,
             "sources",
             expected,
-            "one of samples of shape {} and {} classes".format(*given) if given else quote(source),
+            "one of samples of shape {} and {} classes".format(*given)
+            if given
+            else quote(source),
             remedy,
         )
     return classifiers

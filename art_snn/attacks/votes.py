@@ -10,8 +10,8 @@ from art_snn.behaviour import predict_by_draws
 from art_snn.classifier.inputs import as_tensor
 
 DRAWS_TO_EXAMINE = 5
-"""Predictions that are compared, to see whether a network is random, or of which most decide about
-a finding (AutoAttack; Croce and Hein, ICML 2020)."""
+"""Predictions that are compared, to see whether a network is random, or of which most
+decide about a finding (AutoAttack; Croce and Hein, ICML 2020)."""
 DRAWS_TO_DECIDE = 11
 """Fresh predictions of an adversarial, of which most decide."""
 DRAWS_TO_AVERAGE = 10

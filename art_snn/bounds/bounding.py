@@ -169,7 +169,9 @@ class Bounding:
         box = enclose_samples(x, self.eps, self.norm, self.limits)
         return bound_margins(self.spread(box, checked), y, differentiable=differentiable)
 
-    def spread(self, box: Box, checked: bool = False, observe: Observer | None = None) -> Box:
+    def spread(
+        self, box: Box, checked: bool = False, observe: Observer | None = None
+    ) -> Box:
         """Return the box of the logits [N, K], from means over time if these suffice.
 
         Otherwise the box goes through the network a second time. The parameters are those
@@ -180,7 +182,9 @@ class Bounding:
             self.averaged = False
         return self.run(box, checked, observe)
 
-    def run(self, box: Box, checked: bool = False, observe: Observer | None = None) -> Box:
+    def run(
+        self, box: Box, checked: bool = False, observe: Observer | None = None
+    ) -> Box:
         """Return the box of the logits [N, K], with the graph of its centres.
 
         :param checked: True to send corners through the network.
@@ -232,7 +236,9 @@ def enclose_samples(x: Tensor, eps: float, norm: float, limits: _Limits) -> Box:
     high = x + eps
     largest = x.abs().amax() + eps
     if limits is not None:
-        lowest, highest = [torch.as_tensor(end, dtype=x.dtype, device=x.device) for end in limits]
+        lowest, highest = [
+            torch.as_tensor(end, dtype=x.dtype, device=x.device) for end in limits
+        ]
         low = torch.maximum(low, lowest)
         high = torch.minimum(high, highest)
         widest = torch.maximum(lowest.abs().amax(), highest.abs().amax())
@@ -243,7 +249,9 @@ def enclose_samples(x: Tensor, eps: float, norm: float, limits: _Limits) -> Box:
     if norm == 2:
         # sum ((x' - x) / eps)^2 <= 1
         budget = torch.full_like(x, eps)
-        return Box.around(x, Enclosure(torch.maximum(high - x, x - low), slack, budget=budget))
+        return Box.around(
+            x, Enclosure(torch.maximum(high - x, x - low), slack, budget=budget)
+        )
     return Box.around((low + high) / 2, Enclosure((high - low) / 2, slack))
 
 
@@ -357,7 +365,9 @@ def _check_corners(
             raise Unbounded(f"{name} outside of their bounds at a corner")
     _, logits = followed[-1]
     if not logits.contains(network(corners)[None]):
-        raise Unbounded("logits outside of their bounds at a corner, in a call of the network")
+        raise Unbounded(
+            "logits outside of their bounds at a corner, in a call of the network"
+        )
 
 
 def _draw_spikes(samples: int) -> Firing:
@@ -402,7 +412,9 @@ def record_pass(
 class _NoDraws(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Within the block, and in the present thread, torch draws no random numbers."""
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
         if torch.Tag.nondeterministic_seeded in func.tags:
             raise Unbounded(f"{func.overloadpacket.__name__}, which draws at random")
         return func(*args, **(kwargs or {}))

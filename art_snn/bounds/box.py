@@ -78,7 +78,11 @@ class Box(Tensor):
     def around(centre: Tensor, enclosure: Enclosure) -> "Box":
         """Make a box of plain tensors, which keeps the graph of the centres."""
         box: Box = Tensor._make_wrapper_subclass(
-            Box, centre.shape, strides=centre.stride(), dtype=centre.dtype, device=centre.device
+            Box,
+            centre.shape,
+            strides=centre.stride(),
+            dtype=centre.dtype,
+            device=centre.device,
         )
         box.centre = centre
         box.enclosure = enclosure
@@ -99,7 +103,11 @@ class Box(Tensor):
         with torch.no_grad():
             low, high = self.centre.aminmax()
             # |x| <= |m| + r + slack
-            return torch.maximum(-low, high) + enclosure.radius.amax() + enclosure.slack.amax()
+            return (
+                torch.maximum(-low, high)
+                + enclosure.radius.amax()
+                + enclosure.slack.amax()
+            )
 
     def revise(self, centre: Tensor | None = None, **fields: Any) -> "Box":
         """Return the box with some fields of its enclosure replaced, and perhaps its centre."""
@@ -179,7 +187,9 @@ def unit_roundoff(like: Tensor) -> float:
     exact = torch.finfo(like.dtype).eps / 2
     if like.dtype != torch.float32:
         return exact
-    return max([exact, *(precisions.get(name, exact) for name in product_precisions(like))])
+    return max(
+        [exact, *(precisions.get(name, exact) for name in product_precisions(like))]
+    )
 
 
 def widening(terms: int, like: Tensor) -> float:
@@ -191,7 +201,9 @@ def widening(terms: int, like: Tensor) -> float:
     # gamma(n) = n u / (1 - n u)
     n_u = (terms + 4) * unit
     if n_u >= 0.5:
-        raise OverflowError(f"sums of {terms} products, each rounded by {unit:.1g} of its size")
+        raise OverflowError(
+            f"sums of {terms} products, each rounded by {unit:.1g} of its size"
+        )
     return _SAFETY * n_u / (1 - n_u)
 
 
@@ -204,7 +216,9 @@ def round_toward(end: float, values: Tensor, dtype: torch.dtype) -> Tensor:
     return near.where(on_side, torch.nextafter(near, torch.full_like(near, end)))
 
 
-def potential_rounding(dynamics: Dynamics, magnitude: Any, steps: int, dtype: torch.dtype) -> Any:
+def potential_rounding(
+    dynamics: Dynamics, magnitude: Any, steps: int, dtype: torch.dtype
+) -> Any:
     """Return the change of a current that moves a potential as far as rounding can.
 
     A computed potential is decay v + gain x + constant but for one roundoff per term.
@@ -222,7 +236,11 @@ def potential_rounding(dynamics: Dynamics, magnitude: Any, steps: int, dtype: to
     if decay < 1:
         remembered = min(remembered, 1 / (1 - decay))
 
-    drop = most(dynamics.reset_amount) if dynamics.reset == "soft" else size(dynamics.v_reset)
+    drop = (
+        most(dynamics.reset_amount)
+        if dynamics.reset == "soft"
+        else size(dynamics.v_reset)
+    )
     # |u| <= |v_start| + (g |x| + |c| + |drop|) (1 + d + ... + d^(T - 1))
     each = most(dynamics.gain) * magnitude + size(dynamics.constant) + drop
     largest = most(dynamics.threshold) + size(dynamics.v_start) + each * remembered

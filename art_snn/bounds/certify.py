@@ -32,7 +32,12 @@ from art_snn.checks import (
     require_number,
     require_seed,
 )
-from art_snn.classifier.inputs import as_array, check_samples, class_indices, require_network
+from art_snn.classifier.inputs import (
+    as_array,
+    check_samples,
+    class_indices,
+    require_network,
+)
 from art_snn.gradients.base import NeuronRef
 from art_snn.gradients.shared import repeats_one_step
 from art_snn.interop.body import ModelBody
@@ -113,7 +118,9 @@ def certify_bounds(
     network, samples, norm, eps = read_budget(classifier, x, eps, norm)
     limits = classifier.clip_values
     builder = _choose_builder(network, eps, norm, limits, method)
-    batch_size = require_count("batch_size", batch_size, remedy="Batches of 32 are usual.")
+    batch_size = require_count(
+        "batch_size", batch_size, remedy="Batches of 32 are usual."
+    )
     labels = class_indices(y, len(samples), classifier.nb_classes)
     plain = "counts" if method in (None, _TRAINS) else method
     bounding = Bounding(network, METHODS[plain](), eps, norm, limits)
@@ -128,7 +135,9 @@ def certify_bounds(
         margins.append(bounding.margin(x_batch, y_batch).double().cpu().numpy())
         if builder is not None:
             _follow_trains(builder, x_batch, y_batch, margins[-1])
-    return BoundsCertificate(eps, norm, _TRAINS if builder else plain, np.concatenate(margins))
+    return BoundsCertificate(
+        eps, norm, _TRAINS if builder else plain, np.concatenate(margins)
+    )
 
 
 def _choose_builder(
@@ -136,7 +145,9 @@ def _choose_builder(
 ) -> ProblemBuilder | None:
     """Return what follows trains, if the method does; None if it does not."""
     if method is not None:
-        require_choice("method", method, [*METHODS, _TRAINS], remedy="counts is never looser.")
+        require_choice(
+            "method", method, [*METHODS, _TRAINS], remedy="counts is never looser."
+        )
     if method == _TRAINS:
         require(
             norm == np.inf,
@@ -195,7 +206,9 @@ def _follow_trains(
         is_right = (builder.network(x).argmax(1) == y).cpu().numpy()
     for i in np.flatnonzero(is_right & (margins <= 0)):
         with suppress(TooLarge):
-            margins[i] = max(margins[i], bound_margin(builder.build(x[i : i + 1], int(y[i]))))
+            margins[i] = max(
+                margins[i], bound_margin(builder.build(x[i : i + 1], int(y[i])))
+            )
 
 
 @dataclass(frozen=True)
@@ -264,11 +277,15 @@ def decide_bounds(
     :param seed: of random points.
     :raises TypeError: when x or y is no array of real numbers.
     :raises ValueError: as :func:`certify_bounds`, and for what is no such chain."""
-    seconds = require_number("seconds", seconds, at_least=0, remedy="Ten decide most samples.")
+    seconds = require_number(
+        "seconds", seconds, at_least=0, remedy="Ten decide most samples."
+    )
     if nodes is not None:
         nodes = require_count("nodes", nodes, remedy="None, for a limit in seconds.")
     seed = require_seed("seed", seed)
-    certificate = certify_bounds(classifier, x, y, eps, method="counts", batch_size=batch_size)
+    certificate = certify_bounds(
+        classifier, x, y, eps, method="counts", batch_size=batch_size
+    )
     builder = ProblemBuilder(classifier.model, certificate.eps, classifier.clip_values)
     samples = as_array(check_samples(x, classifier.input_shape))
     labels = class_indices(y, len(samples), classifier.nb_classes)
@@ -282,7 +299,9 @@ def decide_bounds(
     rows = np.flatnonzero(decision.open).tolist()
     for row in progress_over(rows, "Decisions", unit="samples", verbose=verbose):
         label = int(labels[row])
-        _decide_sample(decision, row, builder, classifier, label, seed + row, seconds, nodes)
+        _decide_sample(
+            decision, row, builder, classifier, label, seed + row, seconds, nodes
+        )
     return decision
 
 
@@ -301,7 +320,9 @@ def _decide_sample(
     end = start + seconds if nodes is None else inf
     sample = decision.adversarial[row : row + 1]
     limits = limit_points(sample, builder.eps, builder.limits, builder.dtype)
-    point = torch.as_tensor(sample, dtype=builder.dtype, device=device_of(builder.network))
+    point = torch.as_tensor(
+        sample, dtype=builder.dtype, device=device_of(builder.network)
+    )
     with suppress(TooLarge), keep_modes(builder.network, False), torch.no_grad():
         falsifier = Falsifier(classifier, point, label, limits, seed)
         search = Search(builder.build(point, label), falsifier)
@@ -355,7 +376,9 @@ def bound_operations(
         with bounding.evaluating():
             batch = torch.tensor(rows, dtype=dtype_of(network), device=device_of(network))
             box = enclose_samples(batch, eps, norm, classifier.clip_values)
-            bounding.spread(box, True, lambda *call: spikes.append(_count_most_spikes(*call)))
+            bounding.spread(
+                box, True, lambda *call: spikes.append(_count_most_spikes(*call))
+            )
             with Propagation():
                 encoded: Any = network.body.encode(box)
             bound = _bound_inputs(encoded, inputs)

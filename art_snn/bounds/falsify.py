@@ -23,7 +23,9 @@ _RADII = (0.5, 0.4, 0.3, 0.2, 0.15, 0.1)
 """Radii of the boxes around points, as shares of the width of the node."""
 
 
-def weigh(layers: Sequence[Layer], nodes: Domains, passed: Passed) -> tuple[list[Tensor], Tensor]:
+def weigh(
+    layers: Sequence[Layer], nodes: Domains, passed: Passed
+) -> tuple[list[Tensor], Tensor]:
     """Estimate what matters for the margin of B nodes, from the last layer to the pixels.
 
     A sum of currents matters by its width, which is shared among its inputs by how much
@@ -117,7 +119,9 @@ class Falsifier:
         self.margins = self.margins[best]
 
         # Alone a sample may be computed in another order, and be right.
-        while self.margins[0] <= 0 and self.classifier.predict(self.best).argmax() == self.y:
+        while (
+            self.margins[0] <= 0 and self.classifier.predict(self.best).argmax() == self.y
+        ):
             self.points = self.points[1:]
             self.margins = self.margins[1:]
         return margins
@@ -184,7 +188,9 @@ class Falsifier:
     def _mutate(self) -> Tensor:
         """Make points that take some pixels from another point, and some from anywhere."""
         number = len(self.points)
-        pairs = torch.randint(number, (2, _MUTANTS), generator=self.generator, device="cpu")
+        pairs = torch.randint(
+            number, (2, _MUTANTS), generator=self.generator, device="cpu"
+        )
         parents, others = self.points[pairs.to(self.points.device)]
         shape = parents.shape
 

@@ -49,7 +49,9 @@ class BoundingMethod(ABC):
         self.firing = firing
 
     @abstractmethod
-    def write(self, dynamics: Dynamics, current: Box, sure: Tensor, maybe: Tensor) -> None:
+    def write(
+        self, dynamics: Dynamics, current: Box, sure: Tensor, maybe: Tensor
+    ) -> None:
         """Write the spikes, 0 or 1, that are sure and those that are possible.
 
         :param current: the box of currents [T, N, ...].
@@ -72,13 +74,19 @@ class BoundingMethod(ABC):
                 # Only gradients at weights need a graph of bounds, which keeps earlier
                 # layers.
                 current = current.without_graph()
-            bounds = (self._bound_means if averaged else self._bound_spikes)(site, current)
+            bounds = (self._bound_means if averaged else self._bound_spikes)(
+                site, current
+            )
             largest = bounds.radius.detach().new_ones(())
             if dynamics.max_spikes != 1:
-                largest = (bounds.centre + bounds.radius).detach().amax() * max(1, averaged)
+                largest = (bounds.centre + bounds.radius).detach().amax() * max(
+                    1, averaged
+                )
             # Means over time are rounded; spikes, and halves between them, are not.
             slack = largest * (4 * torch.finfo(largest.dtype).eps if averaged else 0)
-            enclosure = Enclosure(bounds.radius, slack, largest, averaged, keeps_sign=True)
+            enclosure = Enclosure(
+                bounds.radius, slack, largest, averaged, keeps_sign=True
+            )
             return Box.around(bounds.enter(), enclosure)
 
     def _bound_spikes(self, site: NeuronRef, current: Box) -> SpikeBounds:
@@ -87,9 +95,13 @@ class BoundingMethod(ABC):
         maybe = torch.empty_like(current.centre)
         with torch.no_grad():
             for rows in blocks(sure, _BUFFERS):
-                self.write(site.dynamics, current.rows(rows), sure[:, rows], maybe[:, rows])
+                self.write(
+                    site.dynamics, current.rows(rows), sure[:, rows], maybe[:, rows]
+                )
 
-        spikes = self._simulate_ends(site, current) if current.centre.requires_grad else None
+        spikes = (
+            self._simulate_ends(site, current) if current.centre.requires_grad else None
+        )
 
         def count_spikes() -> Ends:
             # The number of spikes N never falls where the current rises:
@@ -135,7 +147,9 @@ class SIBP(BoundingMethod):
 
     counts = False
 
-    def write(self, dynamics: Dynamics, current: Box, sure: Tensor, maybe: Tensor) -> None:
+    def write(
+        self, dynamics: Dynamics, current: Box, sure: Tensor, maybe: Tensor
+    ) -> None:
         bound_steps(dynamics, *bound_currents(dynamics, current), (sure, maybe))
 
 
@@ -148,7 +162,9 @@ class Counts(BoundingMethod):
 
     counts = True
 
-    def write(self, dynamics: Dynamics, current: Box, sure: Tensor, maybe: Tensor) -> None:
+    def write(
+        self, dynamics: Dynamics, current: Box, sure: Tensor, maybe: Tensor
+    ) -> None:
         low, high = bound_currents(dynamics, current)
         spans = None
         if repeats_one_step(current.centre) and dynamics.uniform:
@@ -183,7 +199,9 @@ def bound_currents(dynamics: Dynamics, current: Box) -> Ends:
 
 
 @torch.no_grad()
-def bound_steps(dynamics: Dynamics, low: Tensor, high: Tensor, out: Ends | None = None) -> Ends:
+def bound_steps(
+    dynamics: Dynamics, low: Tensor, high: Tensor, out: Ends | None = None
+) -> Ends:
     """Bound the spikes of every step: those that are sure, and those that are possible.
 
     The intervals of the potential go from step to step. A neuron that may or may not fire
@@ -217,7 +235,12 @@ def bound_steps(dynamics: Dynamics, low: Tensor, high: Tensor, out: Ends | None 
 
 
 def _reset_hard(
-    dynamics: Dynamics, low: Tensor, high: Tensor, sure: Tensor, maybe: Tensor, spare: Tensor
+    dynamics: Dynamics,
+    low: Tensor,
+    high: Tensor,
+    sure: Tensor,
+    maybe: Tensor,
+    spare: Tensor,
 ) -> None:
     """Turn the ends of u into those of v, in place.
 
@@ -241,7 +264,12 @@ def _reset_hard(
 
 
 def _reset_soft(
-    dynamics: Dynamics, low: Tensor, high: Tensor, sure: Tensor, maybe: Tensor, spare: Tensor
+    dynamics: Dynamics,
+    low: Tensor,
+    high: Tensor,
+    sure: Tensor,
+    maybe: Tensor,
+    spare: Tensor,
 ) -> None:
     """Turn the ends of u into those of v, in place.
 
@@ -277,7 +305,11 @@ _Spans = tuple[tuple[float, float], ...]
 
 
 def write_meetings(
-    steps: list[tuple[_Spans, _Spans]], low: Tensor, high: Tensor, sure: Tensor, maybe: Tensor
+    steps: list[tuple[_Spans, _Spans]],
+    low: Tensor,
+    high: Tensor,
+    sure: Tensor,
+    maybe: Tensor,
 ) -> None:
     """Write sure and possible spikes, 0 or 1 [T, N, ...], for ends of the current [N, ...].
 
@@ -289,7 +321,9 @@ def write_meetings(
         fires.neg_().add_(1)
 
 
-def _write_meeting(spans: _Spans, low: Tensor, high: Tensor, spare: Tensor, out: Tensor) -> None:
+def _write_meeting(
+    spans: _Spans, low: Tensor, high: Tensor, spare: Tensor, out: Tensor
+) -> None:
     """Write 1 where an interval meets one of the spans, and 0 elsewhere.
 
     The spans that it meets are those that began before its end, minus those that ended
@@ -335,7 +369,9 @@ def list_pieces(dynamics: Dynamics, steps: int, dtype: torch.dtype) -> list[Piec
     return sorted(pieces, key=lambda piece: (piece.low, piece.high))
 
 
-def _next_pieces(dynamics: Dynamics, piece: Piece, steps: int, dtype: torch.dtype) -> list[Piece]:
+def _next_pieces(
+    dynamics: Dynamics, piece: Piece, steps: int, dtype: torch.dtype
+) -> list[Piece]:
     """Divide a piece by its next step: where the neuron is silent, and where it fires."""
     slope = dynamics.decay * piece.slope + dynamics.gain
     offset = dynamics.decay * piece.offset + dynamics.constant

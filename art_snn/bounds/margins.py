@@ -142,7 +142,9 @@ def _differentiate(gates: list[Any], z: Tensor, differentiable: bool) -> list[Te
         index = torch.arange(start, min(start + samples, classes), device=z.device)
         size = len(index)
         output = z[:size].gather(1, index[:, None]).sum()
-        grads = torch.autograd.grad(output, edges, retain_graph=True, create_graph=differentiable)
+        grads = torch.autograd.grad(
+            output, edges, retain_graph=True, create_graph=differentiable
+        )
         parts.append([grad[:, :size].transpose(0, 1) for grad in grads])
     return [torch.cat(part) for part in zip(*parts, strict=True)]
 

@@ -21,7 +21,15 @@ from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from art_snn.bounds.box import Box, Enclosure, Nonlinear, Unbounded, has_boxes, view_first, widening
+from art_snn.bounds.box import (
+    Box,
+    Enclosure,
+    Nonlinear,
+    Unbounded,
+    has_boxes,
+    view_first,
+    widening,
+)
 from art_snn.bounds.margins import mark_nonlinear
 from art_snn.gradients.fixed import METADATA, without_saving
 from art_snn.pooling import tiles
@@ -53,12 +61,16 @@ class Propagation(TorchFunctionMode):
         if self.with_graph and not torch.is_grad_enabled():
             # Margins need the slope of every operation; a custom gradient is another
             # slope.
-            raise Unbounded(f"{name} without a graph, or in an autograd function of its own")
+            raise Unbounded(
+                f"{name} without a graph, or in an autograd function of its own"
+            )
 
         return operation(func, *args, **kwargs)
 
 
-def _apply_affine(func: Any, x: Any, weight: Tensor, bias: Tensor | None = None, *rest: Any) -> Box:
+def _apply_affine(
+    func: Any, x: Any, weight: Tensor, bias: Tensor | None = None, *rest: Any
+) -> Box:
     """Apply a linear layer or a convolution: y = W x + b."""
     if has_boxes((weight, bias)):
         raise Unbounded("a layer whose weights depend on the input")
@@ -124,7 +136,9 @@ def _apply_batch_norm(
     if training or mean is None or variance is None:
         raise Unbounded("batch norm by the statistics of the batch")
 
-    centre = without_saving(func, x.centre, mean, variance, weight, bias, False, momentum, eps)
+    centre = without_saving(
+        func, x.centre, mean, variance, weight, bias, False, momentum, eps
+    )
 
     # Channels stand on axis 1: the factor is |w| / sqrt(v).
     axes = x.ndim - 2
@@ -180,7 +194,11 @@ def _count_axes(func: Any) -> int:
 
 
 def _average(
-    function: Callable[[Tensor], Tensor], x: Box, terms: int, apart: bool, factor: float = 1
+    function: Callable[[Tensor], Tensor],
+    x: Box,
+    terms: int,
+    apart: bool,
+    factor: float = 1,
 ) -> Box:
     """Take means over windows, each times a factor.
 
@@ -282,7 +300,11 @@ def _as_boxes(func: Any, values: Any) -> list[Box]:
 
 def _fits_means(value: Any, x: Box) -> bool:
     """True if a value, a box or not, is the same at every step of means x."""
-    if not x.enclosure.averaged or isinstance(value, Box) or not isinstance(value, Tensor):
+    if (
+        not x.enclosure.averaged
+        or isinstance(value, Box)
+        or not isinstance(value, Tensor)
+    ):
         return True
     return value.ndim < x.ndim or (value.ndim == x.ndim and len(value) == 1)
 
@@ -299,7 +321,9 @@ def _multiply(func: Any, a: Any, b: Any) -> Box:
 def _divide(func: Any, a: Any, b: Any, *, rounding_mode: None = None) -> Box:
     """Divide a box by numbers."""
     if not isinstance(a, Box) or isinstance(b, Box) or rounding_mode is not None:
-        raise Unbounded("a division by a value that depends on the input, or with rounding")
+        raise Unbounded(
+            "a division by a value that depends on the input, or with rounding"
+        )
     return _scale(a, 1 / b, a.centre / b)
 
 

@@ -47,7 +47,8 @@ class TrainTable(NamedTuple):
     def round(self, dtype: torch.dtype) -> "TrainTable":
         """Round the limits to a precision, outwards."""
         return self._replace(
-            low=round_toward(-inf, self.low, dtype), high=round_toward(inf, self.high, dtype)
+            low=round_toward(-inf, self.low, dtype),
+            high=round_toward(inf, self.high, dtype),
         )
 
 
@@ -114,7 +115,9 @@ def list_trains(dynamics: Dynamics, steps: int) -> TrainTable:
 
 
 @lru_cache(maxsize=64)
-def list_constant_trains(dynamics: Dynamics, steps: int, dtype: torch.dtype) -> TrainTable | None:
+def list_constant_trains(
+    dynamics: Dynamics, steps: int, dtype: torch.dtype
+) -> TrainTable | None:
     """List the trains of constant currents: K is 1, and the sum is the current itself.
 
     :return: None if there are too many pieces of currents."""
@@ -196,7 +199,9 @@ class Domains:
     @staticmethod
     def join(several: "Sequence[Domains]") -> "Domains":
         """Join the nodes of several domains."""
-        low, high, *sets = map(torch.cat, zip(*[nodes.parts for nodes in several], strict=True))
+        low, high, *sets = map(
+            torch.cat, zip(*[nodes.parts for nodes in several], strict=True)
+        )
         return Domains(low, high, tuple(sets))
 
 
@@ -280,7 +285,9 @@ def keep_possible(sets: Tensor, table: TrainTable, sums: Ends) -> None:
     sets &= kept.movedim(0, 2).flatten(2)[..., :trains]
 
 
-def limit_inputs(layer: Layer, sets: Tensor, sums: Ends, inputs: Ends) -> tuple[Tensor, ...]:
+def limit_inputs(
+    layer: Layer, sets: Tensor, sums: Ends, inputs: Ends
+) -> tuple[Tensor, ...]:
     """Find the ends between which an input must lie for some of the trains left.
 
     :param sets: the trains left of the layer's neurons [B, n, V].

@@ -49,7 +49,9 @@ class TooLarge(Exception):
     """More neurons are open than the maps between them may have rows."""
 
 
-def read_chain(network: SpikingNetwork) -> tuple[list[NeuronRef], list[nn.Sequential], int]:
+def read_chain(
+    network: SpikingNetwork,
+) -> tuple[list[NeuronRef], list[nn.Sequential], int]:
     """Read a network as a chain, on the CPU in double precision.
 
     :return: the neurons; the affine maps of values [M, ...] before each of them, and
@@ -73,7 +75,9 @@ def read_chain(network: SpikingNetwork) -> tuple[list[NeuronRef], list[nn.Sequen
         shown = f"{name} ({type(module).__name__})"
         fits(are_plain(module.modules()), f"{shown}, with code of its own")
         if isinstance(module, Neuron):
-            words = "settings of single neurons or steps, several spikes in a step or a floor"
+            words = (
+                "settings of single neurons or steps, several spikes in a step or a floor"
+            )
             fits(module.dynamics.uniform, f"{shown} with {words}")
             sites.append(NeuronRef(name, module.dynamics))
             segments.append(nn.Sequential())
@@ -121,7 +125,11 @@ class ProblemBuilder:
 
     @torch.inference_mode(False)
     def __init__(
-        self, network: SpikingNetwork, eps: float, limits: Any = None, most_open: int = 4096
+        self,
+        network: SpikingNetwork,
+        eps: float,
+        limits: Any = None,
+        most_open: int = 4096,
     ) -> None:
         self.network = network
         self.eps = eps
@@ -232,10 +240,16 @@ class ProblemBuilder:
         # The derivatives of outputs by inputs are the rows of the weight.
         rows = []
         for part in torch.split(index, _CHUNK):
-            leaf = torch.zeros(len(part), *fixed.shape[1:], dtype=torch.float64, device="cpu")
+            leaf = torch.zeros(
+                len(part), *fixed.shape[1:], dtype=torch.float64, device="cpu"
+            )
             with torch.enable_grad():
                 # Each sample of a batch gives one row.
-                out = self._apply(i, leaf.requires_grad_()).flatten(1).gather(1, part[:, None])
+                out = (
+                    self._apply(i, leaf.requires_grad_())
+                    .flatten(1)
+                    .gather(1, part[:, None])
+                )
                 (grad,) = torch.autograd.grad(out.sum(), leaf)
             rows.append(grad.flatten(1))
         return torch.cat(rows)[:, opened], bias
@@ -265,7 +279,9 @@ class ProblemBuilder:
         inputs = before[-1].table.trains @ windows.T
         # |u - u'| <= sum d^(t-q) g |x - x'|, twice that to be safe.
         slack = windows.sum(1)[:, None] * (2 * dynamics.gain * error)
-        return Layer(weight * scale, base, slack, inputs, list_trains(dynamics, self.steps))
+        return Layer(
+            weight * scale, base, slack, inputs, list_trains(dynamics, self.steps)
+        )
 
     def _build_classes(
         self, before: Sequence[Layer], weight: Tensor, bias: Tensor, error: Tensor, y: int
@@ -287,7 +303,9 @@ class ProblemBuilder:
         # A class is ahead only if its margin is at most 0. Any margin allows that it
         # is not.
         most = torch.tensor([[inf], [0.0]], dtype=torch.float64, device="cpu")
-        table = TrainTable(torch.zeros(2, 1, device="cpu"), torch.full_like(most, -inf), most)
+        table = TrainTable(
+            torch.zeros(2, 1, device="cpu"), torch.full_like(most, -inf), most
+        )
         return Layer(weight, base[None], slack[None], inputs, table)
 
     def _compare(self, box: Box, errors: Sequence[Tensor]) -> None:
@@ -348,7 +366,10 @@ def _keep_open(
 
     kept = (~is_fixed).nonzero()[:, 0]
     some = replace(
-        layer, weight=layer.weight[kept], base=layer.base[:, kept], slack=layer.slack[:, kept]
+        layer,
+        weight=layer.weight[kept],
+        base=layer.base[:, kept],
+        slack=layer.slack[:, kept],
     )
     return some, possible[:, kept], kept
 

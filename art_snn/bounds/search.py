@@ -40,8 +40,8 @@ _NARROWEST = 8
 """A pixel is divided only if it changes a current by more than rounding, times this."""
 
 _Divisions = Iterator[tuple[Tensor, Domains, Domains]]
-"""For every division whether it divides anything in each node, bool [B], and the first and
-the second halves of all nodes."""
+"""For every division whether it divides anything in each node, bool [B], and the first
+and the second halves of all nodes."""
 
 
 def _begin(problem: ConstraintProblem) -> tuple[Domains, Tensor, Tensor]:
@@ -135,9 +135,10 @@ def _count_bits(nodes: Domains) -> Tensor:
 class Search:
     """The search around one sample.
 
-    Its `heap` has the open nodes, that with the smallest bound of the margin first. `nodes`
-    counts the divisions, and `stuck` the nodes that nothing divides any more. Descents also
-    begin at `start`, the nodes of the classes that the first propagation leaves."""
+    Its `heap` has the open nodes, that with the smallest bound of the margin first.
+    `nodes` counts the divisions, and `stuck` the nodes that nothing divides any more.
+    Descents also begin at `start`, the nodes of the classes that the first propagation
+    leaves."""
 
     def __init__(self, problem: ConstraintProblem, falsifier: Falsifier) -> None:
         self.layers = problem.layers

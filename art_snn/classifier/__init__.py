@@ -5,7 +5,9 @@ from typing import Any
 from art.estimators.classification import PyTorchClassifier
 from torch import nn
 
-from art_snn.classifier.classifier import PyTorchSpikingClassifier as PyTorchSpikingClassifier
+from art_snn.classifier.classifier import (
+    PyTorchSpikingClassifier as PyTorchSpikingClassifier,
+)
 
 
 def wrap(

@@ -9,7 +9,9 @@ from art_snn.network import SpikingNetwork
 from art_snn.running.context import hook_here
 
 
-def average_layer(network: SpikingNetwork, name: str, batches: Sequence[Tensor]) -> list[Tensor]:
+def average_layer(
+    network: SpikingNetwork, name: str, batches: Sequence[Tensor]
+) -> list[Tensor]:
     """Outputs [n, ...] of a layer for every batch, averaged over time, with a graph if on.
 
     :param name: in `layer_names` of the network's body.
@@ -33,7 +35,9 @@ def average_layer(network: SpikingNetwork, name: str, batches: Sequence[Tensor])
             network(batch)
             shapes = [tuple(getattr(output, "shape", ())) for output in outputs]
             merged = (body.steps or 0) * len(batch)
-            whole = len(batch) < 2 or merged not in [shape[0] for shape in shapes if shape]
+            whole = len(batch) < 2 or merged not in [
+                shape[0] for shape in shapes if shape
+            ]
             require(
                 bool(shapes) and shapes[-1][1:2] == (len(batch),) and whole,
                 "layer",

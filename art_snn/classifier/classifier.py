@@ -37,29 +37,30 @@ from art_snn.running.context import keep_modes
 class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
     """An ART classifier around a :class:`~art_snn.SpikingNetwork`.
 
-    Attacks, trainers and metrics of ART differentiate the network with its attack gradient, and
-    train it with its training gradient. Classifiers around one network share its rules; wrap
-    `network.with_gradient(rule)` for another one.
+    Attacks, trainers and metrics of ART differentiate the network with its attack
+    gradient, and train it with its training gradient. Classifiers around one network
+    share its rules; wrap `network.with_gradient(rule)` for another one.
 
-    The constructor puts the network into evaluation mode. Every method leaves the mode, the rule
-    and (outside training) the weights as they were, also when it is interrupted.
+    The constructor puts the network into evaluation mode. Every method leaves the mode,
+    the rule and (outside training) the weights as they were, also when it is interrupted.
 
     :param model: the network, with its weights, its encoder and its rules.
     :param loss: loss over logits, such as torch.nn.CrossEntropyLoss().
     :param input_shape: shape of one sample: (C, H, W), or (T, C, H, W) for event frames.
     :param nb_classes: number of classes, the columns of the logits.
     :param optimizer: optimizer of the network's parameters, or of some; only training needs one.
-    :param gradient: attack gradient, an instance or a name of GRADIENTS, set on the network; None
-        leaves that of the network, which is STBP where it was given none.
-    :param device_type: "gpu" or "cpu". "gpu" is the CUDA device of the network, or the current one
-        for a network on the CPU. Without a CUDA device it is the CPU.
-    :param options: of :class:`art.estimators.classification.PyTorchClassifier`: clip_values, the
-        lowest and the highest value of a sample such as (0, 1), within which attacks stay;
-        preprocessing, a mean and a standard deviation; preprocessing_defences and
-        postprocessing_defences, which ART applies to the samples and to the logits.
+    :param gradient: attack gradient, an instance or a name of GRADIENTS, set on the
+        network; None leaves that of the network, which is STBP where it was given none.
+    :param device_type: "gpu" or "cpu". "gpu" is the CUDA device of the network, or the
+        current one for a network on the CPU. Without a CUDA device it is the CPU.
+    :param options: of :class:`art.estimators.classification.PyTorchClassifier`:
+        clip_values, the lowest and the highest value of a sample such as (0, 1), within
+        which attacks stay; preprocessing, a mean and a standard deviation;
+        preprocessing_defences and postprocessing_defences, which ART applies to the
+        samples and to the logits.
     :raises TypeError: when the model is no SpikingNetwork, or for an unknown option.
-    :raises ValueError: for an unknown gradient or device_type, preprocessing over time, or an
-        optimizer of another network."""
+    :raises ValueError: for an unknown gradient or device_type, preprocessing over time,
+        or an optimizer of another network."""
 
     _model: Any
     _optimizer: Any
@@ -109,8 +110,8 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
     def set_params(self, **kwargs: Any) -> None:
         """Set any of `estimator_params` by name, other than model and device_type.
 
-        :raises ValueError: for these, an unknown parameter, or a value that the constructor
-            refuses."""
+        :raises ValueError: for these, an unknown parameter, or a value that the
+            constructor refuses."""
         for name in kwargs.keys() & {"model", "device_type"}:
             raise invalid(
                 name,
@@ -124,14 +125,18 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         self._set_span()
 
     def predict(
-        self, x: np.ndarray, batch_size: int = 128, training_mode: bool = False, **kwargs: Any
+        self,
+        x: np.ndarray,
+        batch_size: int = 128,
+        training_mode: bool = False,
+        **kwargs: Any,
     ) -> np.ndarray:
         """Logits.
 
         :param x: samples ``(N, *input_shape)``, numpy or torch, as everywhere below.
         :param training_mode: mode of the network during the call.
-        :return: logits (N, nb_classes) in the network's dtype (half precision as float32); NaN for
-            samples that hold NaN or infinity, with a warning.
+        :return: logits (N, nb_classes) in the network's dtype (half precision as
+            float32); NaN for samples that hold NaN or infinity, with a warning.
         :raises ValueError: for a wrong shape."""
         logits = as_array(self._predictions(x, batch_size, training_mode))
         return self._apply_postprocessing(preds=logits, fit=False)  # type: ignore[no-any-return]
@@ -149,7 +154,9 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         :raises ValueError: for bad samples or labels."""
         x, missing = self._finite_rows(x)
         y = self._scores(y, x)
-        inputs, labels = self._apply_preprocessing(self._to_network(x), y, fit=False, no_grad=False)
+        inputs, labels = self._apply_preprocessing(
+            self._to_network(x), y, fit=False, no_grad=False
+        )
         # A copy, since another thread may be computing a loss of its own.
         reduced = copy.copy(self._loss)
         reduced.reduction = reduction
@@ -174,8 +181,8 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
 
         :param y: labels as :meth:`compute_loss` takes them.
         :param gradient: rule for this call alone; None is :attr:`gradient`.
-        :return: gradient of x's shape, library and device; 0 for samples that hold NaN or infinity,
-            with a warning.
+        :return: gradient of x's shape, library and device; 0 for samples that hold NaN or
+            infinity, with a warning.
         :raises ValueError: for bad samples or labels, or an unknown rule."""
         x, missing = self._finite_rows(x)
         y = self._scores(y, x)
@@ -197,8 +204,8 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         """Gradients of logits by the samples; other parameters as :meth:`loss_gradient`.
 
         :param label: None for all classes, one class for all samples, or one class per sample.
-        :return: ``(N, nb_classes, *input_shape)``, or ``(N, 1, *input_shape)`` when label is given;
-            of x's library and device; 0 as :meth:`loss_gradient`.
+        :return: ``(N, nb_classes, *input_shape)``, or ``(N, 1, *input_shape)`` when label
+            is given; of x's library and device; 0 as :meth:`loss_gradient`.
         :raises ValueError: for bad samples or labels, or an unknown rule."""
         x, missing = self._finite_rows(x)
         refuse_masked("label", label)
@@ -219,7 +226,9 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
             if classes is None:
                 outputs = logits.sum(0).unbind()
             else:
-                columns = torch.as_tensor(classes, device=logits.device).long().view(-1, 1)
+                columns = (
+                    torch.as_tensor(classes, device=logits.device).long().view(-1, 1)
+                )
                 outputs = (logits.gather(1, columns).sum(),)
 
             rows = []
@@ -235,8 +244,8 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
 
         :param layer: name or index in `layer_names`.
         :param framework: return a tensor, with a graph where x requires a gradient.
-        :return: activations (N, ...), numpy unless `framework`; a tensor is on the device of x, or
-            of the network for an array x.
+        :return: activations (N, ...), numpy unless `framework`; a tensor is on the device
+            of x, or of the network for an array x.
         :raises ValueError: for an unknown layer or bad samples."""
         x = check_samples(x, self.input_shape)
         names = self._layer_names
@@ -281,14 +290,30 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         x = check_samples(x, self.input_shape)
         check_labels(y, len(x), self.nb_classes)
         self._check_optimizer()
-        require(len(x), "x", "at least one sample to train on", "none", "Check the training set.")
-        batch_size = require_count("batch_size", batch_size, remedy="ART's default is 128.")
-        options = {"drop_last": drop_last, "scheduler": scheduler, "verbose": verbose} | kwargs
+        require(
+            len(x),
+            "x",
+            "at least one sample to train on",
+            "none",
+            "Check the training set.",
+        )
+        batch_size = require_count(
+            "batch_size", batch_size, remedy="ART's default is 128."
+        )
+        options = {
+            "drop_last": drop_last,
+            "scheduler": scheduler,
+            "verbose": verbose,
+        } | kwargs
         with keep_modes(self._model, training_mode):
             super().fit(x, as_array(y), batch_size, nb_epochs, training_mode, **options)
 
     def fit_generator(
-        self, generator: DataGenerator, nb_epochs: int = 20, verbose: bool = False, **kwargs: Any
+        self,
+        generator: DataGenerator,
+        nb_epochs: int = 20,
+        verbose: bool = False,
+        **kwargs: Any,
     ) -> None:
         """Train on the batches (x, y) of an ART data generator, as PyTorchClassifier does.
 
@@ -321,8 +346,8 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
     def __eq__(self, other: object) -> bool:
         """True if the other classifier wraps the same layers, with any rule.
 
-        AdversarialTrainer crafts for every batch only when its attack's classifier equals its own;
-        attacks that wrap the network again must be equal."""
+        AdversarialTrainer crafts for every batch only when its attack's classifier equals
+        its own; attacks that wrap the network again must be equal."""
         if not isinstance(other, PyTorchClassifier):
             return False
         return getattr(other.model, "layers", other.model) is self.model.layers
@@ -345,7 +370,9 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         self._model = self._make_model_wrapper(state["_model"])
         self._device = device_of(self.model)
 
-    def _apply_preprocessing(self, x: Any, y: Any, *args: Any, **options: Any) -> tuple[Any, Any]:
+    def _apply_preprocessing(
+        self, x: Any, y: Any, *args: Any, **options: Any
+    ) -> tuple[Any, Any]:
         """As ART has it, or a copy of samples that it would standardise by 0 and 1.
 
         ART sends both numbers to the device at every call. Layers may write into the copy."""
@@ -361,7 +388,9 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
             self.model.body.input_span = float(np.max(np.subtract(high, low)))
 
     @contextmanager
-    def _differentiating(self, training: bool, gradient: Gradient | str | None) -> Iterator[None]:
+    def _differentiating(
+        self, training: bool, gradient: Gradient | str | None
+    ) -> Iterator[None]:
         rule = nullcontext() if gradient is None else self.model.using(gradient)
         constant = self.model.constant_weights()
         with rule, keep_modes(self._model, training), constant, torch.enable_grad():
@@ -387,13 +416,17 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         logits: Tensor = self.model(inputs)
         if logits.ndim != 2 or logits.shape[1] != self.nb_classes:
             expected = f"logits of shape [N, {self.nb_classes}], as nb_classes says"
-            remedy = "End the network with TimeDistributed(nn.Flatten(), nn.Linear(..., K))."
+            remedy = (
+                "End the network with TimeDistributed(nn.Flatten(), nn.Linear(..., K))."
+            )
             if logits.ndim == 2:
                 remedy = f"Pass nb_classes={logits.shape[1]}, or give it as many outputs."
             raise invalid("model", expected, list(logits.shape), remedy)
         return logits
 
-    def _predictions(self, x: Any, batch_size: int, training_mode: bool = False) -> Tensor:
+    def _predictions(
+        self, x: Any, batch_size: int, training_mode: bool = False
+    ) -> Tensor:
         """Predictions before postprocessing, a tensor on the network's device; so is x, if one."""
         x, missing = self._finite_rows(x)
         x, _ = self._apply_preprocessing(x, y=None, fit=False)
@@ -418,7 +451,9 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         if numpy_defences:
             return leaf, leaf, y
         labels = None if y is None else as_tensor(y)
-        inputs, labels = self._apply_preprocessing(leaf, y=labels, fit=False, no_grad=False)
+        inputs, labels = self._apply_preprocessing(
+            leaf, y=labels, fit=False, no_grad=False
+        )
         return leaf, inputs, labels
 
     def _scores(self, y: Any, x: Any) -> Any:
@@ -426,7 +461,9 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         # Fetched at once: every question to labels on a card would be a wait for it.
         y = y.cpu() if isinstance(y, Tensor) else y
         check_labels(y, len(x), self.nb_classes)
-        rows = y if isinstance(y, Tensor) and y.ndim == 2 and y.shape[1] > 1 else as_array(y)
+        rows = (
+            y if isinstance(y, Tensor) and y.ndim == 2 and y.shape[1] > 1 else as_array(y)
+        )
         rows = check_and_transform_label_format(rows, self.nb_classes)
         return as_tensor(rows) if isinstance(x, Tensor) else as_array(rows)
 
@@ -470,7 +507,9 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
             not weights.isdisjoint(map(id, self.model.parameters())),
             "optimizer",
             "an optimizer of the network's parameters",
-            "one of another network, whose steps leave this one as it is" if weights else "None",
+            "one of another network, whose steps leave this one as it is"
+            if weights
+            else "None",
             "Pass optimizer=torch.optim.SGD(network.parameters(), lr=0.1).",
         )
 
@@ -506,7 +545,9 @@ def _check_network(model: object) -> None:
 
 def _check_preprocessing(preprocessing: Any, input_shape: tuple[int, ...]) -> None:
     """Refuse preprocessing that ART would apply along the time axis of event frames."""
-    several = isinstance(preprocessing, tuple) and any(np.size(v) > 1 for v in preprocessing)
+    several = isinstance(preprocessing, tuple) and any(
+        np.size(v) > 1 for v in preprocessing
+    )
     require(
         not several or len(input_shape) <= 3,
         "preprocessing",

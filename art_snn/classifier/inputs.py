@@ -7,7 +7,9 @@ import numpy as np
 import torch
 from art.estimators.classification import PyTorchClassifier
 from art.preprocessing.standardisation_mean_std.numpy import StandardisationMeanStd
-from art.preprocessing.standardisation_mean_std.pytorch import StandardisationMeanStdPyTorch
+from art.preprocessing.standardisation_mean_std.pytorch import (
+    StandardisationMeanStdPyTorch,
+)
 from torch import Tensor
 
 from art_snn.checks import invalid, require
@@ -113,7 +115,11 @@ def _require_numbers(argument: str, values: Any, remedy: str) -> None:
         kind = f"{kind} of dtype {values.dtype}"
     if isinstance(values, Tensor) and not values.is_complex():
         return
-    if isinstance(values, np.ndarray) and values.dtype.kind in "buif" and values.itemsize <= 8:
+    if (
+        isinstance(values, np.ndarray)
+        and values.dtype.kind in "buif"
+        and values.itemsize <= 8
+    ):
         return
     expected = "a numpy array or torch tensor of real numbers"
     raise TypeError(f"{argument}: expected {expected}, got {kind}. {remedy}")
@@ -146,7 +152,13 @@ def check_labels(y: Any, samples: int, classes: int) -> None:
     fits = least >= 0 and most <= classes - 1
     require(fits, "y", f"class indices from 0 to {classes - 1}", got, remedy)
     whole = (values % 1 == 0).all()
-    require(whole, "y", "whole class indices", "fractions", "Round them, or give class scores.")
+    require(
+        whole,
+        "y",
+        "whole class indices",
+        "fractions",
+        "Round them, or give class scores.",
+    )
 
 
 def class_indices(y: Any, samples: int, classes: int) -> np.ndarray:
@@ -171,11 +183,15 @@ def require_network(argument: str, estimator: object, remedy: str) -> SpikingNet
 
     :param remedy: sentence on what to do about preprocessing."""
     network = getattr(estimator, "model", None)
-    if not isinstance(estimator, PyTorchClassifier) or not isinstance(network, SpikingNetwork):
+    if not isinstance(estimator, PyTorchClassifier) or not isinstance(
+        network, SpikingNetwork
+    ):
         raise invalid(
             argument,
             "a classifier of a spiking network",
-            type(estimator).__name__ if network is None else f"one of {type(network).__name__}",
+            type(estimator).__name__
+            if network is None
+            else f"one of {type(network).__name__}",
             "Wrap a spiking network in PyTorchSpikingClassifier.",
         )
     require(

@@ -2,5 +2,9 @@
 
 from art_snn.data.dataset import Dataset as Dataset, from_npz as from_npz
 from art_snn.data.events import events as events
-from art_snn.data.images import digits as digits, from_folder as from_folder, images as images
+from art_snn.data.images import (
+    digits as digits,
+    from_folder as from_folder,
+    images as images,
+)
 from art_snn.data.load import NAMES as NAMES, Source as Source

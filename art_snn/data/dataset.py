@@ -10,7 +10,14 @@ from typing import Any
 import numpy as np
 from sklearn.model_selection import train_test_split
 
-from art_snn.checks import expand_path, invalid, require, require_count, require_sides, set_fields
+from art_snn.checks import (
+    expand_path,
+    invalid,
+    require,
+    require_count,
+    require_sides,
+    set_fields,
+)
 from art_snn.files import LARGEST, read_arrays
 
 ImageSize = int | tuple[int, int]
@@ -57,7 +64,9 @@ class Dataset:
             set_fields(self, value_range=require_range(self.value_range))
         for names in (("x_train", "y_train"), ("x_test", "y_test")):
             x, y = (getattr(self, name) for name in names)
-            set_fields(self, **{names[1]: check_labelled_samples(names, x, y, self.value_range)})
+            set_fields(
+                self, **{names[1]: check_labelled_samples(names, x, y, self.value_range)}
+            )
         _check_shapes(self.x_train, self.x_test)
 
     @classmethod
@@ -120,7 +129,9 @@ class Dataset:
             f"Say which values may occur: value_range=({low}, {high}).",
         )
 
-    def hold_out(self, share: float = 0.1, seed: int = 0, argument: str = "share") -> "Dataset":
+    def hold_out(
+        self, share: float = 0.1, seed: int = 0, argument: str = "share"
+    ) -> "Dataset":
         """Training samples split anew, for choices that must not see the test samples.
 
         :param share: of the training samples that are held out, between 0 and 1.
@@ -155,7 +166,10 @@ def require_range(value_range: object) -> ValueRange:
 
 
 def check_labelled_samples(
-    names: tuple[str, str], x: np.ndarray, y: np.ndarray, value_range: ValueRange | None = None
+    names: tuple[str, str],
+    x: np.ndarray,
+    y: np.ndarray,
+    value_range: ValueRange | None = None,
 ) -> np.ndarray:
     """The labels as int64 [N], once samples and labels have been checked.
 
@@ -204,7 +218,9 @@ def _check_shapes(x_train: np.ndarray, x_test: np.ndarray) -> None:
     channels."""
     expected = "images [N, C, H, W] or event frames [N, T, C, H, W]"
     got = f"shape {x_train.shape}"
-    require(x_train.ndim in (4, 5), "x_train", expected, got, "Add the axes that are missing.")
+    require(
+        x_train.ndim in (4, 5), "x_train", expected, got, "Add the axes that are missing."
+    )
 
     channels, height, width = x_train.shape[-3:]
     order = (0, 3, 1, 2) if x_train.ndim == 4 else (0, 1, 4, 2, 3)

@@ -52,12 +52,14 @@ def events(
 ) -> Dataset:
     """Recordings of an event camera as frames of counts [N, T, 2, H, W], one channel per polarity.
 
-    Needs ``pip install 'art_snn[events]'``. Every frame of a recording has (events // frames)
-    events (tonic.transforms.ToFrame with n_event_bins); the last (events % frames) are left out.
+    Needs ``pip install 'art_snn[events]'``. Every frame of a recording has (events //
+    frames) events (tonic.transforms.ToFrame with n_event_bins); the last (events %
+    frames) are left out.
 
-    Sizes, training and test samples: nmnist 2x34x34, 60,000 and 10,000; dvs128-gesture 2x128x128,
-    eleven classes, 1,077 and 264; cifar10-dvs 2x128x128, 10,000, split 9 to 1 by seed 0, each class
-    in proportion, and pooled to 48x48. A smaller frame holds mean counts.
+    Sizes, training and test samples: nmnist 2x34x34, 60,000 and 10,000; dvs128-gesture
+    2x128x128, eleven classes, 1,077 and 264; cifar10-dvs 2x128x128, 10,000, split 9 to 1
+    by seed 0, each class in proportion, and pooled to 48x48. A smaller frame holds mean
+    counts.
 
     The frames are kept in root as a .npz file. All of N-MNIST in ten frames take 6.5 GB of memory.
 
@@ -86,10 +88,14 @@ def events(
     return replace(data, name=full_name, mirrored=name == _WHOLE)
 
 
-def _convert(name: str, root: Path, download: bool, frames: int, size: Sides, cache: Path) -> None:
+def _convert(
+    name: str, root: Path, download: bool, frames: int, size: Sides, cache: Path
+) -> None:
     """Write the frames of all recordings to the file, which appears only once it is whole."""
     kind = _kind(name, root, download)
-    to_frame = import_module("tonic.transforms").ToFrame(kind.sensor_size, n_event_bins=frames)
+    to_frame = import_module("tonic.transforms").ToFrame(
+        kind.sensor_size, n_event_bins=frames
+    )
 
     def frame(recording: Any) -> np.ndarray:
         # tonic gives floating point for a recording without events.
@@ -116,7 +122,9 @@ def _part(
     order = np.argsort(np.array([str(file) for file in recordings.data]))
     x: np.ndarray | None = None
     y = np.empty(len(order), np.int64)
-    for row, index in enumerate(progress_over(order, f"Frames, {words} part", unit="recordings")):
+    for row, index in enumerate(
+        progress_over(order, f"Frames, {words} part", unit="recordings")
+    ):
         counts = frame(recordings[int(index)][0])
         y[row] = recordings.targets[int(index)]
         x = np.empty((len(order), *counts.shape), counts.dtype) if x is None else x
@@ -152,7 +160,9 @@ def _kind(name: str, root: Path, download: bool) -> Any:
             reason = first_line(error)
         files = f"{getattr(self, 'filename', 'recordings')} and what it holds in {folder}"
         remedy = "Pass download=True: it unpacks an archive that is there, or fetches it."
-        raise MissingFile("data", f"expected {files}, which are not all there ({reason}). {remedy}")
+        raise MissingFile(
+            "data", f"expected {files}, which are not all there ({reason}). {remedy}"
+        )
 
     # tonic names the folder after the class.
     return type(class_name, (kind,), {"download": fetch})

@@ -60,9 +60,10 @@ def images(
 ) -> Dataset:
     """An image set of torchvision, as shares of 255 with channels first.
 
-    Sizes, training and test samples: mnist and fashion-mnist 1x28x28, 60,000 and 10,000; cifar10
-    and cifar100 3x32x32, 50,000 and 10,000; svhn 3x32x32, 73,257 and 26,032; eurosat 3x64x64,
-    27,000, split here into 80 % and 20 % by seed 0, each class in proportion.
+    Sizes, training and test samples: mnist and fashion-mnist 1x28x28, 60,000 and 10,000;
+    cifar10 and cifar100 3x32x32, 50,000 and 10,000; svhn 3x32x32, 73,257 and 26,032;
+    eurosat 3x64x64, 27,000, split here into 80 % and 20 % by seed 0, each class in
+    proportion.
 
     :param root: folder in which torchvision keeps its sets.
     :param download: fetch the set where it is missing; without it nothing is fetched.
@@ -137,17 +138,18 @@ def from_folder(
 ) -> Dataset:
     """Pictures in path/train/<class>/ and path/test/<class>/, or in path/<class>/ alone.
 
-    Classes are numbered by the alphabet. The pictures stay grey [N, 1, H, W] where all of them are,
-    and become RGB [N, 3, H, W] otherwise, as shares of 255.
+    Classes are numbered by the alphabet. The pictures stay grey [N, 1, H, W] where all of
+    them are, and become RGB [N, 3, H, W] otherwise, as shares of 255.
 
     :param path: a folder with the folders train and test, or one folder per class, which is split.
-    :param image_size: side or (height, width) of all pictures, by bilinear interpolation; None
-        where they have one size.
+    :param image_size: side or (height, width) of all pictures, by bilinear interpolation;
+        None where they have one size.
     :param test_share: share for testing where the folder has no split of its own; None is 0.2.
     :param seed: of that split, which keeps the classes' proportions.
     :raises FileNotFoundError: when there is no such folder, or no picture of a class.
-    :raises ValueError: when a file cannot be read, or is larger than PIL allows; when sizes
-        differ and none was given, train and test do not fit, or a class is too small to split."""
+    :raises ValueError: when a file cannot be read, or is larger than PIL allows; when
+        sizes differ and none was given, train and test do not fit, or a class is too
+        small to split."""
     path = expand_path("data", path)
     require_kind("data", path, FOLDER, "a folder of pictures")
     there = [part for part in _PARTS if (path / part).is_dir()]
@@ -189,14 +191,18 @@ def _image_folder(path: Path) -> ImageFolder:
         return ImageFolder(path)
     except FileNotFoundError as error:
         expected = "expected pictures in one folder per class"
-        raise MissingFile("data", f"{expected}, which {path} does not have ({error}).") from error
+        raise MissingFile(
+            "data", f"{expected}, which {path} does not have ({error})."
+        ) from error
 
 
-def _read_samples(samples: Sequence[tuple[str, int]], size: Sides) -> tuple[np.ndarray, np.ndarray]:
+def _read_samples(
+    samples: Sequence[tuple[str, int]], size: Sides
+) -> tuple[np.ndarray, np.ndarray]:
     """Pictures [N, C, H, W] as shares of 255 and classes [N], from files with their classes.
 
-    One channel where all of them are grey, otherwise RGB. Without a size they must all have one.
-    Resizing is bilinear."""
+    One channel where all of them are grey, otherwise RGB. Without a size they must all
+    have one. Resizing is bilinear."""
     paths = [file for file, _ in samples]
     pictures = []
     for path in progress_over(paths, "Pictures", unit="files", leave=False):

@@ -24,9 +24,10 @@ NAMES: Mapping[str, Callable[..., Dataset]] = MappingProxyType(
 class Source:
     """A data set by its name, or from a .npz file or a folder.
 
-    :param data: digits, mnist, cifar10, nmnist, ...; a .npz file; or a folder of pictures. A name
-        comes before a folder of that name: write ./digits [digits; of a network of the zoo its
-        own]. FOLDER/cifar10 is the set in that folder, unless pictures of yours are there.
+    :param data: digits, mnist, cifar10, nmnist, ...; a .npz file; or a folder of
+        pictures. A name comes before a folder of that name: write ./digits [digits; of a
+        network of the zoo its own]. FOLDER/cifar10 is the set in that folder, unless
+        pictures of yours are there.
     :param root: folder of the data sets that are kept on disk, where data does not name it.
     :param download: fetch a data set that is not there; without it nothing is fetched.
     :param image_size: side of images, pictures and event frames [theirs; cifar10-dvs: 48].

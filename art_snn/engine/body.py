@@ -21,7 +21,13 @@ from art_snn.layers import TimeDistributed, device_of, dtype_of, varies
 from art_snn.modulation import Gains
 from art_snn.neurons import Neuron, NeuronLayer
 from art_snn.running.context import keep_modes, set_in_block
-from art_snn.running.digests import comparable, count_writes, digest_tensors, settings, structure
+from art_snn.running.digests import (
+    comparable,
+    count_writes,
+    digest_tensors,
+    settings,
+    structure,
+)
 from art_snn.running.run import RUN
 
 VERIFIED = 8
@@ -157,7 +163,11 @@ class NetworkBody(Body):
     def _snapshot(self) -> Snapshot | None:
         """The layers as this pass has seen them, where weights can be constants directly."""
         snapshot: Snapshot | None = (self.context.snapshots or {}).get(self.layers)
-        if snapshot is None or type(self.encoder) not in KNOWN or snapshot.constant is None:
+        if (
+            snapshot is None
+            or type(self.encoder) not in KNOWN
+            or snapshot.constant is None
+        ):
             return None
         return snapshot
 
@@ -183,7 +193,9 @@ class NetworkBody(Body):
         modules = () if self.affine else self.named_modules()
         layer = next((name for name, module in modules if varies(module)), None)
         if layer is not None:
-            return f"the output of {layer} differs from call to call, or from step to step"
+            return (
+                f"the output of {layer} differs from call to call, or from step to step"
+            )
         objection = self.bounds_objection()
         if objection is None and callable(self.readout):
             return "the readout is a function"
@@ -318,7 +330,9 @@ class LayeredBody(NetworkBody):
         constant = RUN.get().constant_weights or not torch.is_grad_enabled()
         forms = now.constant if now and constant and type(encoded) is Tensor else None
         now = now or Snapshot(self.layers)
-        run = replace(RUN.get(), firing=firing, names=now.neurons, plain=now.plain, forms=forms)
+        run = replace(
+            RUN.get(), firing=firing, names=now.neurons, plain=now.plain, forms=forms
+        )
         with set_in_block(RUN, run), weights_fixed() if forms is None else nullcontext():
             output: Tensor = self.layers(encoded)
             return output
@@ -328,8 +342,13 @@ class LayeredBody(NetworkBody):
 
     def neuron_layers(self) -> list[NeuronLayer]:
         modules = self.layers.named_modules(prefix="layers")
-        neurons = [(name, module) for name, module in modules if isinstance(module, Neuron)]
-        return [NeuronLayer(name, m, "steps", NeuronRef(name, m.dynamics)) for name, m in neurons]
+        neurons = [
+            (name, module) for name, module in modules if isinstance(module, Neuron)
+        ]
+        return [
+            NeuronLayer(name, m, "steps", NeuronRef(name, m.dynamics))
+            for name, m in neurons
+        ]
 
     def bounds_objection(self) -> str | None:
         return None

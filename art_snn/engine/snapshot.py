@@ -71,7 +71,9 @@ class Snapshot:
         return all(map(is_, held, now))
 
     def _read_mark(self) -> tuple[list[Any], Hashable]:
-        held = [key for hooks in GLOBAL_HOOKS for key in getattr(nn.modules.module, hooks, ())]
+        held = [
+            key for hooks in GLOBAL_HOOKS for key in getattr(nn.modules.module, hooks, ())
+        ]
         tensors = list[Tensor]()
         for module in self.modules:
             held += vars(module).values()
@@ -79,14 +81,18 @@ class Snapshot:
             held += module._modules.values()
             tensors += module._parameters.values()
             tensors += module._buffers.values()
-        return held + tensors, count_writes(tensor for tensor in tensors if tensor is not None)
+        return held + tensors, count_writes(
+            tensor for tensor in tensors if tensor is not None
+        )
 
     @cached_property
     def constant(self) -> Mapping[nn.Module, list[Form]] | None:
         """How :class:`TimeDistributed` computes with constant weights, if no one else has any."""
         layers = [module for module in self.modules if type(module) is TimeDistributed]
         inside = {module for layer in layers for module in layer.module}
-        others = any(m.training or (m._parameters and m not in inside) for m in self.modules)
+        others = any(
+            m.training or (m._parameters and m not in inside) for m in self.modules
+        )
         if others or not (self.plain and self.neurons and all(map(_is_known, inside))):
             return None
         return _Forms()

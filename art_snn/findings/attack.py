@@ -33,10 +33,11 @@ class _Attacked(Subject):
     def run(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Samples that the attack returns, and which of them are finite (N,).
 
-        The original stands for a sample that is not. Then come points on the way of the attack, and
-        which samples have one (N,). The point of a sample is that of its ball and range that was
-        misclassified by the widest margin. A point in the balls of several samples is left out:
-        nothing says for which of them the network computed it."""
+        The original stands for a sample that is not. Then come points on the way of the
+        attack, and which samples have one (N,). The point of a sample is that of its ball
+        and range that was misclassified by the widest margin. A point in the balls of
+        several samples is left out: nothing says for which of them the network computed
+        it."""
         device = self.estimator.device
         centres = torch.as_tensor(self.x, dtype=torch.float64, device=device).flatten(1)
         classes = torch.as_tensor(self.y, device=device)
@@ -47,7 +48,9 @@ class _Attacked(Subject):
             reached = inputs.to(centres).flatten(1)
             within = ((inputs >= low) & (inputs <= high)).flatten(1).all(1)
             order = float(self.measure.norm)
-            gaps = torch.cdist(reached, centres, order, compute_mode="donot_use_mm_for_euclid_dist")
+            gaps = torch.cdist(
+                reached, centres, order, compute_mode="donot_use_mm_for_euclid_dist"
+            )
             slack = torch.as_tensor(rounding_of(reached), device=gaps.device)
             inside = gaps <= self.eps + slack[:, None]
             single = within & (inside.sum(1) == 1)
@@ -96,7 +99,9 @@ def _invalid(subject: _Attacked) -> Finding | None:
         "if any value is NaN or infinite (ours), or any change is longer than eps or any value "
         "outside clip_values, by more than rounding (AttackBench: Cinà et al., AAAI 2025)",
         (
-            Remedy("Give the attack the norm and the budget; project and clip what it returns."),
+            Remedy(
+                "Give the attack the norm and the budget; project and clip what it returns."
+            ),
             Remedy("NaN often comes from a division by a gradient's length."),
         ),
         sentence=f"Among the {len(x)} samples that the attack returned are {invalid}. At eps "
@@ -120,7 +125,11 @@ def _silent_successes(subject: _Attacked) -> Finding | None:
         {"samples": silent, "that are right": correct},
         "if the attack found a valid adversarial example but returned something else (Pintor et "
         "al., NeurIPS 2022)",
-        (Remedy("Return the first adversarial of the path, as art_snn.attacks.AutoPGD does."),),
+        (
+            Remedy(
+                "Return the first adversarial of the path, as art_snn.attacks.AutoPGD does."
+            ),
+        ),
         sentence=f"Within eps {subject.eps:.4g} the attack came across a misclassified version of "
         f"{silent} of {correct} samples, but returned one that is classified correctly.",
         broken=subject.broken(held),
@@ -143,13 +152,14 @@ def examine_attack(
 ) -> list[Finding]:
     """Look for reasons to doubt an attack: it runs once, and its path is watched.
 
-    The check looks at each forward pass of the network: does it hold an adversarial of a sample,
-    within eps of it and within clip_values? A point in the balls of several samples is left out.
+    The check looks at each forward pass of the network: does it hold an adversarial of a
+    sample, within eps of it and within clip_values? A point in the balls of several
+    samples is left out.
 
     The other parameters are those of :func:`~art_snn.findings.examine`.
 
-    :param attack: any evasion attack on a classifier of torch's, ours or ART's, with its settings;
-        untargeted.
+    :param attack: any evasion attack on a classifier of torch's, ours or ART's, with its
+        settings; untargeted.
     :param eps: the budget that it is reported with, in the unit of the samples.
     :param norm: numpy.inf, 2, or 0, the number of values that change.
     :param batch_size: samples per pass of the predictions before and after the attack.
@@ -165,7 +175,9 @@ def examine_attack(
         quote(norm),
         "SpikeRetiming keeps its shifts by construction; art_snn.attacks.shifts measures them.",
     )
-    subject = _Attacked(attack.estimator, x, y, eps, norm, batch_size, seed, attack=attack)
+    subject = _Attacked(
+        attack.estimator, x, y, eps, norm, batch_size, seed, attack=attack
+    )
     return run_checks(CHECKS_OF_ATTACKS, subject, type(attack).__name__)
 
 

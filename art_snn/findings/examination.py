@@ -17,7 +17,14 @@ from art_snn.behaviour import DIFFERENCE, logit_spread
 from art_snn.checks import ArgumentError
 from art_snn.classifier.inputs import as_tensor
 from art_snn.files import digest
-from art_snn.findings.finding import OTHER_RULES, SEARCH, Finding, Remedy, Subject, list_samples
+from art_snn.findings.finding import (
+    OTHER_RULES,
+    SEARCH,
+    Finding,
+    Remedy,
+    Subject,
+    list_samples,
+)
 from art_snn.gradients import Gradient, Native, spell
 from art_snn.network import SpikingNetwork
 from art_snn.progress import progress_over
@@ -50,7 +57,9 @@ def run_checks(
 ) -> list[Finding]:
     """The findings of the checks; the network is afterwards what it was."""
     with _restore_after(subject.estimator.model):
-        shown = progress_over(checks, f"Findings: {about}", unit="checks", verbose=verbose)
+        shown = progress_over(
+            checks, f"Findings: {about}", unit="checks", verbose=verbose
+        )
         findings = [check(subject) for check in shown]
     return [replace(finding, about=about) for finding in findings if finding is not None]
 
@@ -58,7 +67,9 @@ def run_checks(
 @contextmanager
 def _restore_after(network: nn.Module) -> Iterator[None]:
     """Weights, buffers and modes are after the block what they were before; new buffers go."""
-    registered = [(module._buffers, dict(module._buffers)) for module in network.modules()]
+    registered = [
+        (module._buffers, dict(module._buffers)) for module in network.modules()
+    ]
     tensors = (*network.parameters(), *network.buffers())
     before = [(tensor, tensor.detach().clone()) for tensor in tensors]
     try:
@@ -113,7 +124,11 @@ def _range_left(subject: Subject) -> Finding | None:
         },
         f"if any value lies outside clip_values, or less than {NARROW:g} of the range is in use, "
         "as of images of 0..1 in a range of 0..255 (ours)",
-        (Remedy("Scale the samples or correct clip_values. Normalise inside the network."),),
+        (
+            Remedy(
+                "Scale the samples or correct clip_values. Normalise inside the network."
+            ),
+        ),
         sentence=f"{words} {extent}.",
         severity="error",
     )
@@ -127,14 +142,20 @@ def odd_budget(subject: Subject) -> Finding | None:
     if SMALL <= share < LARGE:
         return None
     extent = "diagonal" if subject.measure == EUCLIDEAN else "width"
-    meaning = "too little to matter" if share < SMALL else "every image may become plain grey"
+    meaning = (
+        "too little to matter" if share < SMALL else "every image may become plain grey"
+    )
     return Finding(
         "odd-budget",
         "budget that does not fit the range",
         {"eps": subject.eps, f"{extent} of the range": subject.reach, "share": share},
         f"if eps is {LARGE:g} of the range or more, where all images can become grey, or less "
         f"than {SMALL:g} (ours)",
-        (Remedy("Give it in the unit of the samples: 8/255 for images in [0, 1], 8 for 0..255."),),
+        (
+            Remedy(
+                "Give it in the unit of the samples: 8/255 for images in [0, 1], 8 for 0..255."
+            ),
+        ),
         sentence=f"eps {subject.eps:.4g} is {share:.3g} times the range's {extent}: {meaning}.",
         severity="error",
         eps=subject.eps,
@@ -151,11 +172,16 @@ def _state_kept(subject: Subject) -> Finding | None:
     return Finding(
         "state-kept",
         "state kept between calls",
-        {"largest change of a logit": change, "share of classes changed": float(classes.mean())},
+        {
+            "largest change of a logit": change,
+            "share of classes changed": float(classes.mean()),
+        },
         "if the same samples get other logits from the same seed, once others were predicted in "
         "between (ours)",
         (
-            Remedy("Reset the neurons before each call, or wrap the network with interop.adapt."),
+            Remedy(
+                "Reset the neurons before each call, or wrap the network with interop.adapt."
+            ),
             Remedy("Draw from the generators of torch or numpy, which attacks seed."),
         ),
         sentence=f"Predicted again after others, the same samples gave outputs that differ by up "
@@ -182,7 +208,11 @@ def _batch_dependent(subject: Subject) -> Finding | None:
         {"median relative change of the logits": median, "samples": len(x)},
         f"if the median change between a sample alone and in a batch is above {_ALONE:g} (ours; "
         "rounding changes a few spikes)",
-        (Remedy("Put batch norm into evaluation mode, and look for means over the batch."),),
+        (
+            Remedy(
+                "Put batch norm into evaluation mode, and look for means over the batch."
+            ),
+        ),
         sentence=f"The outputs for a sample alone and in a batch of {len(x)} differ by "
         f"{100 * median:.2g} % of their length (median).",
         severity="error",
@@ -193,7 +223,9 @@ def _statistics_changed(subject: Subject) -> Finding | None:
     """Predictions or gradients change what the network has learnt."""
     before = _digests(subject.estimator.model)
     subject.logits(subject.x)
-    with suppress(RuntimeError, ArgumentError):  # Where there is no gradient: a finding of its own.
+    with suppress(
+        RuntimeError, ArgumentError
+    ):  # Where there is no gradient: a finding of its own.
         subject.gradient(subject.x[: subject.batch_size], subject.y[: subject.batch_size])
     after = _digests(subject.estimator.model)
     changed = [name for name in after if after[name] != before.get(name)]
@@ -204,7 +236,11 @@ def _statistics_changed(subject: Subject) -> Finding | None:
         "predictions change the network",
         {"tensors of the network that changed": len(changed), "of": len(after)},
         "if a prediction or a gradient changes a weight or buffer (ours)",
-        (Remedy("Keep it in evaluation mode: in training mode batch norm learns from attacks."),),
+        (
+            Remedy(
+                "Keep it in evaluation mode: in training mode batch norm learns from attacks."
+            ),
+        ),
         sentence=f"A prediction and a gradient changed {len(changed)} of {len(after)} weights and "
         f"buffers of the network, first {changed[0]}.",
         severity="error",
@@ -234,7 +270,11 @@ def _random_network(subject: Subject) -> Finding | None:
         },
         f"if five evaluations differ by more than {DIFFERENCE:g} of the length of the logits, or "
         "in how many samples are right (AutoAttack: Croce and Hein, ICML 2020)",
-        (Remedy("Average gradients over draws (EOT), and let a majority decide, as plans do."),),
+        (
+            Remedy(
+                "Average gradients over draws (EOT), and let a majority decide, as plans do."
+            ),
+        ),
         sentence=f"Five predictions of the same {len(subject.y)} samples have different outputs; "
         f"{fewest if fewest == most else f'{fewest} to {most}'} of them are right each time.",
     )
@@ -318,9 +358,14 @@ def gradients_vanish(subject: Subject) -> Finding | None:
     if isinstance(subject.gradients, ArgumentError):
         remedy = Remedy(f"Change the network as it says: {subject.gradients}")
     elif everywhere.all():
-        remedy = Remedy("Look for detach, rounding or numpy between the input and the loss.")
+        remedy = Remedy(
+            "Look for detach, rounding or numpy between the input and the loss."
+        )
     by = f" by {spell(model.rule)}" if isinstance(model, SpikingNetwork) else ""
-    shares = {"share that are 0": float(zero.mean()), "share not finite": float(infinite.mean())}
+    shares = {
+        "share that are 0": float(zero.mean()),
+        "share not finite": float(infinite.mean()),
+    }
     counts = {f"samples by {name}": int(mask.sum()) for name, mask in others.items()}
     words = "where gradient attacks have no direction"
     if others:
@@ -352,7 +397,10 @@ def _mixed_gradients(subject: Subject) -> Finding | None:
     network = subject.estimator.model
     if not isinstance(network, SpikingNetwork) or isinstance(network.rule, Native):
         return None
-    natives, layers = network.body.own_gradient_neurons(), len(network.body.neuron_layers())
+    natives, layers = (
+        network.body.own_gradient_neurons(),
+        len(network.body.neuron_layers()),
+    )
     if not natives:
         return None
     return Finding(
@@ -361,7 +409,9 @@ def _mixed_gradients(subject: Subject) -> Finding | None:
         {"layers of neurons": len(natives), "of": layers},
         "if the rule does not differentiate a layer (ours)",
         (
-            Remedy(f"Register the neurons of {', '.join(natives)} with interop.register_neuron."),
+            Remedy(
+                f"Register the neurons of {', '.join(natives)} with interop.register_neuron."
+            ),
             Remedy("Also attack with the rule 'native'."),
         ),
         sentence=f"The gradient rule leaves out {len(natives)} of {layers} layers of neurons, "
@@ -439,16 +489,17 @@ def examine(
 ) -> list[Finding]:
     """Look for reasons to doubt a robustness measured on these samples, before any attack.
 
-    This costs some 110 forward passes and a gradient per sample, and some more of a few. The loss
-    around the samples takes a hundred of them. Weights and buffers are afterwards what they were.
+    This costs some 110 forward passes and a gradient per sample, and some more of a few.
+    The loss around the samples takes a hundred of them. Weights and buffers are
+    afterwards what they were.
 
     :param estimator: any classifier of torch's. A spiking one is differentiated with its rule.
     :param x: samples ``(N, *input_shape)``; a hundred are enough.
     :param y: true classes, indices (N,) or scores (N, K).
     :param eps: budget of the attacks, in the unit of the samples.
     :param norm: numpy.inf or 2; of event frames 0 or "shift", about whose budgets nothing is said.
-    :param rules: other rules with which all of these samples are attacked. Where one of them has a
-        gradient, that of the present rule may vanish.
+    :param rules: other rules with which all of these samples are attacked. Where one of
+        them has a gradient, that of the present rule may vanish.
     :param batch_size: samples per pass; seed: of what is drawn; verbose: show progress.
     :return: the findings, in the order of the checks; none are no proof of a sound evaluation.
     :raises TypeError: when x or y is no array of real numbers.

@@ -44,7 +44,9 @@ def exceeds(count: int, of: int) -> bool:
 
     The null hypothesis: each sample is one of them with a probability of 0.002 at most. The exact
     binomial test rejects it at p < 0.05: by 2 of 100 samples, 3 of 200, or 6 of 1,000."""
-    return bool(binomtest(max(count, 0), of, BEYOND, alternative="greater").pvalue < SIGNIFICANT)
+    return bool(
+        binomtest(max(count, 0), of, BEYOND, alternative="greater").pvalue < SIGNIFICANT
+    )
 
 
 def list_samples(which: np.ndarray) -> str:
@@ -79,9 +81,10 @@ class Finding:
     :param remedies: what to do about it.
     :param about: "network", "gradients", "plan", or the name of an attack.
     :param sentence: the evidence in words, for people outside of the field.
-    :param severity: "error" where predictions, samples or the budget are not what they seem, so
-        that the number means nothing until that is fixed; "warning" where the true robustness may
-        be lower; "note" where something is worth knowing that changes no number.
+    :param severity: "error" where predictions, samples or the budget are not what they
+        seem, so that the number means nothing until that is fixed; "warning" where the
+        true robustness may be lower; "note" where something is worth knowing that changes
+        no number.
     :param eps: the budget that it concerns; None for every budget.
     :param broken: numbers of the samples that it saw misclassified within the budget of the
         examination; none of random networks, of which plans count more predictions."""
@@ -105,9 +108,8 @@ class Finding:
     def __str__(self) -> str:
         numbers = (f"{name} {value:.4g}" for name, value in self.evidence.items())
         sentence = self.sentence or f"Measured: {', '.join(numbers)}."
-        return (
-            f"{self.severity.capitalize()}: {self.title} ({self.about}). {sentence} {self.remedy}"
-        )
+        title = f"{self.severity.capitalize()}: {self.title} ({self.about})."
+        return f"{title} {sentence} {self.remedy}"
 
 
 @dataclass(frozen=True)
@@ -200,7 +202,9 @@ class Subject:
 
         Of random networks the majority of five predictions decides."""
         predict = partial(self.estimator.predict, x, batch_size=self.batch_size)
-        predictions = predict_by_draws(predict, self.seed, DRAWS_TO_EXAMINE if self.random else 1)
+        predictions = predict_by_draws(
+            predict, self.seed, DRAWS_TO_EXAMINE if self.random else 1
+        )
         return count_votes(predictions, as_tensor(self.y)).most.numpy()
 
     def broken(self, which: np.ndarray) -> tuple[int, ...]:
@@ -230,7 +234,9 @@ class Subject:
 
     def gradient(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Gradient of the cross entropy at one batch of samples."""
-        samples, classes = (torch.as_tensor(a, device=self.estimator.device) for a in (x, y))
+        samples, classes = (
+            torch.as_tensor(a, device=self.estimator.device) for a in (x, y)
+        )
         _, gradient = logits_and_gradient(self.estimator, samples, classes, cross_entropy)
         return as_array(gradient)
 

@@ -45,8 +45,8 @@ POINT = 0.01
 class _WhiteBox(Subject):
     """Samples, and the attack of the norm on them with the network's rule.
 
-    It is AutoPGD with cross entropy and one random start, SparseDynamicAttack for flips, or
-    SpikeRetiming for shifts."""
+    It is AutoPGD with cross entropy and one random start, SparseDynamicAttack for flips,
+    or SpikeRetiming for shifts."""
 
     sources: tuple[PyTorchClassifier, ...] = ()
     max_iter: int = 100
@@ -65,7 +65,9 @@ class _WhiteBox(Subject):
     ) -> Robustness:
         """The outcome of an attack of the budget, crafted on the classifier or on a source."""
         stage = Stage(kind, None, {"max_iter": self.max_iter, **options})
-        attack = stage.instantiate(estimator, self.measure, self.eps, self.batch_size, self.seed)
+        attack = stage.instantiate(
+            estimator, self.measure, self.eps, self.batch_size, self.seed
+        )
         with fix_seed(self.seed):
             adversarials = attack.generate(self.x, self.y)
         return self.judge(adversarials)
@@ -79,12 +81,18 @@ class _WhiteBox(Subject):
         x = torch.as_tensor(self.x, device="cpu")
         noise = uniform_noise(x, self.seed, draw)
         if self.measure == SHIFT:
-            return SpikeRetiming(self.estimator, int(self.eps), verbose=False).move(x, noise)
+            return SpikeRetiming(self.estimator, int(self.eps), verbose=False).move(
+                x, noise
+            )
 
-        low, high = (end.to(x) for end in AutoPGD(self.estimator, verbose=False).clip_range(x))
+        low, high = (
+            end.to(x) for end in AutoPGD(self.estimator, verbose=False).clip_range(x)
+        )
         if self.measure == FLIPS:
             bits = noise.flatten(1).argsort(1)[:, : int(self.eps)]
-            flipped = torch.zeros_like(x, dtype=torch.bool).flatten(1).scatter(1, bits, True)
+            flipped = (
+                torch.zeros_like(x, dtype=torch.bool).flatten(1).scatter(1, bits, True)
+            )
             return torch.where(flipped.view_as(x), low + high - x, x)
         return Ball(self.measure, self.eps, x, low, high).start(noise)
 
@@ -119,7 +127,12 @@ def _one_step_as_strong(subject: _WhiteBox) -> Finding | None:
     return _compare(
         subject,
         control,
-        ("one-step-as-strong", "one step is as strong as many", "FGSM", "A single step (FGSM)"),
+        (
+            "one-step-as-strong",
+            "one step is as strong as many",
+            "FGSM",
+            "A single step (FGSM)",
+        ),
         "if FGSM breaks samples that the attack of all steps leaves, and at least as many (after "
         "Athalye et al., ICML 2018)",
     )
@@ -268,11 +281,12 @@ def examine_strength(
 ) -> list[Finding]:
     """Look for reasons to doubt the white-box attack, by other attacks and budgets.
 
-    The white box is :class:`~art_snn.attacks.AutoPGD` with cross entropy from one random start; in
-    norm 0 :class:`~art_snn.attacks.SparseDynamicAttack`, under shifts
-    :class:`~art_snn.attacks.SpikeRetiming`. It takes the gradient of the network's present rule.
-    This costs some 4 max_iter gradients per surviving sample, max_iter more per source, and
-    square_iter forward passes; less of event frames. Without any gradient, that is the one finding.
+    The white box is :class:`~art_snn.attacks.AutoPGD` with cross entropy from one random
+    start; in norm 0 :class:`~art_snn.attacks.SparseDynamicAttack`, under shifts
+    :class:`~art_snn.attacks.SpikeRetiming`. It takes the gradient of the network's
+    present rule. This costs some 4 max_iter gradients per surviving sample, max_iter more
+    per source, and square_iter forward passes; less of event frames. Without any
+    gradient, that is the one finding.
 
     The other parameters, and the errors, are those of :func:`examine`.
 

@@ -51,8 +51,8 @@ class Context:
     :param constant_weights: True if weights are constants to autograd.
     :param radius: of the attack that runs; None where it is not known, or no attack runs.
     :param attacking: True within a block of :meth:`art_snn.SpikingNetwork.attacking`.
-    :param memory: what rules remember of earlier passes. It is replaced, never changed, since
-        tasks that are started within a block share it.
+    :param memory: what rules remember of earlier passes. It is replaced, never changed,
+        since tasks that are started within a block share it.
     :param snapshots: what is known of the layers, within a pass or an attack; None outside.
     :param execution: how the last gradient was computed.
     :param forward: ``(network, x) -> logits``, which replaces the forward pass, as bounds need it.
@@ -121,8 +121,9 @@ class Body(ABC):
     def version_key(self, *, exact: bool) -> Hashable:
         """Changes with the network's modules, their settings, modes and hooks, and with weights.
 
-        :param exact: whether weights that are written through `.data`, which torch does not count,
-            change it too. Buffers of modules in training mode, which passes write, then do not."""
+        :param exact: whether weights that are written through `.data`, which torch does
+            not count, change it too. Buffers of modules in training mode, which passes
+            write, then do not."""
 
     @abstractmethod
     def observe_writes(self) -> AbstractContextManager[object]:
@@ -164,8 +165,8 @@ class Body(ABC):
 class Gradient(ABC):
     """A rule by which a spiking network is differentiated.
 
-    A rule is a frozen dataclass of hyperparameters. What it remembers from one forward pass to the
-    next lies in the `memory` of the :class:`Body`."""
+    A rule is a frozen dataclass of hyperparameters. What it remembers from one forward
+    pass to the next lies in the `memory` of the :class:`Body`."""
 
     @property
     def exact_logits(self) -> bool:
@@ -267,7 +268,9 @@ def keep_samples(memory: Mapping[Gradient, Any], samples: Tensor) -> dict[Gradie
     return smaller
 
 
-def with_memory(memory: Mapping[Gradient, Any], rule: Gradient, value: Any) -> dict[Gradient, Any]:
+def with_memory(
+    memory: Mapping[Gradient, Any], rule: Gradient, value: Any
+) -> dict[Gradient, Any]:
     """A new memory with the value of a rule as its newest entry; tasks may share the old one."""
     others = {other: memory[other] for other in memory if other != rule}
     return dict([*others.items(), (rule, value)][-_REMEMBERED_RULES:])

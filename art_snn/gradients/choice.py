@@ -17,12 +17,14 @@ ORDER = ("stbp", "native", *(name for name in GRADIENTS if name != "stbp"))
 """The candidates in order: STBP, the network's own gradient, and the others."""
 
 
-def choose_rule(network: Any, x: Tensor | None = None, y: Tensor | None = None) -> Gradient:
+def choose_rule(
+    network: Any, x: Tensor | None = None, y: Tensor | None = None
+) -> Gradient:
     """The rule that attacks on a network take where nobody has named one.
 
-    Of the rules that apply it is the one whose gradient vanishes for the fewest samples, and of
-    equals the first: STBP, the network's own gradient, the others in the order of GRADIENTS.
-    Without samples no gradient is known to vanish.
+    Of the rules that apply it is the one whose gradient vanishes for the fewest samples,
+    and of equals the first: STBP, the network's own gradient, the others in the order of
+    GRADIENTS. Without samples no gradient is known to vanish.
 
     :param network: a :class:`~art_snn.SpikingNetwork`, which keeps its own rule.
     :param x: samples [N, ...] of classes y [N], on its device; None: the equations decide alone.
@@ -41,7 +43,9 @@ def choose_rule(network: Any, x: Tensor | None = None, y: Tensor | None = None) 
     return min(counts, key=counts.__getitem__) if counts else STBP()
 
 
-def find_vanished(network: Any, rule: Gradient, x: Tensor, y: Tensor) -> tuple[Tensor, object]:
+def find_vanished(
+    network: Any, rule: Gradient, x: Tensor, y: Tensor
+) -> tuple[Tensor, object]:
     """Samples whose gradient by a rule is 0 throughout, bool [N], and how the rule ran.
 
     The gradient is that of the cross entropy, in evaluation mode. The network is left as it was.

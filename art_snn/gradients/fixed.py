@@ -1,12 +1,12 @@
 """Passes that are differentiated by their input alone: weights are constants, and cost nothing.
 
-An attack throws the gradients at the weights away. Autograd keeps the input of every convolution
-and pooling; where weights are constants, neither needs it, so the functions of
-:data:`_WITHOUT_SAVING` keep nothing. Where all layers are torch's and ours, they are called
-directly; elsewhere a function mode finds them.
+An attack throws the gradients at the weights away. Autograd keeps the input of every
+convolution and pooling; where weights are constants, neither needs it, so the functions
+of :data:`_WITHOUT_SAVING` keep nothing. Where all layers are torch's and ours, they are
+called directly; elsewhere a function mode finds them.
 
-Such a pass can also be for *shapes only*: an affine layer has the same gradient whatever its input
-is, so it need not be computed where its values are known."""
+Such a pass can also be for *shapes only*: an affine layer has the same gradient whatever
+its input is, so it need not be computed where its values are known."""
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -28,7 +28,9 @@ from art_snn.running.run import RUN
 def weights_fixed() -> AbstractContextManager[object]:
     """A block in which weights are constants, if they are in this run and a graph is made."""
     return (
-        _FixedWeights() if RUN.get().constant_weights and torch.is_grad_enabled() else nullcontext()
+        _FixedWeights()
+        if RUN.get().constant_weights and torch.is_grad_enabled()
+        else nullcontext()
     )
 
 
@@ -48,7 +50,9 @@ class _FixedWeights(TorchFunctionMode):
         ):
             return func(*args, **kwargs)
         # A backward pass that computes the pass again must find it the same.
-        if "checkpoint" in getattr((saved_tensor_hooks() or [None])[0], "__qualname__", ""):
+        if "checkpoint" in getattr(
+            (saved_tensor_hooks() or [None])[0], "__qualname__", ""
+        ):
             return func(*args, **kwargs)
         kwargs = {name: constant(value) for name, value in kwargs.items()}
         return without_saving(func, *map(constant, args), **kwargs)
@@ -71,7 +75,16 @@ def constant(value: Any) -> Any:
 
 METADATA = frozenset(
     getattr(Tensor, name).__get__
-    for name in ("shape", "ndim", "dtype", "device", "layout", "requires_grad", "is_leaf", "grad")
+    for name in (
+        "shape",
+        "ndim",
+        "dtype",
+        "device",
+        "layout",
+        "requires_grad",
+        "is_leaf",
+        "grad",
+    )
 ) | {
     Tensor.size,
     Tensor.dim,
@@ -97,14 +110,20 @@ _ABOUT_OBJECTS = {
 def product_precisions(like: Tensor) -> set[str]:
     """Precisions of products in single precision, by the names that torch has for them."""
     backends = torch.backends
-    first, second = (backends.cudnn, backends.cuda) if like.is_cuda else (backends.mkldnn,) * 2
+    first, second = (
+        (backends.cudnn, backends.cuda) if like.is_cuda else (backends.mkldnn,) * 2
+    )
     units = getattr(first, "conv", None), getattr(second, "matmul", None)
     precisions = [getattr(unit, "fp32_precision", None) for unit in units]
     if None not in precisions:
         return {str(name) for name in precisions}
     # torch has them since 2.9, and from then on may refuse to read the settings before.
     if like.is_cuda:
-        return {"tf32"} if backends.cudnn.allow_tf32 or backends.cuda.matmul.allow_tf32 else set()
+        return (
+            {"tf32"}
+            if backends.cudnn.allow_tf32 or backends.cuda.matmul.allow_tf32
+            else set()
+        )
     names = {"high": "tf32", "medium": "bf16"}
     return {names.get(torch.get_float32_matmul_precision(), "ieee")}
 
@@ -116,9 +135,19 @@ def without_saving(func: Any, *args: Any, **options: Any) -> Tensor:
     answer = NotImplemented
     if layer is not None and type(x) is Tensor and x.requires_grad:
         kind, values = x.device.type, (*args, *options.values())
-        autocast = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
-        alone = sum(isinstance(value, Tensor) and value.requires_grad for value in values) == 1
-        if alone and torch.is_grad_enabled() and not autocast and forward_ad._current_level < 0:
+        autocast = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(
+            kind
+        )
+        alone = (
+            sum(isinstance(value, Tensor) and value.requires_grad for value in values)
+            == 1
+        )
+        if (
+            alone
+            and torch.is_grad_enabled()
+            and not autocast
+            and forward_ad._current_level < 0
+        ):
             answer = layer(*args, **options)
     output: Tensor = func(*args, **options) if answer is NotImplemented else answer
     return output
@@ -129,7 +158,9 @@ def _shape(func: Any, *arguments: Any) -> torch.Size:
     """The shape that a function gives, of the shapes of tensors and of other arguments."""
 
     def empty(value: Any) -> Any:
-        return torch.empty(value, device="meta") if isinstance(value, torch.Size) else value
+        return (
+            torch.empty(value, device="meta") if isinstance(value, torch.Size) else value
+        )
 
     output: Tensor = func(*map(empty, arguments))
     return output.shape
@@ -181,15 +212,21 @@ def _convolution(
         spans = zip(sides, weight.shape[2:], *sizes[:3], strict=True)
         # Rows and columns at the end that the stride left out.
         rest = [(side + 2 * p - d * (k - 1) - 1) % s for side, k, s, p, d in spans]
-        return torch.conv_transpose2d(grad, weight, None, stride, padding, rest, groups, dilation)
+        return torch.conv_transpose2d(
+            grad, weight, None, stride, padding, rest, groups, dilation
+        )
 
-    return apply(_WithoutSaving, input, torch.conv2d, (weight, bias, *sizes), gradient, weight)
+    return apply(
+        _WithoutSaving, input, torch.conv2d, (weight, bias, *sizes), gradient, weight
+    )
 
 
 def _linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Any:
     if weight.ndim != 2:
         return NotImplemented
-    return apply(_WithoutSaving, input, functional.linear, (weight, bias), torch.matmul, weight)
+    return apply(
+        _WithoutSaving, input, functional.linear, (weight, bias), torch.matmul, weight
+    )
 
 
 def _norm(

@@ -23,7 +23,9 @@ _GRAMMAR = (
 _FORM = "name or name(option=value, ...)"
 _CALL = re.compile(r"\s*([^\s()=,][^()=,]*?)\s*(?:\((.*)\))?\s*", re.DOTALL)
 _OPTION = re.compile(r"([^()=]+?)\s*=\s*(.+)", re.DOTALL)
-_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?|[+-]?inf", re.IGNORECASE)
+_NUMBER = re.compile(
+    r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?|[+-]?inf", re.IGNORECASE
+)
 
 
 def _split_parts(text: str) -> list[str]:
@@ -53,7 +55,9 @@ def _split_call(text: str, argument: str) -> tuple[str, list[str], dict[str, Any
             bare.append(part)
             continue
         name, value = option.groups()
-        require(name not in options, argument, _FORM, f"{quote(text)} (at {part!r})", remedy)
+        require(
+            name not in options, argument, _FORM, f"{quote(text)} (at {part!r})", remedy
+        )
         options[name] = _parse_value(value)
     return call[1], bare, options
 
@@ -61,8 +65,8 @@ def _split_call(text: str, argument: str) -> tuple[str, list[str], dict[str, Any
 def parse_call(text: str, argument: str = "call") -> tuple[str, dict[str, Any]]:
     """Name and options of ``name`` or ``name(option=value, ...)``.
 
-    A value is a whole number, a number, a fraction such as 8/255, true or false; anything else,
-    such as another call, remains text.
+    A value is a whole number, a number, a fraction such as 8/255, true or false; anything
+    else, such as another call, remains text.
 
     :param argument: named in complaints.
     :raises ValueError: for a text of another form, or an option that occurs twice."""
@@ -77,8 +81,8 @@ def parse_object(
     """The object of ``name`` or ``name(field=value, ...)``, where `kinds` has its class.
 
     :param remedy: for another name.
-    :param given: fields, of classes that have them, that the text does not set, and of which
-        complaints keep their names.
+    :param given: fields, of classes that have them, that the text does not set, and of
+        which complaints keep their names.
     :raises ValueError: for an unknown name or field, or a value that the class refuses."""
     name, options = parse_call(text, argument)
     require_choice(argument, name, kinds, remedy=remedy)
@@ -118,16 +122,17 @@ def _parse_value(text: str) -> Any:
 def parse_rule(text: Gradient | str, argument: str = "gradient") -> Gradient:
     """The rule of a text: ``rga``, ``rga(beta=3)``, ``eot(rga, samples=3)``, ``mean(rga, stbp)``.
 
-    A name of :data:`GRADIENTS` or :data:`VARIANTS` is a rule with its defaults. ``eot(rule)``
-    averages a rule over draws, ``extended(rule)`` crafts over more time steps, and
-    ``mean(rule, rule, ...)`` averages several rules. Options set the fields of a rule that hold
-    numbers, with a dot for one inside another, as in ``stbp(surrogate.width=0.5)``.
+    A name of :data:`GRADIENTS` or :data:`VARIANTS` is a rule with its defaults.
+    ``eot(rule)`` averages a rule over draws, ``extended(rule)`` crafts over more time
+    steps, and ``mean(rule, rule, ...)`` averages several rules. Options set the fields of
+    a rule that hold numbers, with a dot for one inside another, as in
+    ``stbp(surrogate.width=0.5)``.
 
     :param text: an instance of a rule is that rule.
     :param argument: named in complaints.
     :raises TypeError: for anything but a text or a rule.
-    :raises ValueError: for an unknown name or field, a text of more than 200 letters, and a value
-        that the rule refuses; the message lists what is known."""
+    :raises ValueError: for an unknown name or field, a text of more than 200 letters, and
+        a value that the rule refuses; the message lists what is known."""
     if isinstance(text, Gradient):
         return text
     names = ", ".join(map(repr, (*GRADIENTS, *VARIANTS)))
@@ -185,7 +190,9 @@ def _set_hyperparameter(rule: Any, name: str, value: object, argument: str) -> A
     :param value: a number, in the kind that the field holds; 0 and 1 are also truth values.
     :raises ValueError: for an unknown field, and for a value that the rule refuses."""
     names = hyperparameters(rule)
-    expected = f"one of {', '.join(names)}" if names else "a rule with a number in a field"
+    expected = (
+        f"one of {', '.join(names)}" if names else "a rule with a number in a field"
+    )
     remedy = f"The rule is {rule}."
     require(name in names, argument, expected, repr(name), remedy)
     kind = type(names[name])
@@ -241,27 +248,37 @@ def _describe(rule: Gradient) -> str:
     words = []
     for field in fields(rule):
         value = getattr(rule, field.name)
-        default = field.default if field.default_factory is MISSING else field.default_factory()
+        default = (
+            field.default if field.default_factory is MISSING else field.default_factory()
+        )
         if value != default:
             form = f"{value:.4g}" if isinstance(value, float) else f"{value!r}"
             words.append(f"{field.name}={form}")
     return f"{type(rule).__name__}({', '.join(words)})"
 
 
-def objection(rule: Gradient, sites: Sequence[NeuronRef], encoder: object = None) -> str | None:
+def objection(
+    rule: Gradient, sites: Sequence[NeuronRef], encoder: object = None
+) -> str | None:
     """Why the rule does not apply to a network of these neurons and this encoder, or None."""
     objections = (rule.objection(site.dynamics, encoder) for site in sites)
     return next(filter(None, objections), None)
 
 
 def applicable(
-    sites: Sequence[NeuronRef], encoder: object = None, excluded: tuple[type[Gradient], ...] = ()
+    sites: Sequence[NeuronRef],
+    encoder: object = None,
+    excluded: tuple[type[Gradient], ...] = (),
 ) -> list[str]:
     """Names of the rules that apply to all neurons of a network, which refuses `excluded` kinds."""
-    rules = {name: kind() for name, kind in GRADIENTS.items() if not issubclass(kind, excluded)}
+    rules = {
+        name: kind() for name, kind in GRADIENTS.items() if not issubclass(kind, excluded)
+    }
     if any(site.dynamics.foreign for site in sites):
         rules["native"] = VARIANTS["native"]
-    return [name for name, rule in rules.items() if objection(rule, sites, encoder) is None]
+    return [
+        name for name, rule in rules.items() if objection(rule, sites, encoder) is None
+    ]
 
 
 def check_applicable(
@@ -283,7 +300,9 @@ def check_applicable(
         if reason is not None:
             names = ", ".join(map(repr, applicable(sites, encoder, excluded))) or "none"
             named = site.name or not site.dynamics.unknown
-            neuron = f"neuron {site.name!r} with {site.dynamics}" if named else "the model"
+            neuron = (
+                f"neuron {site.name!r} with {site.dynamics}" if named else "the model"
+            )
             raise invalid(
                 argument,
                 "a rule that applies to every neuron of the network",

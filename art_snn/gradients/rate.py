@@ -1,15 +1,16 @@
 """Engine of the rate rules: the gradient at a current is the gradient at the spikes times a slope.
 
-The slope has no time axis. Where the layers between neurons are affine, the backward pass can thus
-run on tensors averaged over time:
+The slope has no time axis. Where the layers between neurons are affine, the backward pass
+can thus run on tensors averaged over time:
 
 1. *record*: simulate all T steps without a graph; neurons leave rate and slope on a tape;
 2. *replay*: run the same layers once, with a graph, on the time-averaged input; neurons answer with
    the recorded rate and multiply by the recorded slope on the way back.
 
-That costs about 1 + 2/T inferences and stores 1/T of the activations. It is right exactly where the
-current in replay is the recorded mean current, which is measured at each neuron and at the logits.
-Otherwise the same rule runs *time-resolved*: one pass with a graph over all time steps.
+That costs about 1 + 2/T inferences and stores 1/T of the activations. It is right exactly
+where the current in replay is the recorded mean current, which is measured at each neuron
+and at the logits. Otherwise the same rule runs *time-resolved*: one pass with a graph
+over all time steps.
 
 Where all layers are of torch or ours and known to be affine, the replay is for *shapes only*: one
 graph for all passes of a network in that state, and nothing computed, for 1 + 1/T inferences.
@@ -23,7 +24,7 @@ from collections import deque
 from collections.abc import Hashable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -62,8 +63,8 @@ class Trace:
     """The record of a neuron after one simulation, for a rate rule.
 
     :param dynamics: the neuron's state equations; what a rule sees has no further parameters.
-    :param current: mean current over time [1, N, ...] after the gain, with what a floor added to
-        potentials, for `uses_current`.
+    :param current: mean current over time [1, N, ...] after the gain, with what a floor
+        added to potentials, for `uses_current`.
     :param rate: mean of the spikes over time [1, N, ...], for `uses_rate`.
     :param potential: u at every step [T, N, ...], for `uses_potential`; a rule may change it."""
 
@@ -76,10 +77,10 @@ class Trace:
 class RateGradient(Gradient):
     """A rule whose gradient at the current is (gradient at the spikes) x (slope without time).
 
-    A new rule overrides :meth:`slope`. It sets `uses_potential` when it needs u at every step, and
-    may set `uses_current` or `uses_rate` to False when it does not read these. One that averages
-    (gradient at the spikes) x (slope of the step) over time sets `averages`, and may give a slope
-    for every step."""
+    A new rule overrides :meth:`slope`. It sets `uses_potential` when it needs u at every
+    step, and may set `uses_current` or `uses_rate` to False when it does not read these.
+    One that averages (gradient at the spikes) x (slope of the step) over time sets
+    `averages`, and may give a slope for every step."""
 
     uses_potential: ClassVar[bool] = False
     uses_current: ClassVar[bool] = True
@@ -96,7 +97,9 @@ class RateGradient(Gradient):
         if objection is None:
             logits = collapse(self, body, encoded)
             if isinstance(logits, Tensor):
-                body.execution = Execution("collapsed", "the layers between neurons are affine")
+                body.execution = Execution(
+                    "collapsed", "the layers between neurons are affine"
+                )
                 return logits
             objection, failed = logits, True
         logits = resolve_in_time(self, body, encoded)
@@ -132,7 +135,9 @@ class Conversion(Gradient):
         """The neuron of the ANN: current [1, N, ...] -> activation [1, N, ...]."""
 
     def logits(self, body: Body, x: Tensor) -> Tensor:
-        body.execution = Execution("converted", "the gradient is that of an ANN, run once")
+        body.execution = Execution(
+            "converted", "the gradient is that of an ANN, run once"
+        )
         return body.run(mean_over_time(body.encode(x)), self._activate)
 
     def objection(self, dynamics: Dynamics, encoder: object = None) -> str | None:
@@ -189,7 +194,9 @@ def _replay(
             raise ValueError("more neurons are called than in the recording")
         entry = tape.popleft()
         if current.shape != entry.slope.shape:
-            raise ValueError(f"shape {list(current.shape)} instead of {list(entry.slope.shape)}")
+            raise ValueError(
+                f"shape {list(current.shape)} instead of {list(entry.slope.shape)}"
+            )
         threshold = least(site.dynamics.threshold)
         excesses.append(_excess_of(current, entry.current, threshold))
         return apply(_Sloped, current, (entry.rate,), entry.slope, rule)
@@ -198,7 +205,9 @@ def _replay(
     if tape:
         return "the replay called fewer neurons than the recording"
     excesses.append(_excess_of(replayed[None], exact[None], 1.0))
-    return _first_mismatch(torch.stack(excesses), names) or straight_through(exact, replayed)
+    return _first_mismatch(torch.stack(excesses), names) or straight_through(
+        exact, replayed
+    )
 
 
 class _Graph:
@@ -291,8 +300,7 @@ def _simulate(
     return slope.mul(operand(dynamics.gain, mean)), mean
 
 
-@dataclass(frozen=True)
-class _Entry:
+class _Entry(NamedTuple):
     """The entry of a neuron on the tape: slope, mean rate and mean current, all [1, N, ...].
 
     For shapes only the rate is empty, and the current a sum [] that is finite where all are."""
@@ -340,7 +348,11 @@ class _Sloped(Function):
 
     @staticmethod
     def forward(
-        ctx: Any, current: Tensor, output: tuple[Tensor], slope: Tensor, rule: RateGradient
+        ctx: Any,
+        current: Tensor,
+        output: tuple[Tensor],
+        slope: Tensor,
+        rule: RateGradient,
     ) -> tuple[Tensor, Tensor]:
         ctx.averages = rule.averages
         # In a tuple: a view of an argument could not be changed in place, as SEW-ResNet does.
@@ -399,8 +411,9 @@ def _key_of(body: Body, encoded: Tensor) -> Hashable:
 def probe(body: Body, encoded: Tensor) -> str | None:
     """Why the layers between neurons are not affine, or None where they are.
 
-    Spikes do not show it: a ReLU changes none of them and still cuts gradients. So neurons and
-    input are random numbers a, b and (a + b) / 2, and the third current must be the mean."""
+    Spikes do not show it: a ReLU changes none of them and still cuts gradients. So
+    neurons and input are random numbers a, b and (a + b) / 2, and the third current must
+    be the mean."""
     # A separate generator: the probe must not disturb the user's random state.
     generator = torch.Generator(encoded.device).manual_seed(0)
     names = []
@@ -450,7 +463,9 @@ def _failure(stage: str, error: Exception) -> str:
 def _excess_of(replayed: Tensor, recorded: Tensor, threshold: float) -> Tensor:
     """Largest difference of any sample beyond what rounding may cause; <= 0 when all match."""
     if replayed.shape != recorded.shape:
-        raise ValueError(f"shape {list(replayed.shape)} instead of {list(recorded.shape)}")
+        raise ValueError(
+            f"shape {list(replayed.shape)} instead of {list(recorded.shape)}"
+        )
     dims = tuple(range(2, recorded.ndim)) or (0,)
     difference = torch.sub(replayed.detach(), recorded).abs_().amax(dims)
     allowed = recorded.abs().amax(dims) * _tolerance(recorded)

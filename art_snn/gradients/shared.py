@@ -1,8 +1,9 @@
 """Parts of both engines: blocks of a batch, repeated steps, and gradients that exist once.
 
-The latter refuse to be differentiated again, naming the rule. torch's `once_differentiable` cuts
-them off, so a second derivative at an input would miss a part in silence. Here the gradient of a
-function stays connected to the function, and with it to all its inputs."""
+The latter refuse to be differentiated again, naming the rule. torch's
+`once_differentiable` cuts them off, so a second derivative at an input would miss a part
+in silence. Here the gradient of a function stays connected to the function, and with it
+to all its inputs."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -31,11 +32,13 @@ def blocks(x: Tensor, steps: int) -> list[slice]:
     return [slice(start, start + size) for start in range(0, samples, size)]
 
 
-def sum_slopes(slope: Callable[[Tensor], Tensor], z: Tensor, dynamics: Dynamics) -> Tensor:
+def sum_slopes(
+    slope: Callable[[Tensor], Tensor], z: Tensor, dynamics: Dynamics
+) -> Tensor:
     """Slope of the number of spikes in a step: the sum over k of h(z - k threshold) at z [...].
 
-    Of more than 16 thresholds those within 1 of the potential count, 8 on either side at most. The
-    function h, `slope`, may change its tensor; z is u - threshold."""
+    Of more than 16 thresholds those within 1 of the potential count, 8 on either side at
+    most. The function h, `slope`, may change its tensor; z is u - threshold."""
     if dynamics.max_spikes == 1:
         return slope(z)
     threshold, most = operand(dynamics.threshold, z), dynamics.max_spikes or math.inf
@@ -44,7 +47,9 @@ def sum_slopes(slope: Callable[[Tensor], Tensor], z: Tensor, dynamics: Dynamics)
     if most > 16:
         below = torch.floor(z.detach() / threshold)
         ks = (below + i for i in range(1 - near, near + 1))
-    return sum((slope(z - k * threshold) * ((k >= 0) & (k < most)) for k in ks), z.new_zeros(()))
+    return sum(
+        (slope(z - k * threshold) * ((k >= 0) & (k < most)) for k in ks), z.new_zeros(())
+    )
 
 
 def apply(function: type[Function], *arguments: Any) -> Tensor:
@@ -125,18 +130,22 @@ def straight_through(values: Tensor, graph: Tensor) -> Tensor:
     return apply(_StraightThrough, (values,), graph)
 
 
-def attach_anchor(ctx: Any, rule: object, output: Tensor, *kept: Tensor) -> tuple[Tensor, Tensor]:
+def attach_anchor(
+    ctx: Any, rule: object, output: Tensor, *kept: Tensor
+) -> tuple[Tensor, Tensor]:
     """The output of a function, and an anchor: a tensor that leads back to the function.
 
-    The function is :func:`differentiable_once`. Its backward pass finds `kept` as the first of
-    `ctx.saved_tensors`."""
+    The function is :func:`differentiable_once`. Its backward pass finds `kept` as the
+    first of `ctx.saved_tensors`."""
     anchor = output.new_empty(0)
     ctx.named = rule
     ctx.save_for_backward(*kept, anchor)
     return output, anchor
 
 
-def differentiable_once(backward: Callable[..., tuple[Any, ...]]) -> Callable[..., tuple[Any, ...]]:
+def differentiable_once(
+    backward: Callable[..., tuple[Any, ...]],
+) -> Callable[..., tuple[Any, ...]]:
     """A backward whose gradients refuse to be differentiated again, naming the rule.
 
     It receives the gradient at the output of :func:`attach_anchor` alone."""

@@ -118,8 +118,8 @@ class FastSigmoid(Surrogate):
 class Exponential(Surrogate):
     """``height exp(-gamma |z|)`` (Shrestha and Orchard, NeurIPS 2018).
 
-    A height of 0.3, the dampening factor of Bellec et al. (NeurIPS 2018), makes it the damped
-    exponential of Ozdenizci and Legenstein (TMLR 2024)."""
+    A height of 0.3, the dampening factor of Bellec et al. (NeurIPS 2018), makes it the
+    damped exponential of Ozdenizci and Legenstein (TMLR 2024)."""
 
     gamma: float = 1.0
     height: float = 1.0

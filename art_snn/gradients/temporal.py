@@ -9,16 +9,18 @@ Wu et al. (2018), from t = T - 1 down with d[T] = 0, g = dL/ds and d = dL/dx::
     soft reset: q[t] = 1 - threshold h[t]
     no reset:   q[t] = 1
 
-A detached reset drops the u h or the threshold h term. Further parameters of the dynamics replace
-u by u - v_reset and the threshold by `reset_by`, and dL/dx is gain d. Where every step has its
-decay, that of step t + 1 counts. Of several spikes in a step g h becomes g H, with the sum H of h
-over their thresholds, and so does the h of a soft reset. Nothing passes a floor that has moved v.
+A detached reset drops the u h or the threshold h term. Further parameters of the dynamics
+replace u by u - v_reset and the threshold by `reset_by`, and dL/dx is gain d. Where every
+step has its decay, that of step t + 1 counts. Of several spikes in a step g h becomes g
+H, with the sum H of h over their thresholds, and so does the h of a soft reset. Nothing
+passes a floor that has moved v.
 
-Where a graph of the gradient is asked for (`create_graph=True`), the recursion gives the values,
-and a loop in plain autograd their graph. A spike has the slope h(z), z = u - threshold, and that
-slope the derivative h'(z) by torch's autograd. So the second derivative is that of the network in
-which a function with derivative h replaces the step. Where a slope also depends on statistics of
-other potentials, these are held fixed, as in the first one."""
+Where a graph of the gradient is asked for (`create_graph=True`), the recursion gives the
+values, and a loop in plain autograd their graph. A spike has the slope h(z), z = u -
+threshold, and that slope the derivative h'(z) by torch's autograd. So the second
+derivative is that of the network in which a function with derivative h replaces the step.
+Where a slope also depends on statistics of other potentials, these are held fixed, as in
+the first one."""
 
 from abc import abstractmethod
 from collections.abc import Callable
@@ -53,9 +55,10 @@ StepSlope = Callable[[Tensor, slice, slice], Tensor]
 class TemporalGradient(Gradient):
     """A rule that back-propagates through time with a slope h instead of the spike's derivative.
 
-    A new rule overrides :meth:`slope`, and sets `detach_reset` where its paper does so. Where the
-    slope depends on the distance alone it sets `elementwise`, and gets some steps and samples.
-    Where torch can differentiate the slope, it has a :attr:`second_derivative`, and may say so."""
+    A new rule overrides :meth:`slope`, and sets `detach_reset` where its paper does so.
+    Where the slope depends on the distance alone it sets `elementwise`, and gets some
+    steps and samples. Where torch can differentiate the slope, it has a
+    :attr:`second_derivative`, and may say so."""
 
     surrogate: Surrogate | None = None
     """The form of the slope, of rules that take one."""
@@ -147,7 +150,9 @@ class _ThroughTime(Function):
         return d if further is None else d + further, None, None
 
 
-def _with_graph(ctx: Any, d: Tensor, g: Tensor, potential: Tensor, anchor: Tensor) -> Tensor:
+def _with_graph(
+    ctx: Any, d: Tensor, g: Tensor, potential: Tensor, anchor: Tensor
+) -> Tensor:
     """The gradient d at the current, which can be differentiated again if the rule allows it."""
     rule, site = ctx.rule, ctx.site
     if not rule.second_derivative:
@@ -182,7 +187,11 @@ def _recursion(ctx: Any, g: Tensor, u: Tensor, at_u: Tensor | None) -> Tensor:
     d = torch.empty_like(u) if total is None else total
     for block in parts:
         us, n = u[:, block], u[:, block].shape[1]
-        h = at_step(torch.sub(us, operand(dynamics.threshold, u), out=z[:, :n]), slice(None), block)
+        h = at_step(
+            torch.sub(us, operand(dynamics.threshold, u), out=z[:, :n]),
+            slice(None),
+            block,
+        )
         qs = _shares(rule, site, us[:last], h[:last], q[:last, :n])
         here = d[:, block] if total is None else z[:, :n]
         torch.mul(g[:, block], h, out=here)
@@ -196,7 +205,9 @@ def _recursion(ctx: Any, g: Tensor, u: Tensor, at_u: Tensor | None) -> Tensor:
     return d.expand_as(u)
 
 
-def _shares(rule: TemporalGradient, site: NeuronRef, u: Tensor, h: Tensor, out: Tensor) -> Tensor:
+def _shares(
+    rule: TemporalGradient, site: NeuronRef, u: Tensor, h: Tensor, out: Tensor
+) -> Tensor:
     """q [T, N, ...] from u and h, written to `out` where it is not 1 throughout."""
     dynamics, threshold = site.dynamics, operand(site.dynamics.threshold, u)
     q = u.new_ones(()).expand(u.shape)
@@ -206,7 +217,11 @@ def _shares(rule: TemporalGradient, site: NeuronRef, u: Tensor, h: Tensor, out: 
         if not rule.detach_reset:
             first = h if dynamics.max_spikes == 1 else rule.slope(u - threshold, site)
             plus_product(
-                q, u if dynamics.v_reset == 0 else u - dynamics.v_reset, first, -1, out=out
+                q,
+                u if dynamics.v_reset == 0 else u - dynamics.v_reset,
+                first,
+                -1,
+                out=out,
             )
     elif dynamics.reset == "soft" and not rule.detach_reset:
         q = plus_scaled(q, h, -dynamics.reset_amount, out=out)
@@ -231,7 +246,11 @@ _Slope = Callable[[Tensor, int], Tensor]
 
 
 def _spikes(
-    rule: TemporalGradient, site: NeuronRef, slope: _Slope, potential: Tensor, current: Tensor
+    rule: TemporalGradient,
+    site: NeuronRef,
+    slope: _Slope,
+    potential: Tensor,
+    current: Tensor,
 ) -> Tensor:
     """Spikes [T, N, ...] of the state equations, with their graph.
 
@@ -265,7 +284,9 @@ class _Current(Function):
     Its gradient [T, N, ...] is added to `further`, under the number of the backward pass."""
 
     @staticmethod
-    def forward(ctx: Any, anchor: Tensor, like: Tensor, further: dict[int, Tensor]) -> Tensor:
+    def forward(
+        ctx: Any, anchor: Tensor, like: Tensor, further: dict[int, Tensor]
+    ) -> Tensor:
         ctx.further = further
         return like.new_zeros(()).expand(like.shape)
 

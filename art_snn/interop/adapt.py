@@ -37,32 +37,35 @@ def adapt(
         adapt(model, encoder=None)                # maps [N, ...] -> [N, K], with its own time steps
         adapt(model, steps=25, readout="spikes")  # one step: [N, ...] -> (spikes, potential) [N, K]
 
-    A model that computes one time step is recognised, and called once for every step. The network
-    shares its parameters, state dict and device. Every pass starts from rest and leaves no trace.
+    A model that computes one time step is recognised, and called once for every step. The
+    network shares its parameters, state dict and device. Every pass starts from rest and
+    leaves no trace.
 
-    :param model: its neurons are recognised by the names of their classes; those of your own by
-        :func:`register_neuron`.
-    :param steps: time steps T of the encoder Direct. With encoder=None: the steps that the model
-        makes itself, which neurons that take its rows of all steps at once need; 1 says that a
-        model of one time step is meant as it is.
-    :param encoder: maps the input [N, ...] to the model's input [T, N, ...]; "direct" repeats it.
-        None: the model takes [N, ...].
-    :param readout: "mean" or "sum" over the time axis of the output [T, N, K]; "spikes" or
-        "potential": the mean of the first or the last of several outputs; a function from whatever
-        the model returns, of a model of one time step the list of all steps, to logits [N, K];
-        None: the model returns logits. Left out: "mean", and None with encoder=None.
+    :param model: its neurons are recognised by the names of their classes; those of your
+        own by :func:`register_neuron`.
+    :param steps: time steps T of the encoder Direct. With encoder=None: the steps that
+        the model makes itself, which neurons that take its rows of all steps at once
+        need; 1 says that a model of one time step is meant as it is.
+    :param encoder: maps the input [N, ...] to the model's input [T, N, ...]; "direct"
+        repeats it. None: the model takes [N, ...].
+    :param readout: "mean" or "sum" over the time axis of the output [T, N, K]; "spikes"
+        or "potential": the mean of the first or the last of several outputs; a function
+        from whatever the model returns, of a model of one time step the list of all
+        steps, to logits [N, K]; None: the model returns logits. Left out: "mean", and
+        None with encoder=None.
     :param gradient: rule for gradients at the input. None:
-        :func:`~art_snn.gradients.choose_rule` by the equations alone, as there are no samples yet:
-        STBP where it applies, else native; also native where no neuron is recognised.
+        :func:`~art_snn.gradients.choose_rule` by the equations alone, as there are no
+        samples yet: STBP where it applies, else native; also native where no neuron is
+        recognised.
     :param training_gradient: rule for gradients at the weights.
     :param input_shape: shape of one input, as :class:`~art_snn.SpikingNetwork` takes it.
-    :param harmless: autograd functions of the model that are no spikes; rules of ours refuse
-        others, whose slope the rule did not choose.
-    :param elsewhere: "native": neurons whose equations no rule knows keep their own gradient, and
-        the rule differentiates all others. None: such a neuron is refused.
+    :param harmless: autograd functions of the model that are no spikes; rules of ours
+        refuse others, whose slope the rule did not choose.
+    :param elsewhere: "native": neurons whose equations no rule knows keep their own
+        gradient, and the rule differentiates all others. None: such a neuron is refused.
     :raises TypeError: when `model` is no module, or one of art_snn already.
-    :raises ValueError: when no neuron is recognised in the model, when arguments contradict each
-        other, or a rule does not apply."""
+    :raises ValueError: when no neuron is recognised in the model, when arguments
+        contradict each other, or a rule does not apply."""
     _check_model(model, native=str(gradient).lower() in ("native", "native()"))
     if readout == "default":
         readout = None if encoder is None else "mean"
@@ -107,7 +110,10 @@ def _check_options(
         "A function gets what the model returns, and gives [N, K].",
     )
     require(
-        all(isinstance(f, type) and issubclass(f, torch.autograd.Function) for f in harmless),
+        all(
+            isinstance(f, type) and issubclass(f, torch.autograd.Function)
+            for f in harmless
+        ),
         "harmless",
         "classes of autograd functions",
         ", ".join(map(repr, harmless)),
@@ -125,7 +131,11 @@ def _check_options(
 def _make_encoder(encoder: Encoder | str | None, steps: int | None) -> Encoder:
     if isinstance(encoder, str):
         require(
-            encoder == "direct", "encoder", "an encoder or 'direct'", repr(encoder), "Leave it."
+            encoder == "direct",
+            "encoder",
+            "an encoder or 'direct'",
+            repr(encoder),
+            "Leave it.",
         )
         remedy = "With encoder=None the model makes its time steps itself."
         return Direct(require_count("steps", steps, remedy=remedy))

@@ -33,8 +33,8 @@ class ModelBody(NetworkBody):
     :param encoder: None where the model maps [N, ...] and makes its time steps itself.
     :param own_steps: those that it makes, where it was told; None with an encoder.
     :param readout, harmless, elsewhere: as :func:`~art_snn.interop.adapt` takes them.
-    :param verify: called before a pass with this body, its rule (None for a prediction) and its
-        input, to refuse a model that computes otherwise than is believed."""
+    :param verify: called before a pass with this body, its rule (None for a prediction)
+        and its input, to refuse a model that computes otherwise than is believed."""
 
     def __init__(
         self,
@@ -80,8 +80,14 @@ class ModelBody(NetworkBody):
             excluded=excluded,
             hint=hint if some else "",
         )
-        conversion = next((one for one in flatten(rule) if isinstance(one, excluded)), None)
-        does = "calls them step by step" if members.steps_alone else "has some that no rule knows"
+        conversion = next(
+            (one for one in flatten(rule) if isinstance(one, excluded)), None
+        )
+        does = (
+            "calls them step by step"
+            if members.steps_alone
+            else "has some that no rule knows"
+        )
         require(
             conversion is None,
             argument,
@@ -94,7 +100,9 @@ class ModelBody(NetworkBody):
         # Neurons without a reset that return their potential are left out: mostly it is read out.
         members = self.members
         if not members.ruled:
-            reason = "no neuron of the model is recognised; register_neuron makes one known"
+            reason = (
+                "no neuron of the model is recognised; register_neuron makes one known"
+            )
             reason = next(iter(members.natives.values()), reason)
             return [NeuronRef("", Unknown(unknown=reason))]
         read_out = {member.name for member in members.neurons if member.returned}
@@ -114,13 +122,17 @@ class ModelBody(NetworkBody):
     def neuron_layers(self) -> list[NeuronLayer]:
         members = self.members
         return [
-            NeuronLayer(f"layers.{m.name}".rstrip("."), m.module, m.layout, members.sites[m.name])
+            NeuronLayer(
+                f"layers.{m.name}".rstrip("."), m.module, m.layout, members.sites[m.name]
+            )
             for m in members.neurons
         ]
 
     def digest_parts(self) -> tuple[Any, ...]:
         # Modules of other frameworks need not show their equations in their repr.
-        members = [(layer.site.name, layer.layout, layer.site) for layer in self.neuron_layers()]
+        members = [
+            (layer.site.name, layer.layout, layer.site) for layer in self.neuron_layers()
+        ]
         parts = (self.encoder, self.layers, self.readout, members)
         return (*parts, self.origin) if self.origin else parts
 
@@ -155,14 +167,18 @@ class ModelBody(NetworkBody):
 
     def weights(self) -> list[Tensor]:
         """Weights of the model and of a readout that has some, which take gradients."""
-        parts = [part for part in (self.layers, self.readout) if isinstance(part, nn.Module)]
+        parts = [
+            part for part in (self.layers, self.readout) if isinstance(part, nn.Module)
+        ]
         return weights_of(nn.ModuleList(parts))
 
     def run_by_itself(self, encoded: Tensor, *, native: bool = False) -> Tensor:
         """Logits [N, K] of the model as it is, from rest; `native`: by its own surrogates."""
         return self.run_in(ModelPass(self, encoded, native=native), self.logits, encoded)
 
-    def run_in(self, this: ModelPass, model: Callable[[Tensor], Tensor], encoded: Tensor) -> Tensor:
+    def run_in(
+        self, this: ModelPass, model: Callable[[Tensor], Tensor], encoded: Tensor
+    ) -> Tensor:
         """Output of the model in a pass, which answers the calls of neurons."""
         with running(this):
             output = model(encoded)
@@ -249,7 +265,9 @@ def _require_shape(output: object, shape: tuple[int | str, ...], where: str = ""
     """Refuse an output of another shape, in which letters stand for any size."""
     sizes = tuple(output.shape) if isinstance(output, Tensor) else ()
     pairs = zip(shape, sizes, strict=False)
-    right = len(sizes) == len(shape) and all(a == b or isinstance(a, str) for a, b in pairs)
+    right = len(sizes) == len(shape) and all(
+        a == b or isinstance(a, str) for a, b in pairs
+    )
     require(
         right,
         "model",

@@ -15,7 +15,9 @@ from torch import Tensor, nn
 from art_snn.checks import require_choice, set_fields
 from art_snn.dynamics import Dynamics, Setting, operand, plus_scaled
 
-Layout = Literal["steps", "step", "merged", "samples first", "samples merged", "time last"]
+Layout = Literal[
+    "steps", "step", "merged", "samples first", "samples merged", "time last"
+]
 """The layout of the input of a neuron, as :func:`register_neuron` describes it."""
 Returned = Literal["before reset", "after reset"]
 """The potential that a neuron returns with its spikes."""
@@ -87,10 +89,10 @@ class NeuronKind:
     :param read: function that returns the present dynamics of a module, and raises a ValueError if
         these cannot be described. A text instead says why no rule knows the equations.
     :param layout: the input of a call, or a function that reads it off a module.
-    :param equations: names of the methods that hold the equations: a class that overrides one has
-        other equations.
-    :param refresh: puts a module back to the start of a run, given its number of time steps if that
-        is known.
+    :param equations: names of the methods that hold the equations: a class that overrides
+        one has other equations.
+    :param refresh: puts a module back to the start of a run, given its number of time
+        steps if that is known.
     :param gated: True if the neuron cuts its gradient in evaluation mode.
     :param spikes: True if a module fires; others merely have a state.
     :param returns: the potential that a module returns with its spikes, if it returns one.
@@ -128,7 +130,9 @@ class NeuronKind:
         except ValueError as error:
             return Unknown(unknown=str(error).rstrip("."))
         except AttributeError as error:
-            return Unknown(unknown=f"it is not as in the versions that are known ({error})")
+            return Unknown(
+                unknown=f"it is not as in the versions that are known ({error})"
+            )
         if not isinstance(dynamics, Dynamics):
             raise TypeError(
                 "dynamics: expected a function that returns art_snn.dynamics.Dynamics, got one "
@@ -158,29 +162,34 @@ def register_neuron(
 
         register_neuron(LIFSpike, dynamics=lambda m: Dynamics(m.tau, m.thresh), layout="merged")
 
-    It must start from rest at every run, and its spikes must be those of the dynamics, which is
-    verified in the first pass. A subclass counts as the same unless it has a forward of its own.
+    It must start from rest at every run, and its spikes must be those of the dynamics,
+    which is verified in the first pass. A subclass counts as the same unless it has a
+    forward of its own.
 
-    :param dynamics: maps a module of the class to its :class:`~art_snn.dynamics.Dynamics`, read at
-        every pass.
-    :param layout: what a call takes: "steps" [T, N, ...], "step" one of them [N, ...], "merged"
-        [T * N, ...], "samples first" [N, T, ...], "samples merged" [N * T, ...] or "time last"
-        [N, ..., T].
-    :param returns: "before reset" or "after reset" for neurons of layout "step" that return
-        (spikes, potential); None where they return spikes alone.
-    :param gated: True if the class has a surrogate gradient in training mode only. Its modules
-        are then in training mode for the time of a native pass.
+    :param dynamics: maps a module of the class to its
+        :class:`~art_snn.dynamics.Dynamics`, read at every pass.
+    :param layout: what a call takes: "steps" [T, N, ...], "step" one of them [N, ...],
+        "merged" [T * N, ...], "samples first" [N, T, ...], "samples merged" [N * T, ...]
+        or "time last" [N, ..., T].
+    :param returns: "before reset" or "after reset" for neurons of layout "step" that
+        return (spikes, potential); None where they return spikes alone.
+    :param gated: True if the class has a surrogate gradient in training mode only. Its
+        modules are then in training mode for the time of a native pass.
     :return: the class, so that it may decorate one.
     :raises TypeError: when `cls` is no class of modules, or `dynamics` cannot be called.
     :raises ValueError: for an unknown layout."""
     if not (isinstance(cls, type) and issubclass(cls, nn.Module)):
-        raise TypeError(f"cls: expected a class of torch modules, got {cls!r}. Pass the class.")
+        raise TypeError(
+            f"cls: expected a class of torch modules, got {cls!r}. Pass the class."
+        )
     if not callable(dynamics):
         raise TypeError(
             f"dynamics: expected a function of a module, got {dynamics!r}. "
             "For example lambda module: Dynamics(decay=module.tau)."
         )
-    require_choice("layout", layout, get_args(Layout), remedy="Most take [T, N, ...]: steps.")
+    require_choice(
+        "layout", layout, get_args(Layout), remedy="Most take [T, N, ...]: steps."
+    )
     if returns is not None:
         require_choice(
             "returns",
@@ -189,7 +198,12 @@ def register_neuron(
             remedy="u[t] is before the reset, v[t] after; None: it returns spikes alone.",
         )
     REGISTERED[cls] = NeuronKind(
-        dynamics, layout, refresh=_reset_by_itself, returns=returns, gated=gated, copied=True
+        dynamics,
+        layout,
+        refresh=_reset_by_itself,
+        returns=returns,
+        gated=gated,
+        copied=True,
     )
     return cls
 
@@ -206,10 +220,14 @@ def _reset_alone(module: nn.Module, steps: int | None) -> None:
     still = nn.Sequential()
     vars(still)["reset"] = lambda: None
     vars(module)["_modules"] = dict.fromkeys(children, still)
-    with suppress(Exception):  # What it cannot reset keeps its state, as the model has it.
+    with suppress(
+        Exception
+    ):  # What it cannot reset keeps its state, as the model has it.
         _reset_by_itself(module, steps)
     vars(module)["_modules"] = children
 
 
-RESETTING = NeuronKind("", "step", refresh=_reset_alone, spikes=lambda module: False, copied=True)
+RESETTING = NeuronKind(
+    "", "step", refresh=_reset_alone, spikes=lambda module: False, copied=True
+)
 """Any other module that has a method `reset`, such as a counter of time steps around a neuron."""

@@ -1,8 +1,9 @@
 """The modules of a model that take part in a pass: its neurons, and others that have a state.
 
-Modules are shared by threads and belong to the user, so a pass changes only their `forward`. The
-new one asks for the pass of the thread or task that calls, and goes after the last pass. Where a
-module runs by itself, a twin of it does, whose state is that of the pass."""
+Modules are shared by threads and belong to the user, so a pass changes only their
+`forward`. The new one asks for the pass of the thread or task that calls, and goes after
+the last pass. Where a module runs by itself, a twin of it does, whose state is that of
+the pass."""
 
 import threading
 from collections.abc import Iterator
@@ -124,7 +125,9 @@ class Members(dict[nn.Module, Member]):
 
     :param elsewhere: as :func:`~art_snn.interop.adapt` takes it."""
 
-    def __init__(self, model: nn.Module, elsewhere: Literal["native"] | None = None) -> None:
+    def __init__(
+        self, model: nn.Module, elsewhere: Literal["native"] | None = None
+    ) -> None:
         super().__init__()
         self.elsewhere = elsewhere
         self.compiled: dict[str, NeuronRef] = {}
@@ -158,7 +161,10 @@ class Members(dict[nn.Module, Member]):
     @cached_property
     def sites(self) -> dict[str, NeuronRef]:
         """All neurons by name, as engines see them, with their dynamics at present."""
-        sites = {m.name: NeuronRef(m.name, m.kind.dynamics(m.module, m.cls)) for m in self.neurons}
+        sites = {
+            m.name: NeuronRef(m.name, m.kind.dynamics(m.module, m.cls))
+            for m in self.neurons
+        }
         return sites | self.compiled
 
     @cached_property
@@ -178,7 +184,9 @@ class Members(dict[nn.Module, Member]):
     @cached_property
     def ruled(self) -> dict[str, NeuronRef]:
         """Neurons that rules of ours differentiate, with their dynamics at present."""
-        return {name: site for name, site in self.sites.items() if name not in self.natives}
+        return {
+            name: site for name, site in self.sites.items() if name not in self.natives
+        }
 
     @property
     def stepwise(self) -> list[str]:
@@ -220,7 +228,9 @@ def _in_training(module: nn.Module | None) -> nn.Module | None:
 def _copy_state(module: nn.Module) -> None:
     """Let a module keep its tensors, lists and mappings in copies; its weights stay shared."""
     attributes = dict(vars(module))
-    vars(module).update({n: _copy(value) for n, value in attributes.items() if n not in _SHARED})
+    vars(module).update(
+        {n: _copy(value) for n, value in attributes.items() if n not in _SHARED}
+    )
 
 
 def _copy(value: Any) -> Any:
@@ -242,14 +252,18 @@ def restoring(
     """Put back what modules keep after the block; `volatile` gains what the block has changed."""
     with _RESTORING:
         # What torch.jit compiled keeps its state in its buffers alone.
-        modules = [m for m in model.modules() if not isinstance(m, torch.jit.ScriptModule)]
+        modules = [
+            m for m in model.modules() if not isinstance(m, torch.jit.ScriptModule)
+        ]
         before = [(module, _attributes(module)) for module in modules]
         # The same mappings are filled again, since others may hold them.
         contents = []
         for _, attributes in before:
             for name in _COPIED & attributes.keys():
                 contents.append((attributes[name], dict(attributes[name])))
-        buffers = [(buffer, buffer.clone(), buffer._version) for buffer in model.buffers()]
+        buffers = [
+            (buffer, buffer.clone(), buffer._version) for buffer in model.buffers()
+        ]
         try:
             for member in members.values():
                 if member.kind.copied:
@@ -275,7 +289,9 @@ def restoring(
 
 def _attributes(module: nn.Module) -> dict[str, Any]:
     attributes = dict(vars(module))  # At once, since other threads may add to it.
-    return {name: attributes[name] for name in attributes.keys() - {"forward", "training"}}
+    return {
+        name: attributes[name] for name in attributes.keys() - {"forward", "training"}
+    }
 
 
 _RUNNING: ContextVar[Any] = ContextVar("running", default=None)
@@ -286,8 +302,8 @@ _USERS: WeakKeyDictionary[nn.Module, set[int]] = WeakKeyDictionary()
 class _Answer:
     """Stands for the forward of a module while a pass runs in any thread, and asks for its own.
 
-    A deep copy of the module has one that knows the copy; that of a shallow copy knows the
-    original, and is replaced when the copy runs."""
+    A deep copy of the module has one that knows the copy; that of a shallow copy knows
+    the original, and is replaced when the copy runs."""
 
     earlier = None
     """What a key of the network's state shows of it."""

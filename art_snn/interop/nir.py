@@ -11,7 +11,14 @@ from torch import Tensor, nn
 from art_snn.checks import require, require_choice, require_memory
 from art_snn.dynamics import Setting, operand
 from art_snn.encoders import Direct, Encoder, Frames
-from art_snn.interop.nir_files import WRITE_AGAIN, Node, Nodes, order_nodes, read_graph, refusing
+from art_snn.interop.nir_files import (
+    WRITE_AGAIN,
+    Node,
+    Nodes,
+    order_nodes,
+    read_graph,
+    refusing,
+)
 from art_snn.interop.nir_readers import READERS, Reader, Reading
 from art_snn.layers import Scale, TimeDistributed
 from art_snn.network import SpikingNetwork
@@ -167,14 +174,18 @@ def _build_layers(nodes: Nodes, reading: Reading) -> tuple[list[Any], tuple[int,
     return layers[1:], shape
 
 
-def _connect(nodes: Nodes, layers: list[Any], encoder: Encoder, readout: str | None) -> nn.Module:
+def _connect(
+    nodes: Nodes, layers: list[Any], encoder: Encoder, readout: str | None
+) -> nn.Module:
     """The layers as one module, whose last layer has the factor of a sum over time."""
     numbers = {name: number for number, (name, *_) in enumerate(nodes)}
     sources = [[numbers[source] for source in before] for _, _, before in nodes[1:]]
 
     steps: Any = getattr(encoder, "steps", None)
     if readout is None:
-        fires = all(source and isinstance(layers[source - 1], Neuron) for source in sources[-1])
+        fires = all(
+            source and isinstance(layers[source - 1], Neuron) for source in sources[-1]
+        )
         readout = "sum" if fires and steps else "mean"
     require_choice("readout", readout, ("mean", "sum"), remedy="Leave it out.")
     if readout == "sum":
@@ -246,7 +257,9 @@ def _build_weighted(node: Node) -> nn.Module:
     """The convolution or linear layer of a node, with its weights.
 
     :raises ValueError: for a bias that does not fit the weights."""
-    weights: Node = {name: _as_tensor(node[name]) for name in ("weight", "bias") if name in node}
+    weights: Node = {
+        name: _as_tensor(node[name]) for name in ("weight", "bias") if name in node
+    }
     outputs, inputs, *kernel = weights["weight"].shape
     has_bias = "bias" in weights
     if has_bias and weights["bias"].shape != (outputs,):
@@ -261,7 +274,9 @@ def _build_weighted(node: Node) -> nn.Module:
             groups = int(node["groups"])
             convolution = getattr(nn, node["type"])
             channels = (inputs * groups, outputs)
-            module = convolution(*channels, kernel, groups=groups, bias=has_bias, **options)
+            module = convolution(
+                *channels, kernel, groups=groups, bias=has_bias, **options
+            )
     module.load_state_dict(weights, assign=True)
     return module
 

@@ -30,7 +30,9 @@ _DEPTH = 100
 
 
 @contextmanager
-def refusing(argument: str, expected: str, got: str, how: str = WRITE_AGAIN) -> Iterator[None]:
+def refusing(
+    argument: str, expected: str, got: str, how: str = WRITE_AGAIN
+) -> Iterator[None]:
     """Any error as a refusal: damaged files and odd graphs fail in any way."""
     try:
         yield
@@ -42,7 +44,9 @@ def refusing(argument: str, expected: str, got: str, how: str = WRITE_AGAIN) -> 
 
 def package() -> Any:
     """The package nir, which the extra nir brings, and with it h5py."""
-    with refusing("path_or_graph", "the package nir", "none", 'pip install "art-snn[nir]"'):
+    with refusing(
+        "path_or_graph", "the package nir", "none", 'pip install "art-snn[nir]"'
+    ):
         return import_module("nir")
 
 
@@ -84,7 +88,10 @@ def read_graph(path: Any) -> Node:
                         return name
         return name if min(items, room) < 0 else None
 
-    with refusing("path_or_graph", "a NIR file", f"{path}"), h5py.File(file, "r") as content:
+    with (
+        refusing("path_or_graph", "a NIR file", f"{path}"),
+        h5py.File(file, "r") as content,
+    ):
         odd = content.visititems_links(find)
         require(
             odd is None,

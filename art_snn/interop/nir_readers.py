@@ -35,7 +35,9 @@ class Reading:
             "None is NIR's text, with the reset given.",
         )
         if dt is not None:
-            require_number("dt", dt, above=0, remedy="snnTorch and SpikingJelly have 1e-4.")
+            require_number(
+                "dt", dt, above=0, remedy="snnTorch and SpikingJelly have 1e-4."
+            )
 
         self.like = like
         self.dt = dt
@@ -54,12 +56,16 @@ class Reading:
 
         remedy = 'NIR cannot say which: pass like="norse" or reset=.'
         if self.like == "snntorch":
-            remedy = 'snnTorch subtracts twice above twice the threshold: pass reset="soft".'
+            remedy = (
+                'snnTorch subtracts twice above twice the threshold: pass reset="soft".'
+            )
         require(settings["reset"] is not None, "reset", '"hard" or "soft"', None, remedy)
         if settings["reset"] == "soft":
             settings["v_reset"] = 0.0
         try:
-            return Dynamics(**{name: _as_setting(value) for name, value in settings.items()})
+            return Dynamics(
+                **{name: _as_setting(value) for name, value in settings.items()}
+            )
         except ArgumentError as error:
             raise ArgumentError("graph", f"{what}, {error}") from error
 

@@ -33,7 +33,9 @@ _USUAL = {
 """Settings of neurons for which NIR has no place, with the value that they have in its text."""
 
 
-def to_nir(network: SpikingNetwork, path: str | Path, dt: float = 1.0, fold: bool = False) -> None:
+def to_nir(
+    network: SpikingNetwork, path: str | Path, dt: float = 1.0, fold: bool = False
+) -> None:
     """Write a network of layers one after another as a NIR file, batch norms folded.
 
     A warning says what the format has no place for. With these as arguments,
@@ -173,7 +175,9 @@ def _fold_resistance(name: str, neurons: Node, nodes: dict[str, Node], dt: float
     neurons["r"] = np.full_like(neurons["r"], usual)
 
 
-def _write_layer(name: str, module: Any, folded: tuple[Any, ...], shape: tuple[int, ...]) -> Node:
+def _write_layer(
+    name: str, module: Any, folded: tuple[Any, ...], shape: tuple[int, ...]
+) -> Node:
     """A layer as a node; nothing for one that changes nothing, and for the readout.
 
     :param folded: weight and bias of a convolution with the batch norm after it,
@@ -196,7 +200,11 @@ def _write_layer(name: str, module: Any, folded: tuple[Any, ...], shape: tuple[i
             "end_dim": module.end_dim - (module.end_dim > 0),
         }
 
-    if kind is nn.AvgPool2d and module.divisor_override in (None, 1) and module.count_include_pad:
+    if (
+        kind is nn.AvgPool2d
+        and module.divisor_override in (None, 1)
+        and module.count_include_pad
+    ):
         window = dict[str, Any]()
         for field in FIELDS["AvgPool2d"]:
             window[field] = np.broadcast_to(getattr(module, field), 2).copy()
@@ -204,7 +212,10 @@ def _write_layer(name: str, module: Any, folded: tuple[Any, ...], shape: tuple[i
         # NIR leaves out a last window that sticks out.
         left_over = (shape[-2:] + 2 * padding - size) % stride
         if not (module.ceil_mode and left_over.any()):
-            return {"type": "SumPool2d" if module.divisor_override else "AvgPool2d", **window}
+            return {
+                "type": "SumPool2d" if module.divisor_override else "AvgPool2d",
+                **window,
+            }
 
     if kind is Normalize and len(shape) == 3:
         # (x - mean) / std is a convolution of single pixels with a diagonal matrix.

@@ -156,7 +156,9 @@ class Exchange(FiringPass):
         member.kind.refresh(member.module, self.steps)
         earlier = versions(member.module)
         with torch.no_grad():
-            alone = member.to_steps(self.answer_alone(member, current.detach()), self.steps)
+            alone = member.to_steps(
+                self.answer_alone(member, current.detach()), self.steps
+            )
         if not torch.equal(alone, spikes):
             raise refusal(
                 "spikes, since the model reads the state of its neurons",
@@ -235,4 +237,6 @@ def wrong_steps(name: str, got: int, expected: int) -> ArgumentError:
 
 def refusal(expected: str, got: str, remedy: str) -> ArgumentError:
     """An error about a model that rules of ours cannot differentiate, but its own can."""
-    return invalid("model", expected, got, f"{remedy} Or differentiate it by the rule 'native'.")
+    return invalid(
+        "model", expected, got, f"{remedy} Or differentiate it by the rule 'native'."
+    )

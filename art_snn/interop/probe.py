@@ -92,7 +92,9 @@ def find_traits(body: ModelBody, x: Tensor) -> None:
         traits.draws = draws_numbers(partial(body.run_by_itself, encoded), x.device)
 
 
-def _require_own_time(body: ModelBody, seen: _Counting, other: _Counting, x: Tensor) -> None:
+def _require_own_time(
+    body: ModelBody, seen: _Counting, other: _Counting, x: Tensor
+) -> None:
     """Refuse a model that computes one time step of x [N, ...], or needs a time axis.
 
     :param seen: how a call on x went.
@@ -168,12 +170,17 @@ def _one_step(body: ModelBody, seen: _Counting, encoded: Tensor) -> _Counting | 
         body.traits.failed = f" A call of one time step fails by {name}: {one.error}"
     if seen.error and (not one.error or isinstance(seen.error, IndexError)):
         raise invalid(
-            "model", expected, f"one that fails on {list(encoded.shape)}: {seen.error}", FORMS
+            "model",
+            expected,
+            f"one that fails on {list(encoded.shape)}: {seen.error}",
+            FORMS,
         ) from seen.error
     return None
 
 
-def _try(body: ModelBody, x: Tensor, run: Callable[[Tensor], object] | None = None) -> _Counting:
+def _try(
+    body: ModelBody, x: Tensor, run: Callable[[Tensor], object] | None = None
+) -> _Counting:
     """How the neurons were called, or the error with which the model failed."""
     this = _Counting(body, x)
     again = x.clone()
@@ -205,4 +212,6 @@ def _preludes(body: ModelBody, run: Callable[[Tensor], object], x: Tensor) -> in
     nodes = graph_nodes(nodes_of([output, *currents]))
     read = {getattr(node, "variable", None) for node in nodes}
     spikes = [calls.spikes for calls in this.made.values()]
-    return int(all(s[0] not in read for s in spikes) and any(s[1] in read for s in spikes))
+    return int(
+        all(s[0] not in read for s in spikes) and any(s[1] in read for s in spikes)
+    )

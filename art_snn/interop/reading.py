@@ -63,7 +63,9 @@ class Potentials:
                 continue
             leaves, form = tree_flatten(value)
             if not {id(x) for x in written} <= {id(leaf) for leaf in leaves}:
-                raise _refuse(f"{name} of {self.member.name}, an object with state inside")
+                raise _refuse(
+                    f"{name} of {self.member.name}, an object with state inside"
+                )
             shown = {id(x): self._with_gradient(name, x) for x in written}
             attributes[name] = tree_unflatten([shown.get(id(x), x) for x in leaves], form)
 
@@ -77,7 +79,9 @@ class Potentials:
             if value.shape != graph.shape:
                 graph = self.member.from_steps(torch.stack(series))
             graph = graph.to(value.dtype)
-            if value.shape == graph.shape and torch.allclose(graph, value, rtol=1e-4, atol=1e-4):
+            if value.shape == graph.shape and torch.allclose(
+                graph, value, rtol=1e-4, atol=1e-4
+            ):
                 return straight_through(value.detach().clone(), graph)
         return apply(_Sealed, (value.clone(),), f"{name} of {self.member.name}", last)
 

@@ -1,18 +1,19 @@
 """A model that calls its neurons step by step, under any rule of ours, in one pass.
 
-A rule wants all time steps of a layer at once, and the model's loop gives them one after the other.
-So the graph is cut at every neuron:
+A rule wants all time steps of a layer at once, and the model's loop gives them one after
+the other. So the graph is cut at every neuron:
 
 * *forward*: the model runs as it is. Every call of a neuron leaves its current; the answer is the
   neuron's own spikes, as a leaf of the next piece of the graph. At the end every neuron's
   currents are stacked [T, N, ...] and fire once more, by the rule's firing, with a graph;
 * *backward*: from the logits to the leaves, then neuron by neuron in reverse order of their first
-  call. The gradients at the T leaves are stacked and pass through the rule's firing at once. Then
-  they go on from the T currents to the leaves of the neurons before.
+  call. The gradients at the T leaves are stacked and pass through the rule's firing at
+  once. Then they go on from the T currents to the leaves of the neurons before.
 
-No neuron may read spikes of one that is called after it: recurrent connections are refused.
-Potentials that a neuron returns with its spikes are differentiated with the resets held fixed. So
-dv[t]/dx[t'] = gain decay^(t - t') up to the next hard reset or floor, under any rule."""
+No neuron may read spikes of one that is called after it: recurrent connections are
+refused. Potentials that a neuron returns with its spikes are differentiated with the
+resets held fixed. So dv[t]/dx[t'] = gain decay^(t - t') up to the next hard reset or
+floor, under any rule."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -22,7 +23,12 @@ import torch
 from torch import Tensor
 
 from art_snn.gradients.base import Firing, NeuronRef
-from art_snn.gradients.shared import apply, attach_anchor, differentiable_once, needs_gradient
+from art_snn.gradients.shared import (
+    apply,
+    attach_anchor,
+    differentiable_once,
+    needs_gradient,
+)
 from art_snn.interop.members import Member, running
 from art_snn.interop.passes import (
     FiringPass,
@@ -73,25 +79,35 @@ class _Calls:
                 "Charge it with one number, or start it from there: Dynamics(v_start=...).",
             )
 
-        self.site = replace(self.site, dynamics=replace(self.site.dynamics, v_start=start))
+        self.site = replace(
+            self.site, dynamics=replace(self.site.dynamics, v_start=start)
+        )
         for kept in (self.currents, self.spikes, self.potentials):
             del kept[:calls]
 
     def fire(self, firing: Firing) -> None:
         """Let all steps fire by the rule."""
         with torch.enable_grad():
-            self.stacked = torch.stack([x.detach() for x in self.currents]).requires_grad_()
+            self.stacked = torch.stack(
+                [x.detach() for x in self.currents]
+            ).requires_grad_()
             self.fired = self.site.fire(firing, self.stacked)
 
-    def current_gradients(self, spikes: Sequence[Any], potentials: Sequence[Any]) -> Tensor | None:
+    def current_gradients(
+        self, spikes: Sequence[Any], potentials: Sequence[Any]
+    ) -> Tensor | None:
         """Gradients at all currents [T, N, ...] from those at the answers; None without any."""
         gradient = None
         self.spikes_matter = any(g is not None for g in spikes)
         if self.spikes_matter and self.fired.requires_grad:
             pairs = zip(spikes, self.stacked, strict=True)
             g = torch.stack([torch.zeros_like(x) if g is None else g for g, x in pairs])
-            g = g.to(self.fired.dtype)  # Spikes of snnTorch and sinabs are single precision.
-            (gradient,) = torch.autograd.grad(self.fired, self.stacked, g, retain_graph=True)
+            g = g.to(
+                self.fired.dtype
+            )  # Spikes of snnTorch and sinabs are single precision.
+            (gradient,) = torch.autograd.grad(
+                self.fired, self.stacked, g, retain_graph=True
+            )
 
         if any(g is not None for g in potentials):
             with torch.enable_grad():
@@ -109,7 +125,9 @@ class _Calls:
             return
         given = torch.stack(self.potentials).detach()
         potentials = torch.stack(self._returned(self.stacked.detach()))
-        if not torch.allclose(given.to(potentials.dtype), potentials, rtol=1e-4, atol=1e-4):
+        if not torch.allclose(
+            given.to(potentials.dtype), potentials, rtol=1e-4, atol=1e-4
+        ):
             raise refusal(
                 "neurons that return the potential that they are said to",
                 f"{self.member.name}, whose potentials are not those {self.member.returned}",

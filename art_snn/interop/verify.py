@@ -73,7 +73,9 @@ def verify(body: ModelBody, rule: Gradient | None, x: Tensor) -> None:
         # A module that computes something else at every call, in training mode, is not verified.
         drops = re.compile("Dropout|DropPath")
         modules = body.layers.modules()
-        if not any(varies(m) or (m.training and drops.search(type(m).__name__)) for m in modules):
+        if not any(
+            varies(m) or (m.training and drops.search(type(m).__name__)) for m in modules
+        ):
             for one in (None,) if rule is None else flatten(rule):
                 _verify_setup(body, one, x, facts)
 
@@ -120,7 +122,9 @@ def _reads(body: ModelBody, x: Tensor) -> bool:
 def _verify_setup(
     body: ModelBody, rule: Gradient | None, x: Tensor, facts: dict[Hashable, Any]
 ) -> None:
-    def once(depends: Hashable, check: Callable[[], object], state: Hashable = True) -> None:
+    def once(
+        depends: Hashable, check: Callable[[], object], state: Hashable = True
+    ) -> None:
         """Check what depends on setup, this and a state; an answer of False is not known yet."""
         if facts.get(depends) != state:
             with _isolated(x):
@@ -152,7 +156,9 @@ def _verify_setup(
         if x.requires_grad and again and not steps:
             with _isolated(x):
                 _compare_spikes(body, inputs)
-    once((repr(rule), x.requires_grad), lambda: _require_gradient(body, rule, x[:VERIFIED]))
+    once(
+        (repr(rule), x.requires_grad), lambda: _require_gradient(body, rule, x[:VERIFIED])
+    )
 
 
 def _same_draws(x: Tensor) -> AbstractContextManager[None]:
@@ -173,7 +179,9 @@ def _setup(body: ModelBody, x: Tensor) -> Hashable:
     """A key that changes with the input's shape and the model's modules and settings."""
     modules = list(body.layers.named_modules())
     kinds = tuple((name, type(module), module.training) for name, module in modules)
-    neurons = [(layer.name, layer.layout, layer.site.dynamics) for layer in body.neuron_layers()]
+    neurons = [
+        (layer.name, layer.layout, layer.site.dynamics) for layer in body.neuron_layers()
+    ]
     equations = tuple((name, layout, type(d), d.reset) for name, layout, d in neurons)
     plain = frozenset(settings(modules, body.volatile).items())
     return x.shape[1:], x.dtype, x.device, str(body.encoder), kinds, equations, plain
@@ -194,7 +202,9 @@ def _require_gradient(body: ModelBody, rule: Gradient, x: Tensor) -> None:
     if some is not None and applies:
         try:
             through = _gradient(body, steep, x, native)
-        except ArgumentError:  # Of dynamics that are not the neurons', which native does not use.
+        except (
+            ArgumentError
+        ):  # Of dynamics that are not the neurons', which native does not use.
             if not native:
                 raise
             applies = False
@@ -238,13 +248,17 @@ def _gradient(body: ModelBody, rule: Gradient, x: Tensor, native: bool) -> bool 
 
 def _mixed(logits: Tensor) -> Tensor:
     """A sum of the logits [N, K] in which none cancels another."""
-    weights = torch.linspace(-1, 1.1, logits.shape[1], dtype=logits.dtype, device=logits.device)
+    weights = torch.linspace(
+        -1, 1.1, logits.shape[1], dtype=logits.dtype, device=logits.device
+    )
     return (logits * weights).sum()
 
 
 def _refuse_unread(body: ModelBody, rule: Gradient, x: Tensor) -> None:
     """Refuse neurons without a reset that do not suit the rule, where their spikes matter."""
-    reasons = {name: rule.objection(site.dynamics) for name, site in body.members.ruled.items()}
+    reasons = {
+        name: rule.objection(site.dynamics) for name, site in body.members.ruled.items()
+    }
     if not any(reasons.values()):
         return
     with torch.enable_grad():
@@ -328,7 +342,12 @@ _REMEDY = (
 
 
 def _require_same(
-    alone: Tensor, ours: Tensor, expected: str = _SAME, remedy: str = _REMEDY, *, rounded: bool
+    alone: Tensor,
+    ours: Tensor,
+    expected: str = _SAME,
+    remedy: str = _REMEDY,
+    *,
+    rounded: bool,
 ) -> None:
     """Refuse logits in a pass of ours that are not those of the model by itself.
 

@@ -12,7 +12,12 @@ from scipy.stats import binomtest
 from torch import Tensor
 
 from art_snn.checks import require, require_count, require_number, require_seed
-from art_snn.classifier.inputs import as_array, check_samples, class_indices, require_network
+from art_snn.classifier.inputs import (
+    as_array,
+    check_samples,
+    class_indices,
+    require_network,
+)
 from art_snn.composition import require_composed
 from art_snn.encoders import draws as encoder_draws
 from art_snn.gradients.base import simulation
@@ -30,9 +35,12 @@ _COMPARED = 16
 """Draws that show whether logits depend on anything else."""
 
 
-def _least_lead(counts: NDArray[np.int64], answer: int, draws: int, alpha: float) -> float:
-    """A lower bound, of confidence 1 - alpha, of (1 + P - Q) / 2 for a class of probability P. Q is
-    that of any other, or of no answer. What holds of P where Q is 1 - P holds of it."""
+def _least_lead(
+    counts: NDArray[np.int64], answer: int, draws: int, alpha: float
+) -> float:
+    """A lower bound, of confidence 1 - alpha, of (1 + P - Q) / 2 for a class of
+    probability P. Q is that of any other, or of no answer. What holds of P where Q is 1 -
+    P holds of it."""
     least = _lower_bound(int(counts[answer]), draws, alpha / 2)
     others = [*np.delete(counts, answer).tolist(), draws - int(counts.sum())]
     most = 1 - _lower_bound(draws - max(others), draws, alpha / 2 / len(others))
@@ -66,7 +74,9 @@ class Certificate:
 
         def join(some: Sequence[Any]) -> Any:
             names = [k for k, v in vars(some[0]).items() if isinstance(v, np.ndarray)]
-            columns = {n: np.concatenate([getattr(one, n) for one in some]) for n in names}
+            columns = {
+                n: np.concatenate([getattr(one, n) for one in some]) for n in names
+            }
             return replace(some[0], **columns)
 
         return replace(join(parts), region=join([part.region for part in parts]))  # type: ignore[no-any-return]
@@ -124,11 +134,11 @@ def certify(
 ) -> Certificate:
     """Certify a network whose encoder draws, sample by sample (Cohen et al., ICML 2019).
 
-    `selection` draws choose the most frequent class; then `draws` fresh ones are counted. Those
-    with NaN logits count for no class. Clopper-Pearson bounds, together at `alpha`, say how far the
-    class is ahead of every other one, and :meth:`certified` of the encoder what follows; a sample
-    without a lead abstains. The draws of a sample follow from the seed, its position and the batch
-    size, and from no other sample.
+    `selection` draws choose the most frequent class; then `draws` fresh ones are counted.
+    Those with NaN logits count for no class. Clopper-Pearson bounds, together at `alpha`,
+    say how far the class is ahead of every other one, and :meth:`certified` of the
+    encoder what follows; a sample without a lead abstains. The draws of a sample follow
+    from the seed, its position and the batch size, and from no other sample.
 
     :param estimator: a classifier of ART around a :class:`~art_snn.SpikingNetwork` with one of the
         encoders :class:`~art_snn.Poisson`, :class:`~art_snn.SQE` and :class:`~art_snn.Ablation`.
@@ -138,15 +148,19 @@ def certify(
     :param batch_size: draws per forward pass of the network.
     :param verbose: show progress.
     :raises TypeError: when x or y is no array of real numbers.
-    :raises ValueError: for another encoder, preprocessing, a network in half precision, no sample,
-        another shape, values outside [0, 1], or a bad setting."""
+    :raises ValueError: for another encoder, preprocessing, a network in half precision,
+        no sample, another shape, values outside [0, 1], or a bad setting."""
     encoder = _certifying_encoder(estimator)
     samples = _samples(estimator, x, encoder.certified(0).binary)
     labels = class_indices(y, len(samples), estimator.nb_classes)
     selection = require_count("selection", selection, remedy="100 are usual.")
-    draws = require_count("draws", draws, remedy="1000 are usual, more give larger radii.")
+    draws = require_count(
+        "draws", draws, remedy="1000 are usual, more give larger radii."
+    )
     alpha = require_number("alpha", alpha, above=0, below=1, remedy="0.001 is usual.")
-    batch_size = require_count("batch_size", batch_size, remedy="Batches of 32 are usual.")
+    batch_size = require_count(
+        "batch_size", batch_size, remedy="Batches of 32 are usual."
+    )
     seed = require_seed("seed", seed)
     _require_draws_alone(estimator.model, samples)
     predicted, leads = np.full(len(samples), ABSTAINED), np.zeros(len(samples))
@@ -154,11 +168,15 @@ def certify(
     with Progress("Certificates", total, unit="draws", verbose=verbose) as progress:
         for i, sample in enumerate(samples):
             with fix_seed(seed + i):
-                answer = int(_counts(estimator, sample, selection, batch_size, progress).argmax())
+                answer = int(
+                    _counts(estimator, sample, selection, batch_size, progress).argmax()
+                )
                 counts = _counts(estimator, sample, draws, batch_size, progress)
             leads[i] = _least_lead(counts, answer, draws, alpha)
             predicted[i] = answer if leads[i] > 0.5 else ABSTAINED
-    return Certificate(predicted, encoder.certified(leads), predicted == labels, draws, alpha)
+    return Certificate(
+        predicted, encoder.certified(leads), predicted == labels, draws, alpha
+    )
 
 
 def _counts(
@@ -181,7 +199,9 @@ def _counts(
 
 def _samples(estimator: PyTorchClassifier, x: np.ndarray, binary: bool) -> np.ndarray:
     samples = as_array(check_samples(x, estimator.input_shape))
-    require(len(samples), "x", "at least one sample", "none", "Take some of the test samples.")
+    require(
+        len(samples), "x", "at least one sample", "none", "Take some of the test samples."
+    )
     least, most = float(samples.min()), float(samples.max())
     got = f"values from {least:g} to {most:g}"
     fits = least >= 0 and most <= 1
@@ -190,7 +210,9 @@ def _samples(estimator: PyTorchClassifier, x: np.ndarray, binary: bool) -> np.nd
     if binary:
         fits = bool(np.isin(samples, (0, 1)).all())
         expected = "binary frames of 0 and 1"
-        remedy = "Make them binary, for instance by (x > 0), before you train and certify."
+        remedy = (
+            "Make them binary, for instance by (x > 0), before you train and certify."
+        )
     require(fits, "x", expected, got, remedy)
     return samples if samples.dtype.kind == "f" else samples.astype(np.float32)
 
@@ -199,8 +221,9 @@ def _samples(estimator: PyTorchClassifier, x: np.ndarray, binary: bool) -> np.nd
 def _require_draws_alone(network: SpikingNetwork, samples: np.ndarray) -> None:
     """Refuse a network whose logits of a sample depend on more than what its encoder draws of it.
 
-    Samples go through the network. Then what the encoder draws of them does, with the same random
-    numbers: next to the samples, next to NaN in their place, and with NaN for all but the first."""
+    Samples go through the network. Then what the encoder draws of them does, with the
+    same random numbers: next to the samples, next to NaN in their place, and with NaN for
+    all but the first."""
     rows = np.resize(np.arange(len(samples)), _COMPARED)
     x = torch.as_tensor(samples[rows], device=device_of(network)).to(dtype_of(network))
     with keep_modes(network, False), fix_seed(0):
@@ -220,15 +243,22 @@ def _require_draws_alone(network: SpikingNetwork, samples: np.ndarray) -> None:
 
     expected = compute(x)
     unread = torch.full_like(x, torch.nan)
-    wanted = "a network whose logits depend on what its encoder draws of a sample, and no more"
+    wanted = (
+        "a network whose logits depend on what its encoder draws of a sample, and no more"
+    )
     remedy = "Remove what reads anything else: a hook, or a layer that keeps the input."
     for logits, got in (
-        (compute(x, drawn), "one that computes something else than its encoder and its layers"),
+        (
+            compute(x, drawn),
+            "one that computes something else than its encoder and its layers",
+        ),
         (compute(unread, drawn), "one whose layers read the input itself"),
         (compute(x, first)[:1], "one whose logits depend on other samples of a batch"),
     ):
         require(
-            torch.allclose(logits, expected[: len(logits)], rtol=1e-3, atol=1e-5, equal_nan=True),
+            torch.allclose(
+                logits, expected[: len(logits)], rtol=1e-3, atol=1e-5, equal_nan=True
+            ),
             "estimator",
             wanted,
             got,
@@ -244,7 +274,10 @@ def _certifying_encoder(estimator: PyTorchClassifier) -> Any:
     encoder = network.encoder
     # A class derived from one of ours may draw with other probabilities.
     kinds = type(encoder).__mro__
-    owners = [next((k for k in kinds if n in vars(k)), object) for n in ("certified", "__call__")]
+    owners = [
+        next((k for k in kinds if n in vars(k)), object)
+        for n in ("certified", "__call__")
+    ]
     require(
         encoder_draws(encoder) and owners[0] is not object and issubclass(*owners),
         "estimator",

@@ -101,7 +101,9 @@ def count_operations(
         for start in range(0, len(samples), size):
             # The next batch begins with its input.
             pairs.clear()
-            network(torch.as_tensor(samples[start : start + size], device=device_of(network)))
+            network(
+                torch.as_tensor(samples[start : start + size], device=device_of(network))
+            )
             # [L, 2, N] -> [N, L, 2].
             counted.append(torch.stack(pairs).permute(2, 0, 1).cpu().numpy())
     return np.concatenate(counted)
@@ -193,7 +195,11 @@ def count_synapses(network: SpikingNetwork, shape: tuple[int, ...]) -> Synapses:
         # An input that no weight meets is not multiplied: its currents are 0, without a
         # bias.
         met = [(part * (part.detach() != 0)).sum() for part in (logits, *currents)]
-        options: Any = {"retain_graph": True, "materialize_grads": True, "allow_unused": True}
+        options: Any = {
+            "retain_graph": True,
+            "materialize_grads": True,
+            "allow_unused": True,
+        }
 
         first = torch.autograd.grad(torch.stack(met).sum(), leaves[:1], **options)
 
@@ -251,7 +257,11 @@ def _replace_weights(network: SpikingNetwork) -> SpikingNetwork:
         elif isinstance(module, nn.Linear | _ConvNd):
             module.weight.copy_(module.weight != 0)
 
-            size = module.out_channels if isinstance(module, _ConvNd) else module.out_features
+            size = (
+                module.out_channels
+                if isinstance(module, _ConvNd)
+                else module.out_features
+            )
             module.bias = nn.Parameter(module.weight.new_ones(size))
         elif isinstance(module, _NormBase) and module.running_var is not None:
             _replace_norm(module)

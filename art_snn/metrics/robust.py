@@ -42,7 +42,9 @@ class Share:
         """Ends of the Wilson score interval at 95 %; (0, 1) when there is nothing to count."""
         if not self.total:
             return 0.0, 1.0
-        bounds = binomtest(self.count, self.total).proportion_ci(CONFIDENCE, method="wilson")
+        bounds = binomtest(self.count, self.total).proportion_ci(
+            CONFIDENCE, method="wilson"
+        )
         return float(bounds.low), float(bounds.high)
 
     @property
@@ -54,7 +56,13 @@ class Share:
         """For JSON: count, total, value (None when there is nothing to count), low, high."""
         low, high = self.interval
         value = self.value if self.total else None
-        return {"count": self.count, "total": self.total, "value": value, "low": low, "high": high}
+        return {
+            "count": self.count,
+            "total": self.total,
+            "value": value,
+            "low": low,
+            "high": high,
+        }
 
     def __str__(self) -> str:
         if not self.total:
@@ -96,7 +104,9 @@ class Robustness:
         return {name: getattr(self, name).as_dict() for name in names}
 
 
-def robustness(clean: np.ndarray, adversarial: np.ndarray, labels: np.ndarray) -> Robustness:
+def robustness(
+    clean: np.ndarray, adversarial: np.ndarray, labels: np.ndarray
+) -> Robustness:
     """Robustness from predictions.
 
     :param clean, adversarial: logits (N, K) of the clean and of the adversarial samples.
@@ -134,7 +144,9 @@ def paired_difference(a: Robustness, b: Robustness) -> tuple[int, int, float]:
 def union(outcomes: Collection[Robustness]) -> Robustness:
     """The outcome of one or more attacks together: a sample is robust where it is under all."""
     first, *_ = outcomes
-    return Robustness(first.correct, np.logical_and.reduce([one.robust for one in outcomes]))
+    return Robustness(
+        first.correct, np.logical_and.reduce([one.robust for one in outcomes])
+    )
 
 
 def describe_difference(outcome: Robustness, reference: Robustness) -> str:

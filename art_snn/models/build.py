@@ -26,11 +26,13 @@ DEFAULTS: Mapping[str, Any] = MappingProxyType(
         "modulation": Options.modulation,
     }
 )
-"""The settings of a network by their names, as they are on images. On event frames steps and
-encoder are those of the frames; only models of other frameworks have a readout."""
+"""The settings of a network by their names, as they are on images. On event frames steps
+and encoder are those of the frames; only models of other frameworks have a readout."""
 
 
-def build_model(settings: Mapping[str, Any], seed: int = 0, **options: Any) -> SpikingNetwork:
+def build_model(
+    settings: Mapping[str, Any], seed: int = 0, **options: Any
+) -> SpikingNetwork:
     """One of MODELS, with weights drawn from the seed.
 
     :param settings: its name and its settings; what is missing is as in DEFAULTS.
@@ -48,7 +50,11 @@ def build_model(settings: Mapping[str, Any], seed: int = 0, **options: Any) -> S
     needed = sum(tensor.nbytes for tensor in weights)
     argument = "width" if given.get("width", 1) > 1 else "image_size"
     require_memory(
-        argument, given.get(argument), "weights", needed, remedy="Make the network smaller."
+        argument,
+        given.get(argument),
+        "weights",
+        needed,
+        remedy="Make the network smaller.",
     )
     with fix_seed(seed):
         return make()

@@ -11,7 +11,13 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from art_snn.checks import require, require_count, require_number, require_sides, set_fields
+from art_snn.checks import (
+    require,
+    require_count,
+    require_number,
+    require_sides,
+    set_fields,
+)
 from art_snn.encoders import KNOWN, Direct, Encoder, Frames
 from art_snn.gradients import Gradient
 from art_snn.layers import Normalize, Residual, TimeDistributed, device_of
@@ -65,9 +71,15 @@ class Options:
             up_to=2**16,
             remedy="Grey images have 1, colour images 3, event frames 2.",
         )
-        require_count("classes", self.classes, remedy="Give the number of classes of the data.")
+        require_count(
+            "classes", self.classes, remedy="Give the number of classes of the data."
+        )
         require_number(
-            "width", self.width, above=0, within=(0, 64), remedy="1 gives the widths of the paper."
+            "width",
+            self.width,
+            above=0,
+            within=(0, 64),
+            remedy="1 gives the widths of the paper.",
         )
 
     def scale(self, channels: int) -> int:
@@ -79,7 +91,9 @@ class Options:
         neuron = LIF(decay=self.decay, threshold=self.threshold, reset=self.reset)
         if self.modulation is None:
             return neuron
-        steps = self.steps if self.encoder is None else getattr(self.encoder, "steps", None)
+        steps = (
+            self.steps if self.encoder is None else getattr(self.encoder, "steps", None)
+        )
         modulation = parse_modulation(self.modulation, steps)
         # Gates take spikes, all others take currents.
         if isinstance(modulation, Gates):
@@ -219,7 +233,10 @@ def vgg11(**options: Any) -> SpikingNetwork:
 
     The network of Bu et al. (CVPR 2023). Options as in :func:`vgg`."""
     return vgg(
-        ((64,), (128, 256), (512, 512, 512), (512, 512)), (4096, 4096), last_pool=False, **options
+        ((64,), (128, 256), (512, 512, 512), (512, 512)),
+        (4096, 4096),
+        last_pool=False,
+        **options,
     )
 
 

@@ -29,8 +29,8 @@ def set_in_block(variable: ContextVar[_Value], value: _Value) -> Iterator[None]:
 class PerContext(Generic[_Value]):
     """An attribute with a value of its own in every context, as :mod:`contextvars` has it.
 
-    A new thread starts with the default, an asyncio task with the values of the code that starts
-    it. Values are dropped with the object that they belong to.
+    A new thread starts with the default, an asyncio task with the values of the code that
+    starts it. Values are dropped with the object that they belong to.
 
     :param default: a value that nobody changes."""
 

@@ -1,8 +1,8 @@
 """The present state of a network: its modules, their settings and hooks, its weights.
 
 Whatever depends on a network, such as the moments of ASSG, is kept with this. Weights may
-change without a trace in torch's counts: through `.data`, a numpy view, or a new tensor at an old
-one's address. So their values are read, at the speed of memory."""
+change without a trace in torch's counts: through `.data`, a numpy view, or a new tensor
+at an old one's address. So their values are read, at the speed of memory."""
 
 from collections.abc import Container, Hashable, Iterable, Mapping
 from functools import cache, partial
@@ -51,7 +51,9 @@ def settings(modules: Modules, without: Container[tuple[type, str]] = ()) -> Set
     return {
         (name, attribute): comparable(held)
         for name, module in modules
-        for attribute, held in dict(vars(module)).items()  # Other threads may add to them.
+        for attribute, held in dict(
+            vars(module)
+        ).items()  # Other threads may add to them.
         if attribute not in _INTERNAL and (type(module), attribute) not in without
     }
 
@@ -87,7 +89,9 @@ def digest_tensors(tensors: Iterable[Tensor]) -> Hashable:
     """The values of tensors in a few bytes, which change when a value does.
 
     In a large tensor changes below 1e-5 of the largest of _ROW neighbours are not seen."""
-    tensors = [t for t in tensors if t.layout is torch.strided and t.device.type != "meta"]
+    tensors = [
+        t for t in tensors if t.layout is torch.strided and t.device.type != "meta"
+    ]
     forms = tuple((tensor.shape, tensor.dtype, tensor.device) for tensor in tensors)
 
     return forms, b"".join(_bytes(tensor.reshape(-1)) for tensor in tensors)
@@ -102,7 +106,9 @@ def _bytes(flat: Tensor) -> bytes:
             products = wide[:end].view(-1, _ROW) @ _factors(wide.dtype, wide.device)
         # A row that is not finite hides what else changes in it.
         flat = torch.cat([products, wide[end:]]) if products.isfinite().all() else flat
-    flat = torch.view_as_real(flat.resolve_conj()).reshape(-1) if flat.is_complex() else flat
+    flat = (
+        torch.view_as_real(flat.resolve_conj()).reshape(-1) if flat.is_complex() else flat
+    )
     # An expanded tensor keeps its stride of 0 as a vector.
     return flat.contiguous().view(torch.uint8).cpu().numpy().tobytes()
 

@@ -14,8 +14,8 @@ class NetworkRun:
 
     :param firing: how neurons fire; None outside of a network.
     :param names: the neurons of the network, by module.
-    :param plain: True if all modules are torch's or ours, and no hook sees a value. Then values
-        may lie in memory with the channels last, and need not all exist.
+    :param plain: True if all modules are torch's or ours, and no hook sees a value. Then
+        values may lie in memory with the channels last, and need not all exist.
     :param constant_weights: True if weights are constants to autograd.
     :param shapes_only: True if a pass with constant weights needs the right graph, and no values.
     :param forms: functions of stateless layers with constant weights, where these are known.

@@ -1,6 +1,9 @@
 """Training a spiking network by its training gradient, plainly or on adversarial samples."""
 
-from art_snn.training.adversarial import AdversarialTraining as AdversarialTraining, Craft as Craft
+from art_snn.training.adversarial import (
+    AdversarialTraining as AdversarialTraining,
+    Craft as Craft,
+)
 from art_snn.training.defences import (
     AT as AT,
     DEFENCES as DEFENCES,

@@ -97,7 +97,9 @@ class AdversarialTraining:
             return self.attack
         return parse_stage(self.attack, self.norm, self.eps)
 
-    def fit_to(self, network: SpikingNetwork, *samples: np.ndarray) -> "AdversarialTraining":
+    def fit_to(
+        self, network: SpikingNetwork, *samples: np.ndarray
+    ) -> "AdversarialTraining":
         """The same with a rule, where it has none: that which the network was given, or
         else that which :func:`~art_snn.gradients.choose_rule` finds.
 
@@ -127,7 +129,9 @@ class AdversarialTraining:
             return f"any attack within eps {self.eps:.4g}"
         return f"{self.attack}, eps {self.eps:.4g} by {self.rule!r}"
 
-    def against(self, network: SpikingNetwork, shape: tuple[int, ...], classes: int) -> Craft:
+    def against(
+        self, network: SpikingNetwork, shape: tuple[int, ...], classes: int
+    ) -> Craft:
         """A function that crafts against the network as it is at each call; keeps mode and rule.
 
         :param shape: of one sample.

@@ -122,7 +122,12 @@ def _validate(state: State, craft: Craft | None) -> float | None:
     # Steps are numbered from 0: no step of the epoch has the number of its batches.
     with own_draws(state.team, recipe.seed, len(state.history), state.batches):
         return accuracy(
-            network, *state.validation, recipe.batch_size, craft, state.team, state.defence
+            network,
+            *state.validation,
+            recipe.batch_size,
+            craft,
+            state.team,
+            state.defence,
         )
 
 
@@ -264,7 +269,9 @@ def synchronise_norms(network: nn.Module, team: Team) -> Iterator[None]:
     """A block in which batch norms in training mode take statistics over all processes.
 
     torch's SyncBatchNorm, which computes the same, runs on CUDA alone."""
-    norms = [one for one in network.modules() if isinstance(one, _BatchNorm) and one.training]
+    norms = [
+        one for one in network.modules() if isinstance(one, _BatchNorm) and one.training
+    ]
     if team.size == 1:
         norms = []
     try:

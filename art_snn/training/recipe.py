@@ -83,13 +83,20 @@ class Recipe:
     @classmethod
     def short(cls, epochs: int = 10, seed: int = 0, **change: Any) -> "Recipe":
         """A short training by Adam on the samples as they are, for networks to measure on."""
-        bare: dict[str, Any] = {"optimizer": "adam", "crop_padding": 0, "flip": False, "cutout": 0}
+        bare: dict[str, Any] = {
+            "optimizer": "adam",
+            "crop_padding": 0,
+            "flip": False,
+            "cutout": 0,
+        }
         return cls(epochs=epochs, seed=seed, **bare | change)
 
     def __post_init__(self) -> None:
         self._settle_optimizer()
         for name in ("epochs", "batch_size"):
-            count = require_count(name, getattr(self, name), remedy="Use a whole number from 1.")
+            count = require_count(
+                name, getattr(self, name), remedy="Use a whole number from 1."
+            )
             set_fields(self, **{name: count})
         for name in ("crop_padding", "cutout"):
             value = getattr(self, name)
@@ -120,7 +127,9 @@ class Recipe:
 
     def _settle_optimizer(self) -> None:
         """Check the numbers of the optimizer; its usual ones stand for those left open."""
-        require_choice("optimizer", self.optimizer, _OPTIMIZERS, remedy="The papers train by SGD.")
+        require_choice(
+            "optimizer", self.optimizer, _OPTIMIZERS, remedy="The papers train by SGD."
+        )
         usual = _OPTIMIZERS[self.optimizer]
         require(
             "momentum" in usual or self.momentum is None,
@@ -148,7 +157,9 @@ class Recipe:
             "cutout": round(16 * side),
             "flip": is_image and mirrored,
         }
-        left_open = {name: value for name, value in usual.items() if getattr(self, name) is None}
+        left_open = {
+            name: value for name, value in usual.items() if getattr(self, name) is None
+        }
         fitted = replace(self, **left_open)
         set_fields(fitted, left_open=self.left_open)
         return fitted
@@ -199,7 +210,9 @@ class Recipe:
         )
 
 
-def compute_dtype(train_dtype: str | None, device: torch.device) -> tuple[torch.dtype | None, str]:
+def compute_dtype(
+    train_dtype: str | None, device: torch.device
+) -> tuple[torch.dtype | None, str]:
     """The dtype in which layers are trained, None for the network's own, and why."""
     if train_dtype is None:
         return None, ""
@@ -224,7 +237,9 @@ def _multiplies_bfloat16(device: torch.device) -> bool:
     return any(supported() for supported in asked if callable(supported))
 
 
-def autocast(train_dtype: str | None, device: torch.device) -> AbstractContextManager[object]:
+def autocast(
+    train_dtype: str | None, device: torch.device
+) -> AbstractContextManager[object]:
     """A block in which layers with weights compute in half precision, and weights keep theirs."""
     dtype, _ = compute_dtype(train_dtype, device)
     return nullcontext() if dtype is None else torch.autocast(device.type, dtype)

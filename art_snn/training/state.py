@@ -48,7 +48,10 @@ def best_epoch(history: Sequence[Epoch]) -> Epoch | None:
 
 
 def describe_stall(
-    history: Sequence[Epoch], epochs: int, classes: int, adversary: AdversarialTraining | None
+    history: Sequence[Epoch],
+    epochs: int,
+    classes: int,
+    adversary: AdversarialTraining | None,
 ) -> str:
     """A sentence where the network has not learnt after a third of the epochs, "" otherwise.
 
@@ -196,12 +199,18 @@ class State:
         try:
             spoilt = corruption(Path(file), packed=False)
             if spoilt:
-                raise self._refuse("the state of this training run", f"{file}, which {spoilt}")
-            progress: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+                raise self._refuse(
+                    "the state of this training run", f"{file}, which {spoilt}"
+                )
+            progress: dict[str, Any] = torch.load(
+                file, map_location="cpu", weights_only=True
+            )
             if progress["run"] != self.run:
                 raise self._refuse(f"a run of {self.run}", f"one of {progress['run']}")
             if progress["samples"] != self.samples:
-                raise self._refuse("a run on these samples", f"{file}, a run on other samples")
+                raise self._refuse(
+                    "a run on these samples", f"{file}, a run on other samples"
+                )
             if len(progress["history"]) != progress["epochs_done"]:
                 raise ValueError("its history has another number of epochs")
 

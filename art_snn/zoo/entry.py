@@ -28,8 +28,9 @@ class Standard:
 
     :param eps: budget in the norm, in the unit of the samples.
     :param norm: inf, 2, 0 or shift.
-    :param standing: a digit per sample that was attacked, the first ones of the test samples: 1
-        where it is classified correctly before and after all attacks of the plan, otherwise 0.
+    :param standing: a digit per sample that was attacked, the first ones of the test
+        samples: 1 where it is classified correctly before and after all attacks of the
+        plan, otherwise 0.
     :param at_most: whether that share is an upper bound.
     :param clean: the same samples without an attack.
     :param certified: samples that bounds prove or draws certify; None where nobody looked.
@@ -97,8 +98,8 @@ class ZooEntry:
     :param name: in the zoo.
     :param sha256: of the file of its weights.
     :param bytes: of that file.
-    :param architecture: name and settings of its model, as :func:`art_snn.models.build_model` takes
-        them.
+    :param architecture: name and settings of its model, as
+        :func:`art_snn.models.build_model` takes them.
     :param input_shape: of one sample, (C, H, W) or (T, C, H, W).
     :param classes: number of classes K.
     :param parameters: number of its parameters.
@@ -191,14 +192,18 @@ def _entry(content: Mapping[str, Any]) -> ZooEntry:
         certified = None if one["certified"] is None else Share(**one["certified"])
         shares = {"clean": Share(**one["clean"]), "certified": certified}
         standard.append(Standard(**one | shares))
-    made: dict[str, Any] = {name: Share(**content[name]) for name in ("clean", "clean_first")}
+    made: dict[str, Any] = {
+        name: Share(**content[name]) for name in ("clean", "clean_first")
+    }
     made |= {name: tuple(content[name]) for name in ("input_shape", "commands")}
     return ZooEntry(**{**content, **made, "standard": tuple(standard)})
 
 
 def _data(content: Mapping[str, Any]) -> ZooData:
     limits = content["value_range"]
-    return ZooData(**{**content, "value_range": None if limits is None else tuple(limits)})
+    return ZooData(
+        **{**content, "value_range": None if limits is None else tuple(limits)}
+    )
 
 
 def _check(name: str, sha256: str) -> None:
@@ -210,4 +215,10 @@ def _check(name: str, sha256: str) -> None:
         name,
         "Use small letters, digits and single dashes.",
     )
-    require(re.fullmatch(r"[0-9a-f]{64}", sha256), "sha256", "64 digits", repr(sha256), _REPEAT)
+    require(
+        re.fullmatch(r"[0-9a-f]{64}", sha256),
+        "sha256",
+        "64 digits",
+        repr(sha256),
+        _REPEAT,
+    )

@@ -1,7 +1,8 @@
 """Networks, classifiers and samples of the zoo, and the files that they come from.
 
-Files lie in the folder that ART_SNN_ZOO names, otherwise in examples/zoo of a checkout, otherwise
-in the package, which brings three small networks. What is missing is fetched into a cache."""
+Files lie in the folder that ART_SNN_ZOO names, otherwise in examples/zoo of a checkout,
+otherwise in the package, which brings three small networks. What is missing is fetched
+into a cache."""
 
 import logging
 import os
@@ -60,7 +61,10 @@ def load(name: str) -> SpikingNetwork:
     about = entry(name)
     channels, *sides = about.input_shape[-3:]
     network = build_model(
-        about.architecture, in_channels=channels, image_size=tuple(sides), classes=about.classes
+        about.architecture,
+        in_channels=channels,
+        image_size=tuple(sides),
+        classes=about.classes,
     )
     checkpoint.load(network, local_file(about))
     return network.eval()
@@ -135,7 +139,9 @@ def _folder() -> Path:
         return folder
     root = Path(art_snn.__path__[0]).parent
     # Something else may be called examples next to an installed package.
-    if (root / "pyproject.toml").is_file() and (root / "examples" / "zoo" / MANIFEST).is_file():
+    if (root / "pyproject.toml").is_file() and (
+        root / "examples" / "zoo" / MANIFEST
+    ).is_file():
         return root / "examples" / "zoo"
     return Path(__file__).parent
 
@@ -150,7 +156,11 @@ def _fetch(file: str, digest: str, looked: Path) -> Path:
     folder, address = _cache(), _address()
     if _holds(folder / file, digest):
         return folder / file
-    options = {"base_url": f"{address}/", "registry": {file: digest}, "retry_if_failed": 1}
+    options = {
+        "base_url": f"{address}/",
+        "registry": {file: digest},
+        "retry_if_failed": 1,
+    }
     reason = "the address of the repository is not set in this version"
     try:
         # Anybody may register the account of a placeholder.

@@ -15,18 +15,20 @@ from art_snn.files import write_arrays
 from art_snn.findings.finding import list_samples
 
 Decisions = Mapping[float, Arrays]
-"""By budget, nothing where none were asked for: which samples were searched ("asked"), are "safe"
-or "broken", bool (N,), the "adversarial" of each ``(N, ...)``, and the error in which its search
-ended, in words ("raised")."""
+"""By budget, nothing where none were asked for: which samples were searched ("asked"),
+are "safe" or "broken", bool (N,), the "adversarial" of each ``(N, ...)``, and the error
+in which its search ended, in words ("raised")."""
 
 _FAILED = "the exact search of some samples"
 
 
-def decide_block(block: Block, eps: float, note: Callable[[str], None]) -> tuple[Content, Arrays]:
+def decide_block(
+    block: Block, eps: float, note: Callable[[str], None]
+) -> tuple[Content, Arrays]:
     """Decide what bounds do not certify and no attack broke.
 
-    A killed run goes on after the last sample that was written, as time limits give other decisions
-    each time."""
+    A killed run goes on after the last sample that was written, as time limits give other
+    decisions each time."""
     part = Part(block.store, block.name(f"decisions-{eps}"))
     arrays = part.arrays or _start_arrays(block.x)
 
@@ -88,7 +90,9 @@ def join_decisions(blocks: Sequence[Block]) -> Decisions:
     decisions: dict[float, Arrays] = {}
     for eps in blocks[0].target.searched:
         parts = [block.store.arrays(block.name(f"decisions-{eps}")) for block in blocks]
-        decisions[eps] = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        decisions[eps] = {
+            name: np.concatenate([part[name] for part in parts]) for name in parts[0]
+        }
 
     for eps, one in decisions.items():
         smaller = [other["broken"] for at, other in decisions.items() if at <= eps]
@@ -155,7 +159,9 @@ def join_bounds(blocks: Sequence[Block], decisions: Decisions) -> tuple[Bounds, 
     return tuple(joined)
 
 
-def join_adversarials(blocks: Sequence[Block], trial: Trial, decisions: Decisions) -> np.ndarray:
+def join_adversarials(
+    blocks: Sequence[Block], trial: Trial, decisions: Decisions
+) -> np.ndarray:
     """What a trial, with its search, made of the samples of the first blocks ``(n, ...)``."""
     names = [block.name_attack(trial.eps, trial.name) for block in blocks]
     store = blocks[0].store

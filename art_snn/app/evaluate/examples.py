@@ -79,7 +79,9 @@ def _collect_excerpt(
     }
 
 
-def write_examples(blocks: Sequence[Block], trials: Sequence[Trial], decisions: Decisions) -> None:
+def write_examples(
+    blocks: Sequence[Block], trials: Sequence[Trial], decisions: Decisions
+) -> None:
     """Write the first adversarials of the trial that the page shows, and the excerpt."""
     target = blocks[0].target
     output = target.settings.output
@@ -145,7 +147,9 @@ def record_spikes(classifier: PyTorchSpikingClassifier, samples: np.ndarray) -> 
     }
 
 
-def _join_steps(network: SpikingNetwork, layer: NeuronLayer, calls: list[Tensor]) -> Tensor | None:
+def _join_steps(
+    network: SpikingNetwork, layer: NeuronLayer, calls: list[Tensor]
+) -> Tensor | None:
     """The output (T, N, ...) of a layer by what its calls returned; None where it has none."""
     if not calls:
         return None

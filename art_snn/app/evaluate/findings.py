@@ -65,7 +65,9 @@ def list_examinations(target: Target) -> Mapping[str, Callable[[], list[Finding]
     if target.deciding is not None:
         # Those of the plan with which it attacks every sample; it begins with the first.
         stages = target.select_stages(target.deciding).stages
-        rules = {spell(one.rule): one.rule for one in stages if one.rule and one.within is None}
+        rules = {
+            spell(one.rule): one.rule for one in stages if one.rule and one.within is None
+        }
         looked = [*rules][:1]
 
     arguments: dict[str, Any] = {
@@ -80,7 +82,9 @@ def list_examinations(target: Target) -> Mapping[str, Callable[[], list[Finding]
     several = [*rules.values()] or [target.classifier.model.rule]
     parts = {"network": partial(_examine_network, target, several, arguments)}
     for name in looked:
-        parts[f"{name} gradients"] = partial(_examine_gradients, target, rules[name], arguments)
+        parts[f"{name} gradients"] = partial(
+            _examine_gradients, target, rules[name], arguments
+        )
     # An attack is examined where it takes a budget.
     for plan in singles if target.measure != SHIFT and stage.bounded else ():
         parts[plan.name] = partial(_examine_single, target, plan.stages[0], arguments)
@@ -100,23 +104,33 @@ def _examine_network(
     return [*findings, *filter(None, others)]
 
 
-def _examine_gradients(target: Target, rule: Gradient, arguments: dict[str, Any]) -> list[Finding]:
+def _examine_gradients(
+    target: Target, rule: Gradient, arguments: dict[str, Any]
+) -> list[Finding]:
     """How strong the gradients of a rule are."""
     try:
         with target.classifier.model.using(rule):
-            return examine_strength(target.classifier, sources=target.sources, **arguments)
+            return examine_strength(
+                target.classifier, sources=target.sources, **arguments
+            )
     except ArgumentError as error:  # Not every sample suits the attack of the norm.
         if error.argument != "x":
             raise
         return [_not_examined(target, error.complaint)]
 
 
-def _examine_single(target: Target, stage: Stage, arguments: dict[str, Any]) -> list[Finding]:
+def _examine_single(
+    target: Target, stage: Stage, arguments: dict[str, Any]
+) -> list[Finding]:
     """The attack runs once more, and is watched."""
     classifier = target.classifier
     how = [arguments[name] for name in ("norm", "eps", "batch_size", "seed")]
     rule = stage.rule or classifier.model.rule
-    with classifier.model.using(rule), fix_seed(target.settings.seed), attack_errors(stage):
+    with (
+        classifier.model.using(rule),
+        fix_seed(target.settings.seed),
+        attack_errors(stage),
+    ):
         return examine_attack(stage.instantiate(classifier, *how), **arguments)
 
 
@@ -127,7 +141,11 @@ def _not_examined(target: Target, reason: str) -> Finding:
         "gradients that were not examined",
         {"samples": 0, "of": len(target.x)},
         "if no sample was examined in the norm of the evaluation (ours)",
-        (Remedy("Examine some samples, which suit the attack of that norm: 100 are usual."),),
+        (
+            Remedy(
+                "Examine some samples, which suit the attack of that norm: 100 are usual."
+            ),
+        ),
         about="gradients",
         sentence=f"0 of {len(target.x)} samples were examined for gradients that are too weak: "
         f"{reason.rstrip('.')}.",
@@ -194,7 +212,12 @@ def _compare_budgets(trials: Sequence[Trial]) -> Iterator[Finding]:
             yield Finding(
                 "larger-budget-breaks-less",
                 "a larger budget breaks less",
-                {"eps": small.eps, "broken": many, "larger eps": large.eps, "broken then": few},
+                {
+                    "eps": small.eps,
+                    "broken": many,
+                    "larger eps": large.eps,
+                    "broken then": few,
+                },
                 f"if the difference is {BY_CHANCE}: a larger ball holds the smaller one",
                 (
                     Remedy(
@@ -219,7 +242,9 @@ def judge_target(target: Target, trials: Sequence[Trial]) -> Iterator[Finding]:
         return
     norm = target.measure.id
     for eps in target.budgets:
-        records = [one.standing for one in entry.standard if one.norm == norm and one.eps <= eps]
+        records = [
+            one.standing for one in entry.standard if one.norm == norm and one.eps <= eps
+        ]
         count = min(map(len, (*records, target.x)))
 
         here = np.logical_and.reduce(
@@ -277,7 +302,10 @@ def _judge_decisions(norm: str, trials: Sequence[Trial]) -> Iterator[Finding]:
             "the exact search broke more",
             {"left": left, "broken by the search": count, "of": len(broken)},
             "if it breaks a sample that the plan left (ours)",
-            (OTHER_RULES, Remedy("The verdict counts them; more seconds may break open samples.")),
+            (
+                OTHER_RULES,
+                Remedy("The verdict counts them; more seconds may break open samples."),
+            ),
             about=trial.name,
             sentence=f"{trial.name} left {count_words(left, 'sample')} "
             f"{describe_budgets(norm, trial.eps)}, and the exact search broke {count} of these. "

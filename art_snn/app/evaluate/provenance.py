@@ -52,7 +52,9 @@ def describe_provenance(target: Target, seconds: float) -> Provenance:
         shape=target.x.shape[1:],
         dataset=target.data.name,
         parameters=sum(weight.numel() for weight in network.parameters()),
-        training=target.subject.training if settings.training is None else settings.training,
+        training=target.subject.training
+        if settings.training is None
+        else settings.training,
     )
 
 
@@ -71,7 +73,9 @@ def _list_versions(*classifiers: PyTorchSpikingClassifier) -> dict[str, str]:
     kinds = {type(module) for one in classifiers for module in one.model.modules()}
     used = {base.__module__.partition(".")[0] for kind in kinds for base in kind.__mro__}
     for name in (*_PACKAGES, *(name for name in _FRAMEWORKS if name in used)):
-        versions[name] = "not installed"  # One that is used from its sources has no version.
+        versions[name] = (
+            "not installed"  # One that is used from its sources has no version.
+        )
         with suppress(PackageNotFoundError):
             versions[name] = version(name)
     return versions
@@ -81,7 +85,11 @@ def _find_commit() -> str:
     """The commit of the working folder; "" where it is under no version control."""
     with suppress(OSError, subprocess.SubprocessError):
         git = subprocess.run(
-            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=True
+            ["git", "rev-parse", "HEAD"],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
         )
         return git.stdout.strip()
     return ""

@@ -11,7 +11,12 @@ from typing import Any, ClassVar
 from matplotlib.figure import Figure
 
 from art_snn.app.evaluate.blocks import Block, Store, join_certificates
-from art_snn.app.evaluate.decisions import add_decision, join_bounds, join_decisions, write_decided
+from art_snn.app.evaluate.decisions import (
+    add_decision,
+    join_bounds,
+    join_decisions,
+    write_decided,
+)
 from art_snn.app.evaluate.examples import list_files, write_examples
 from art_snn.app.evaluate.findings import collect_findings
 from art_snn.app.evaluate.provenance import describe_provenance
@@ -72,8 +77,8 @@ class EvaluationResult(Result):
         return [*super().files, PAGE, *self.others]
 
     def failures(self) -> list[tuple[int, str]]:
-        """Budgets at which the network is less robust than was asked for, with status 3, and those
-        at which findings are open, with status 4.
+        """Budgets at which the network is less robust than was asked for, with status 3,
+        and those at which findings are open, with status 4.
 
         Findings count even of 0 %, as a network fed wrongly has it."""
         below = []
@@ -84,8 +89,12 @@ class EvaluationResult(Result):
                 line = f"{share.percent} ({share.count} of {share.total}) {one.budget} is below "
                 below.append((_BELOW, f"{line}{self.fail_under:g} (--fail-under)"))
             if self.strict and one.findings:
-                names = join_words(dict.fromkeys(finding.title for finding in one.findings))
-                doubted.append((_OPEN, f"findings are open {one.budget} (--strict): {names}"))
+                names = join_words(
+                    dict.fromkeys(finding.title for finding in one.findings)
+                )
+                doubted.append(
+                    (_OPEN, f"findings are open {one.budget} (--strict): {names}")
+                )
         return below + doubted
 
     def draw(self) -> Figure:

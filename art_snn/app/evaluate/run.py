@@ -20,10 +20,10 @@ from art_snn.team import Team
 def run(settings: Evaluate) -> EvaluationResult | None:
     """Load the network, attack it, look for findings, and write the results.
 
-    Started by torchrun, processes hand the units out among themselves, and the leading one writes;
-    the others return None. A run that was interrupted, or killed, goes on after the last stage that
-    was written, with the same result, bit for bit. A finished one is not repeated, unless a file of
-    it is damaged or gone."""
+    Started by torchrun, processes hand the units out among themselves, and the leading
+    one writes; the others return None. A run that was interrupted, or killed, goes on
+    after the last stage that was written, with the same result, bit for bit. A finished
+    one is not repeated, unless a file of it is damaged or gone."""
     with run_folder(settings, together=True) as team:
         target = Target.resolve(settings, team)
         key = team.leader_first(lambda: target.key)
@@ -47,10 +47,14 @@ def run(settings: Evaluate) -> EvaluationResult | None:
             units = list_units(target, store)
             _compute(units, store, team)
             took = [store.read(unit.name)[TOOK] for unit in units if team.leads]
-            evaluation = team.on_leader(partial(assemble, target, title, store, sum(took)))
+            evaluation = team.on_leader(
+                partial(assemble, target, title, store, sum(took))
+            )
 
         below = settings.fail_under or 0.0
-        result = EvaluationResult(evaluation, list_files(evaluation), below, settings.strict)
+        result = EvaluationResult(
+            evaluation, list_files(evaluation), below, settings.strict
+        )
         team.on_leader(lambda: result.write(settings.output))
         rmtree(store.folder, ignore_errors=True)
         return result if team.leads else None
@@ -64,7 +68,9 @@ def _compute(units: Sequence[Unit], store: Store, team: Team) -> None:
     # One process looks for all, and complains.
     done = team.on_leader(lambda: store.done([unit.name for unit in units]))
     missing = [unit for unit in units if unit.name not in done]
-    progress = Progress("Evaluation", len(units), done=len(done), even=False, summary=False)
+    progress = Progress(
+        "Evaluation", len(units), done=len(done), even=False, summary=False
+    )
     with progress:
         for turn in range(3):
             some = [unit for unit in missing if unit.turn == turn]
@@ -80,6 +86,8 @@ def _compute(units: Sequence[Unit], store: Store, team: Team) -> None:
                 took = monotonic() - start + content.get(TOOK, 0.0)
                 store.put(unit.name, content | {TOOK: took}, arrays)
                 store.file(unit.name + PART).unlink(missing_ok=True)
-                progress.write(f"[{place + 1}/{len(units)}] {unit.step}: {duration(took)}")
+                progress.write(
+                    f"[{place + 1}/{len(units)}] {unit.step}: {duration(took)}"
+                )
             team.gather(None)  # All have written theirs.
         progress.update(len(units) - progress.done)

@@ -29,39 +29,39 @@ class Evaluate(Network):
 
     Started by torchrun, several processes do it together.
 
-    :param norm: of the budget: inf (the largest change of a value), 2 (Euclidean); of event frames
-        0 (values that change) or shift (time steps that a spike is moved) [inf; of a network of the
-        zoo that of its record].
-    :param eps: budgets, separated by commas, in the unit of the samples [8/255; 8 for 0, 1 for
-        shift; of a network of the zoo those of its record].
-    :param plan: standard, fast or ensemble-19: attacks without settings to choose [standard, unless
-        an attack is named].
+    :param norm: of the budget: inf (the largest change of a value), 2 (Euclidean); of
+        event frames 0 (values that change) or shift (time steps that a spike is moved)
+        [inf; of a network of the zoo that of its record].
+    :param eps: budgets, separated by commas, in the unit of the samples [8/255; 8 for 0,
+        1 for shift; of a network of the zoo those of its record].
+    :param plan: standard, fast or ensemble-19: attacks without settings to choose
+        [standard, unless an attack is named].
     :param attack: fgsm, pgd, pgd-7, mim, apgd or sa-pgd; or the class of an attack, of
-        art.attacks.evasion or art_snn.attacks, with its options: "SquareAttack(max_iter=1000)"
-        [pgd-7; of event frames that of the norm].
-    :param rules: gradient rules of that attack, which runs with each of them on all samples [stbp;
-        native where the network has only its own gradient].
+        art.attacks.evasion or art_snn.attacks, with its options:
+        "SquareAttack(max_iter=1000)" [pgd-7; of event frames that of the norm].
+    :param rules: gradient rules of that attack, which runs with each of them on all
+        samples [stbp; native where the network has only its own gradient].
     :param sources: checkpoint of a network to transfer from; may be given several times.
-    :param adversarials: .npz file with adversarials of the test samples, which are tried before the
-        plan; may be given several times.
+    :param adversarials: .npz file with adversarials of the test samples, which are tried
+        before the plan; may be given several times.
     :param samples: number of test samples to attack, the first ones.
     :param batch_size: samples per pass.
-    :param bounds: also prove at each budget which samples no attack can break, and attack only the
-        others; in the norms inf and 2. Where the encoder draws, in any norm: certify each sample by
-        its draws, and attack all.
+    :param bounds: also prove at each budget which samples no attack can break, and attack
+        only the others; in the norms inf and 2. Where the encoder draws, in any norm:
+        certify each sample by its draws, and attack all.
     :param decide: seconds for the exact search on each sample that bounds do not certify and no
         attack broke, which proves it or breaks it; with bounds and a plan, in the norm inf.
     :param draws: that certify each sample.
     :param seed: of all that is drawn.
-    :param fail_under: exit with status 3 if the robust accuracy under attack, a share, is below it
-        at a budget.
+    :param fail_under: exit with status 3 if the robust accuracy under attack, a share, is
+        below it at a budget.
     :param strict: exit with status 4 if findings are open; needs a plan.
-    :param name: of the network, by which results are told apart [that of the checkpoint or the
-        folder]. In Python only.
+    :param name: of the network, by which results are told apart [that of the checkpoint
+        or the folder]. In Python only.
     :param training: of the network, in words [that of the zoo or the checkpoint]. In Python only.
     :param examined: samples that are examined for findings, the first ones. In Python only.
-    :param block: samples that are written, resumed and handed to processes together, at most this
-        many, or one batch. In Python only."""
+    :param block: samples that are written, resumed and handed to processes together, at
+        most this many, or one batch. In Python only."""
 
     output: Folder = _USUAL
     norm: Open[Literal["inf", "2", "0", "shift"]] = None
@@ -90,7 +90,9 @@ class Evaluate(Network):
         super().__post_init__()
         self.check_counts("samples", "batch_size", "block", "draws")
         require_seed("seed", self.seed)
-        require_whole("examined", self.examined, remedy="With 0 numbers remain upper bounds.")
+        require_whole(
+            "examined", self.examined, remedy="With 0 numbers remain upper bounds."
+        )
         if self.eps is not None:
             require_distinct("eps", self.eps)
         if self.fail_under is not None:
@@ -118,7 +120,9 @@ class Evaluate(Network):
             "Examine some samples: 100 are usual.",
         )
         for path in self.sources:
-            require_kind("sources", expand_path("sources", path), FILE, "a checkpoint file")
+            require_kind(
+                "sources", expand_path("sources", path), FILE, "a checkpoint file"
+            )
 
     def _check_decide(self, seconds: float) -> None:
         """Refuse a search that nothing leaves samples to, or that no norm suits."""

@@ -85,8 +85,8 @@ class Target:
             for eps in self.budgets
             for plan in (*self.plan_singles(eps, self.rules), *last)
         ]
-        """All plans with their budgets: the attack with each rule first, the plan that decides
-        last, budget by budget."""
+        """All plans with their budgets: the attack with each rule first, the plan that
+        decides last, budget by budget."""
 
     @classmethod
     def resolve(cls, settings: Evaluate, team: Team) -> "Target":
@@ -101,7 +101,9 @@ class Target:
         how = (data, settings.device, settings.seed)
         classifier = team.leader_first(partial(subject.classifier, *how))
         try:
-            others = [replace(subject, checkpoint=path, entry=None) for path in settings.sources]
+            others = [
+                replace(subject, checkpoint=path, entry=None) for path in settings.sources
+            ]
             sources = [team.leader_first(partial(one.classifier, *how)) for one in others]
         except CheckpointError as error:
             raise CheckpointError("sources", error.complaint) from error
@@ -148,7 +150,9 @@ class Target:
         content += [(plan.name, *map(str, plan.stages)) for _, plan in self.plans]
         # Another kind of device rounds otherwise.
         content += [dict(self.rules), self.classifier.device.type]
-        content += [fingerprint("source", one, self.x[:0], self.y[:0]) for one in self.sources]
+        content += [
+            fingerprint("source", one, self.x[:0], self.y[:0]) for one in self.sources
+        ]
 
         # So do stages with the network's own gradient instead of others.
         for plan in self.first_plans:
@@ -171,7 +175,12 @@ class Target:
     def bound(self, x: np.ndarray, y: np.ndarray, eps: float) -> Bounds:
         """Bounds of samples x ``(N, *shape)`` of classes y at a budget."""
         certificate = certify_bounds(
-            self.classifier, x, y, eps, norm=self.measure, batch_size=self.settings.batch_size
+            self.classifier,
+            x,
+            y,
+            eps,
+            norm=self.measure,
+            batch_size=self.settings.batch_size,
         )
         return Bounds(eps, certificate.method, certificate.margin)
 
@@ -190,7 +199,9 @@ class Target:
         for plan in self.first_plans:
             self._check_plan(plan)
         for plan in self.plan_singles(eps, self.rules):
-            check_stage(plan.stages[0], self.classifier, self.x, norm=self.measure, eps=eps)
+            check_stage(
+                plan.stages[0], self.classifier, self.x, norm=self.measure, eps=eps
+            )
         if self.settings.bounds:
             self._check_proofs(eps)
 
@@ -202,7 +213,9 @@ class Target:
         if decides:
             argument = "plan"
 
-        remedy = "Choose another, or another norm; art-snn inspect lists the rules that apply."
+        remedy = (
+            "Choose another, or another norm; art-snn inspect lists the rules that apply."
+        )
         if selection.native:
             remedy = "Take --rules native: the network has its own gradient."
         reasons = [one.reason for one in (*selection.skipped, *selection.native)]

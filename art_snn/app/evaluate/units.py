@@ -18,7 +18,14 @@ from art_snn.app.evaluate.findings import list_examinations
 from art_snn.app.evaluate.target import Target
 from art_snn.app.evaluation.record import Bounds, Mask, derive_seed
 from art_snn.app.results import as_json
-from art_snn.attacks import Candidates, Outcome, Plan, SpikingAutoAttack, StageRecord, attack_errors
+from art_snn.attacks import (
+    Candidates,
+    Outcome,
+    Plan,
+    SpikingAutoAttack,
+    StageRecord,
+    attack_errors,
+)
 from art_snn.checks import require
 from art_snn.findings import Finding
 from art_snn.metrics import Certificate, certify
@@ -36,8 +43,8 @@ class Unit:
     :param step: what it belongs to, in words: an attack and a budget, or the findings.
     :param compute: it is handed a function that shows a few words next to the bar.
     :param length: how long it takes compared to others; long ones are handed out first.
-    :param turn: those of an earlier one come before it, since it reads their blocks: bounds are 0,
-        attacks 1, decisions 2."""
+    :param turn: those of an earlier one come before it, since it reads their blocks:
+        bounds are 0, attacks 1, decisions 2."""
 
     name: str
     step: str
@@ -63,7 +70,9 @@ def list_units(target: Target, store: Store) -> list[Unit]:
     for (eps, plan), block in product(target.plans, blocks):
         name = block.name_attack(eps, plan.name)
         step = f"{plan.name}, eps {eps:.4g}"
-        units.append(Unit(name, step, partial(_attack, block, eps, plan), len(plan.stages)))
+        units.append(
+            Unit(name, step, partial(_attack, block, eps, plan), len(plan.stages))
+        )
 
     for eps, block in product(target.searched, blocks):
         name = block.name(f"decisions-{eps}")
@@ -72,7 +81,9 @@ def list_units(target: Target, store: Store) -> list[Unit]:
 
     for rows in target.certificate_slices:
         block = Block(target, store, rows)
-        units.append(Unit(block.name("certificate"), "certificates", partial(_certify, block)))
+        units.append(
+            Unit(block.name("certificate"), "certificates", partial(_certify, block))
+        )
     return units
 
 
@@ -150,7 +161,11 @@ def _attack(block: Block, eps: float, plan: Plan, note: _Note) -> _Computed:
 
 
 def _check_bounds(
-    block: Block, eps: float, plan: Plan, outcome: Outcome, submitted: Sequence[Candidates]
+    block: Block,
+    eps: float,
+    plan: Plan,
+    outcome: Outcome,
+    submitted: Sequence[Candidates],
 ) -> None:
     """Complain where a plan, or a submission, broke what is certified within that budget."""
     larger = [bounds for bounds in block.read_bounds().values() if bounds.eps >= eps]

@@ -36,11 +36,18 @@ class Submission:
 
     def within(self, eps: float) -> Candidates:
         """Those that a budget allows."""
-        return Candidates(self.candidates.name, self.candidates.points, self.min_budget <= eps)
+        return Candidates(
+            self.candidates.name, self.candidates.points, self.min_budget <= eps
+        )
 
     @classmethod
     def read(
-        cls, file: Path, classifier: PyTorchSpikingClassifier, x: np.ndarray, norm: str, eps: float
+        cls,
+        file: Path,
+        classifier: PyTorchSpikingClassifier,
+        x: np.ndarray,
+        norm: str,
+        eps: float,
     ) -> "Submission":
         """The adversarials of samples x ``(N, *shape)`` in a file, none outside of the budget eps.
 
@@ -93,8 +100,8 @@ class Submission:
 def _check_points(
     path: Path, points: np.ndarray, classifier: PyTorchSpikingClassifier, dtype: Any
 ) -> np.ndarray:
-    """Adversarials of the shape of samples, of real finite numbers in their range, in that dtype;
-    what is beyond the range by rounding is clipped."""
+    """Adversarials of the shape of samples, of real finite numbers in their range, in
+    that dtype; what is beyond the range by rounding is clipped."""
     shape = classifier.input_shape
     require(
         points.shape[1:] == shape and len(points) > 0,

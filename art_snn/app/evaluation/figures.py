@@ -17,7 +17,14 @@ from matplotlib.rcsetup import cycler
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
-from art_snn.app.evaluation.record import NEURONS, NORMS, SIZES, Evaluation, Examples, ReportItem
+from art_snn.app.evaluation.record import (
+    NEURONS,
+    NORMS,
+    SIZES,
+    Evaluation,
+    Examples,
+    ReportItem,
+)
 from art_snn.app.evaluation.verdict import (
     CERTIFIED,
     UNION,
@@ -31,7 +38,9 @@ from art_snn.app.evaluation.verdict import (
 from art_snn.app.tables import GREY, SERIES, to_percent
 from art_snn.metrics import Share
 
-_STYLE: Any = rc_params_from_file(Path(__file__).with_name("report.mplstyle"), False, False)
+_STYLE: Any = rc_params_from_file(
+    Path(__file__).with_name("report.mplstyle"), False, False
+)
 _STYLE["axes.prop_cycle"] = cycler(color=SERIES)
 _styled = matplotlib.rc_context(_STYLE)
 """Decorates what draws in that style."""
@@ -63,9 +72,9 @@ _MOST_FRAMES = 20
 _Curves = dict[str, dict[float, Share]]
 """Accuracies over the budgets from 0, by the names of their lines."""
 _Drawing = dict[str, Any]
-"""A figure as a template shows it: its title, the words below it, and its pictures, which are data
-URIs, each with words for those who do not see it: its numbers, or that a table of the page has
-them. A sample has three pictures and no title."""
+"""A figure as a template shows it: its title, the words below it, and its pictures, which
+are data URIs, each with words for those who do not see it: its numbers, or that a table
+of the page has them. A sample has three pictures and no title."""
 
 
 @_styled
@@ -113,8 +122,8 @@ def _accuracy_label(results: Sequence[Verdict]) -> str:
 
 
 def accuracy_figure(evaluation: Evaluation, width: float = _WIDTH) -> Figure:
-    """Accuracy against the budget under each attack and their union, and what is certified, with
-    95 % intervals."""
+    """Accuracy against the budget under each attack and their union, and what is
+    certified, with 95 % intervals."""
     curves: _Curves = {name: {} for name in evaluation.names}
     for eps in evaluation.budgets:
         for name, trial in evaluation.at(eps).items():
@@ -138,8 +147,8 @@ def _verdict_curves(results: Sequence[Verdict], name: str, certified: str) -> _C
 
 @_styled
 def _plot_accuracy(curves: _Curves, results: Sequence[Verdict], width: float) -> Figure:
-    """One line per name over the budgets, that of the union as a band below the others, and that
-    of what is certified dashed, in the colour of the line before it."""
+    """One line per name over the budgets, that of the union as a band below the others,
+    and that of what is certified dashed, in the colour of the line before it."""
     folded = {name: _fold(name, width) for name in curves}
     lines = sum(1 + name.count("\n") for name in folded.values())
     figure, ax = _make_axes(2.5, lines, width)
@@ -198,8 +207,12 @@ def draw_spikes(examples: Examples) -> _Drawing | None:
     words = f"Rates are means of {count_words(len(examples.rows), 'sample')}. Below: spikes of "
     words += f"sample {examples.rows[0]} in up to {NEURONS} neurons of a layer; in black, of both."
     rows = zip(examples.layers, *examples.rates, strict=True)
-    rates = "; ".join(f"{name} {before:.3f} and {after:.3f}" for name, before, after in rows)
-    return _chart(figure, "Firing rates of the layers, and spikes", words, f"{words} {rates}.")
+    rates = "; ".join(
+        f"{name} {before:.3f} and {after:.3f}" for name, before, after in rows
+    )
+    return _chart(
+        figure, "Firing rates of the layers, and spikes", words, f"{words} {rates}."
+    )
 
 
 def _draw_raster(ax: Axes, examples: Examples, place: int) -> None:
@@ -250,7 +263,9 @@ def draw_side_by_side(items: Sequence[ReportItem]) -> _Drawing | None:
     title = "Accuracy under all attacks of each result"
     if any(item.evaluation.certifies for item in items):
         title += ", and what is certified"
-    return _chart(_plot_accuracy(curves, results, _WIDTH), f"{title}, with 95 % intervals")
+    return _chart(
+        _plot_accuracy(curves, results, _WIDTH), f"{title}, with 95 % intervals"
+    )
 
 
 @_styled
@@ -300,13 +315,18 @@ def draw_classes(evaluation: Evaluation) -> _Drawing:
     return _chart(figure, "Accuracy of each class under all attacks", "", numbers)
 
 
-def draw_examples(evaluation: Evaluation, examples: Examples) -> tuple[str, list[_Drawing]]:
-    """Originals, adversarials and differences of the first examples, as many as a page has room
-    for, with a legend in sentences."""
+def draw_examples(
+    evaluation: Evaluation, examples: Examples
+) -> tuple[str, list[_Drawing]]:
+    """Originals, adversarials and differences of the first examples, as many as a page
+    has room for, with a legend in sentences."""
     start = f"Samples under {examples.trial}, {describe_budget(evaluation.norm, examples.eps)}. "
     shape = examples.x.shape[1:]
     if len(shape) not in (3, 4) or shape[-3] not in (1, 2, 3) or not min(shape):
-        return f"{start}Samples of shape ({', '.join(map(str, shape))}) are not drawn.", []
+        return (
+            f"{start}Samples of shape ({', '.join(map(str, shape))}) are not drawn.",
+            [],
+        )
 
     both = examples.x, examples.adversarial
     low = float(np.min(both))
@@ -381,7 +401,11 @@ def _draw_sample(values: np.ndarray, low: float, high: float) -> str:
 def _strip(frames: list[np.ndarray]) -> str:
     """Frames (H, W, 3) in [0, 1] as one picture, a grey line between any two."""
     line = np.full((len(frames[0]), 1, 3), 128 / 255)
-    strip = np.concatenate([part for frame in frames for part in (frame, line)][:-1], axis=1)
+    strip = np.concatenate(
+        [part for frame in frames for part in (frame, line)][:-1], axis=1
+    )
     stream = io.BytesIO()
-    Image.fromarray((255 * strip).round().astype(np.uint8)).save(stream, "PNG", optimize=True)
+    Image.fromarray((255 * strip).round().astype(np.uint8)).save(
+        stream, "PNG", optimize=True
+    )
     return _data_uri("png", stream.getvalue())

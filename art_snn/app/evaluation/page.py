@@ -30,13 +30,20 @@ def render_page(items: Sequence[ReportItem]) -> str:
     """One evaluation, or several side by side, as one page of HTML."""
     views = [
         {"id": f"r{number}", "label": label, "item": item, **_describe_item(item)}
-        for number, (item, label) in enumerate(zip(items, tables.labels(items), strict=True), 1)
+        for number, (item, label) in enumerate(
+            zip(items, tables.labels(items), strict=True), 1
+        )
     ]
     several = {}
     if len(items) > 1:
         title, _, table, *compared = tables.compare_parts(items)
         drawing = figures.draw_side_by_side(items)
-        several = {"title": title, "verdicts": table, "pairs": compared, "drawing": drawing}
+        several = {
+            "title": title,
+            "verdicts": table,
+            "pairs": compared,
+            "drawing": drawing,
+        }
     content = {"views": views, "several": several, "most": tables.MOST_SAMPLES}
     shown = render_template("report.html.j2", **content, glossary=())
     return render_template("report.html.j2", **content, glossary=_find_terms(shown))

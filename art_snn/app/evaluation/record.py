@@ -78,7 +78,9 @@ class Trial:
         first = Outcome.UNANSWERED
         _expect_within(outcome.stage, first, last, f"stages from {first} to {last}")
         expect(0 < self.eps <= LARGEST_BUDGET, _BUDGET, self.eps)
-        _expect_within((outcome.forwards, outcome.backwards), 0, inf, "passes of at least 0")
+        _expect_within(
+            (outcome.forwards, outcome.backwards), 0, inf, "passes of at least 0"
+        )
         draws = outcome.draws
         expected = f"votes from 0 to {draws}, one or more"
         expect(draws > 0, expected, draws)
@@ -95,7 +97,11 @@ class Trial:
     @property
     def decided(self) -> Mask:
         """Samples that the exact search broke, bool (N,)."""
-        stages = [place for place, one in enumerate(self.outcome.stages) if one.status == "decided"]
+        stages = [
+            place
+            for place, one in enumerate(self.outcome.stages)
+            if one.status == "decided"
+        ]
         return np.isin(self.outcome.stage, stages)
 
 
@@ -105,8 +111,9 @@ class Bounds:
 
     :param eps: budget in the norm of the evaluation.
     :param method: that bounded the spikes.
-    :param margin: lower bound of the true class's logit minus the largest other one within the
-        budget (N,); -inf where there is none, NaN where the exact search proved the sample."""
+    :param margin: lower bound of the true class's logit minus the largest other one
+        within the budget (N,); -inf where there is none, NaN where the exact search
+        proved the sample."""
 
     eps: float
     method: str
@@ -166,7 +173,11 @@ class Provenance:
 
     def __post_init__(self) -> None:
         expect(self.examined >= 0, "samples of at least 0", self.examined)
-        expect(min(self.block, self.batch_size) > 0, "a block and batch size of at least 1", 0)
+        expect(
+            min(self.block, self.batch_size) > 0,
+            "a block and batch size of at least 1",
+            0,
+        )
         expect(0 <= self.seed <= SEEDS, f"a seed from 0 to {SEEDS}", self.seed)
 
 
@@ -222,12 +233,16 @@ class Evaluation:
         pairs = [(trial.name, trial.eps) for trial in self.trials]
         twice = [pair for pair in pairs if pairs.count(pair) > 1]
         expect(not twice, "one trial of a name at a budget", twice[:1])
-        expect(self.plan in ("", *self.names), "the name of a trial, or nothing", self.plan)
+        expect(
+            self.plan in ("", *self.names), "the name of a trial, or nothing", self.plan
+        )
         _expect_within(self.labels, 0, inf, "labels of at least 0")
         _expect_within(self.clean, -1, inf, "clean of at least -1")
         for finding in self.findings:
             eps = finding.eps
-            expect(eps is None or 0 < eps <= LARGEST_BUDGET, f"findings at {_BUDGET}", eps)
+            expect(
+                eps is None or 0 < eps <= LARGEST_BUDGET, f"findings at {_BUDGET}", eps
+            )
         try:
             datetime.fromisoformat(self.date).astimezone(timezone.utc)
         except (ValueError, OverflowError):
@@ -249,7 +264,9 @@ class Evaluation:
 
             unasked = standing & (trial.outcome.forwards == 0) & ~certified
             rows = np.flatnonzero(unasked)[:1].tolist()
-            expect(not rows, "passes of attacks that samples stand, unless certified", rows)
+            expect(
+                not rows, "passes of attacks that samples stand, unless certified", rows
+            )
 
     @property
     def certifies(self) -> bool:
@@ -344,11 +361,17 @@ class Examples:
         fits = forms == ((2, layers), (2, len(owners)), (len(owners),))
         fits &= spikes.ndim == 3 and spikes.dtype == bool
         fits &= owners.dtype.kind in "iu" and {*owners.tolist()} <= {*range(layers)}
-        expect(fits and np.isfinite(self.rates).all(), "rates and spikes of the layers", forms)
+        expect(
+            fits and np.isfinite(self.rates).all(),
+            "rates and spikes of the layers",
+            forms,
+        )
 
     def write(self, folder: Path) -> None:
         """Write them into the folder of the evaluation."""
-        write_arrays(folder / EXAMPLES, **{name: np.asarray(v) for name, v in vars(self).items()})
+        write_arrays(
+            folder / EXAMPLES, **{name: np.asarray(v) for name, v in vars(self).items()}
+        )
 
     @classmethod
     def read(cls, folder: Path) -> "Examples | None":
@@ -365,7 +388,10 @@ class Examples:
             return cls(str(arrays.pop("trial")), float(arrays.pop("eps")), **arrays)
         except (KeyError, TypeError, ValueError) as error:
             raise invalid(
-                "examples", expected, f"{path}, which holds other arrays ({error})", remedy
+                "examples",
+                expected,
+                f"{path}, which holds other arrays ({error})",
+                remedy,
             ) from error
 
 
@@ -390,10 +416,17 @@ class ReportItem:
         except ArgumentError as error:
             return cls(name, evaluation, None, f"Left out: {error.complaint}")
         if examples is None:
-            return cls(name, evaluation, None, "There are no examples next to the evaluation.")
+            return cls(
+                name, evaluation, None, "There are no examples next to the evaluation."
+            )
         within = {*examples.rows.tolist()} <= {*range(len(evaluation.samples))}
         if not within or examples.trial not in evaluation.at(examples.eps):
-            return cls(name, evaluation, None, "Left out: the examples are of another evaluation.")
+            return cls(
+                name,
+                evaluation,
+                None,
+                "Left out: the examples are of another evaluation.",
+            )
         return cls(name, evaluation, examples)
 
 
@@ -435,8 +468,9 @@ def read_excerpt(folder: Path, largest: int = LARGEST) -> dict[str, np.ndarray]:
     """The first n samples of an evaluation with their adversarials, from its folder.
 
     :param largest: bytes that they may take, unpacked.
-    :return: the B budgets eps; x ``(n, *shape)`` of classes y (n,); adversarial ``(B, n, *shape)``,
-        the sample itself where nothing broke it; and which are broken, bool (B, n).
+    :return: the B budgets eps; x ``(n, *shape)`` of classes y (n,); adversarial
+        ``(B, n, *shape)``, the sample itself where nothing broke it; and which are
+        broken, bool (B, n).
     :raises FileNotFoundError: when there are none.
     :raises ValueError: when the file is damaged or holds something else."""
     content = "the first samples with their adversarials, as art-snn evaluate writes them"

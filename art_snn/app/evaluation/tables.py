@@ -50,12 +50,20 @@ def evaluation_parts(evaluation: Evaluation) -> list[Part]:
     decisive, others = make_cards(evaluation)
     notes = []
     for card in (*decisive, *others):
-        kind = card["severity"].capitalize() if card in decisive else "Does not change the verdict"
+        kind = (
+            card["severity"].capitalize()
+            if card in decisive
+            else "Does not change the verdict"
+        )
         words = " ".join((*card["sentences"], *card["remedies"]))
         notes.append(f"{kind}: {card['name']} ({card['place']}). {words}")
     notes += remarks(evaluation)
     parts: list[Part] = [
-        (evaluation.name, evaluation.title, count_words(len(evaluation.samples), "sample")),
+        (
+            evaluation.name,
+            evaluation.title,
+            count_words(len(evaluation.samples), "sample"),
+        ),
         describe_verdicts(verdicts(evaluation)),
         _verdict_table(evaluation),
         Notes(notes),
@@ -67,8 +75,8 @@ def evaluation_parts(evaluation: Evaluation) -> list[Part]:
 
 
 def evaluation_tables(evaluation: Evaluation) -> dict[str, Table]:
-    """The tables of a page, by their names: verdicts, attacks, stages, samples, settings, digests
-    and, where they are known, certificate and operations."""
+    """The tables of a page, by their names: verdicts, attacks, stages, samples, settings,
+    digests and, where they are known, certificate and operations."""
     tables = {
         "verdicts": _verdict_table(evaluation),
         "attacks": _attack_table(evaluation),
@@ -90,8 +98,8 @@ def _verdict_table(evaluation: Evaluation) -> Table:
 
 
 def _attack_table(evaluation: Evaluation) -> Table:
-    """A row per budget and attack, one for the union of all attacks up to that budget, and one for
-    what is certified.
+    """A row per budget and attack, one for the union of all attacks up to that budget,
+    and one for what is certified.
 
     The last column says whether the attack breaks more than the first one, by McNemar's test."""
     first, *others = evaluation.names
@@ -132,7 +140,9 @@ def _attack_table(evaluation: Evaluation) -> Table:
             success = str(verdict.outcome.attack_success)
             rows.append([UNION, eps, clean, success, verdict.share, "", ""])
         if verdict.certified is not None:
-            rows.append([CERTIFIED, eps, clean, "", f"at least {verdict.certified}", "", ""])
+            rows.append(
+                [CERTIFIED, eps, clean, "", f"at least {verdict.certified}", "", ""]
+            )
     return Table(titles, [row[: len(titles)] for row in rows], wide=(2, 3, 5, 6))
 
 
@@ -166,7 +176,14 @@ def _certificate_table(certificate: Certificate) -> Table:
 
 def _operation_table(evaluation: Evaluation) -> Table:
     """A row per layer, their sum, and an estimate of energy, next to a dense network's."""
-    titles = ("layer", "neurons", "spikes per neuron", "operations", "dense network", "ratio")
+    titles = (
+        "layer",
+        "neurons",
+        "spikes per neuron",
+        "operations",
+        "dense network",
+        "ratio",
+    )
     rows = []
     for name, (neurons, synapses, spikes, operations) in evaluation.operations.items():
         costs = _compare_costs(operations, synapses)
@@ -188,8 +205,8 @@ def _compare_costs(ours: float, dense: float) -> tuple[str, str, str]:
 
 
 def remarks(evaluation: Evaluation) -> list[str]:
-    """Sentences about stages that did not run, or ran with the network's own gradient, and why;
-    about random networks, and what is proven."""
+    """Sentences about stages that did not run, or ran with the network's own gradient,
+    and why; about random networks, and what is proven."""
     lines = []
     for trial in evaluation.trials:
         native = [one for one in trial.outcome.stages if one.status == "native"]
@@ -200,13 +217,19 @@ def remarks(evaluation: Evaluation) -> list[str]:
             )
         for one in trial.outcome.skipped:
             if one.status == "skipped":
-                lines.append(f"{trial.name} skipped {one.label}: {one.reason.rstrip('.')}.")
+                lines.append(
+                    f"{trial.name} skipped {one.label}: {one.reason.rstrip('.')}."
+                )
 
     draws = max(trial.outcome.draws for trial in evaluation.trials)
     if draws > 1:
-        lines.append(f"The network is random: most of {draws} predictions decide what is broken.")
+        lines.append(
+            f"The network is random: most of {draws} predictions decide what is broken."
+        )
     if evaluation.bounds:
-        words = "certify samples, which were not attacked: in the table they have no queries"
+        words = (
+            "certify samples, which were not attacked: in the table they have no queries"
+        )
         lines.append(f"Bounds of the spikes ({evaluation.bounds[0].method}) {words}.")
     certificate = evaluation.certificate
     if certificate is not None:
@@ -229,7 +252,9 @@ def _sample_table(evaluation: Evaluation) -> Table:
     for sample, label in enumerate(evaluation.labels[:MOST_SAMPLES]):
         guess = evaluation.clean[sample]
         predicted = "none" if guess < 0 else str(guess)
-        results = [_describe_sample(one, sample, breakers[sample]) for one, breakers in columns]
+        results = [
+            _describe_sample(one, sample, breakers[sample]) for one, breakers in columns
+        ]
         rows.append((str(sample), str(label), predicted, *results))
     return Table(titles, rows, words=len(titles))
 
@@ -266,8 +291,8 @@ def _describe_sample(verdict: Verdict, sample: int, breaker: Trial | None) -> st
 
 
 def _provenance_tables(evaluation: Evaluation) -> dict[str, Table]:
-    """When, where and how it was measured; and digests, versions and a commit, where there is one,
-    by which a result is recognised."""
+    """When, where and how it was measured; and digests, versions and a commit, where
+    there is one, by which a result is recognised."""
     source = evaluation.provenance
     when = datetime.fromisoformat(evaluation.date).astimezone(timezone.utc)
     cells = {
@@ -332,7 +357,9 @@ def _side_table(items: Sequence[ReportItem], show: Callable[[Share], str]) -> Ta
             row = [label, describe(verdict.norm, verdict.eps)]
             row.append(show(verdict.outcome.clean_accuracy))
             if bounded:
-                row.append("no bounds" if verdict.certified is None else show(verdict.certified))
+                row.append(
+                    "no bounds" if verdict.certified is None else show(verdict.certified)
+                )
             robust = show(verdict.outcome.robust_accuracy)
             rows.append((*row, describe_bound(robust, verdict.open), verdict.doubts))
     titles = ["result", "eps" if alike else "budget", "clean accuracy"]
@@ -347,7 +374,9 @@ def _compare(one: Evaluation, other: Evaluation, names: tuple[str, str]) -> list
     pairs = _match_samples(one, other)
     if not pairs:
         return [f"{both} have no sample in common, so that nothing can be paired."]
-    common = [eps for eps in one.budgets if one.norm == other.norm and eps in other.budgets]
+    common = [
+        eps for eps in one.budgets if one.norm == other.norm and eps in other.budgets
+    ]
     mine, yours = np.transpose(pairs)
     first = _survivors(one)
     second = _survivors(other)
@@ -363,9 +392,16 @@ def _compare(one: Evaluation, other: Evaluation, names: tuple[str, str]) -> list
             Robustness(right, here), Robustness(right, there)
         )
         words = f"{'' if p < SIGNIFICANT else 'no difference, '}{format_p(p)}"
-        rows.append((at, str((here & there).sum()), str(only_here), str(only_there), words))
+        rows.append(
+            (at, str((here & there).sum()), str(only_here), str(only_there), words)
+        )
 
-    titles = ["budget", "right in both", *(f"in {name} alone" for name in names), "McNemar's test"]
+    titles = [
+        "budget",
+        "right in both",
+        *(f"in {name} alone" for name in names),
+        "McNemar's test",
+    ]
     shared = count_words(len(pairs), "sample")
     words = f"{both} share {shared}{'' if common else ' and no budget'}."
     return [words, Table(titles, rows)]
@@ -395,7 +431,11 @@ def latex_table(items: Sequence[ReportItem]) -> str:
     """A table in LaTeX: a row per evaluation and budget, with accuracies in percent."""
     table = _side_table(items, lambda share: share.percent)
     text = tabulate(
-        table.rows, table.titles, "latex_booktabs", disable_numparse=True, colalign=table.sides
+        table.rows,
+        table.titles,
+        "latex_booktabs",
+        disable_numparse=True,
+        colalign=table.sides,
     )
     # A bracket at the start of a row would be the option of the line break before it.
     text = re.sub(r"(?m)^ \[", " {[}", text)

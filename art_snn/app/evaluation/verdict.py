@@ -17,9 +17,9 @@ from art_snn.metrics import Robustness, Share, union
 UNION = "union of all"
 CERTIFIED = "certified"
 Card = Mapping[str, Any]
-"""One finding at all budgets at which it was made: its name and severity; the place, what it is
-about and where; sentences that say what it means; remedies; figures, the budgets in words with what
-was measured there; and limits, when it counts as a finding."""
+"""One finding at all budgets at which it was made: its name and severity; the place, what
+it is about and where; sentences that say what it means; remedies; figures, the budgets in
+words with what was measured there; and limits, when it counts as a finding."""
 _MOST_LEVELS = 32
 """Multiples of 1/255 up to here are budgets of images; 0.2, which is 51/255, is none."""
 
@@ -78,11 +78,11 @@ def describe_bound(share: object, upper: bool) -> str:
 class Verdict:
     """The result at one budget.
 
-    :param outcome: of all trials at this budget or a smaller one together, and of all attacks that
-        looked for findings.
+    :param outcome: of all trials at this budget or a smaller one together, and of all
+        attacks that looked for findings.
     :param findings: those that cast doubt on a number at this budget.
-    :param certified: the samples that bounds certify at this budget or a larger one, or draws where
-        no attack broke them, too; None where there are neither."""
+    :param certified: the samples that bounds certify at this budget or a larger one, or
+        draws where no attack broke them, too; None where there are neither."""
 
     evaluation: Evaluation
     eps: float
@@ -144,11 +144,15 @@ class Verdict:
     def doubts(self) -> str:
         """How many findings cast doubt on the number, in the cell of a table."""
         count = len(self.findings)
-        return str(count) if count or self.evaluation.provenance.examined else "not examined"
+        return (
+            str(count) if count or self.evaluation.provenance.examined else "not examined"
+        )
 
     def __str__(self) -> str:
         proof = "" if self.certified is None else f", {self.certified} certified"
-        return f"Robust accuracy {self.share} {describe_budget(self.norm, self.eps)}{proof}"
+        return (
+            f"Robust accuracy {self.share} {describe_budget(self.norm, self.eps)}{proof}"
+        )
 
     def describe_trial(self, trial: Trial) -> str:
         """The robust accuracy that one trial at this budget leaves, in words.
@@ -197,8 +201,12 @@ def describe_verdicts(results: Sequence[Verdict]) -> str:
     norm = results[0].norm
     clean = results[0].outcome.clean_accuracy
     if len(results) > 3:
-        tenth = [place for place, one in enumerate(results) if 10 * one.left >= clean.count]
-        results = [results[n] for n in sorted({0, max(tenth, default=0), len(results) - 1})]
+        tenth = [
+            place for place, one in enumerate(results) if 10 * one.left >= clean.count
+        ]
+        results = [
+            results[n] for n in sorted({0, max(tenth, default=0), len(results) - 1})
+        ]
     first, *larger = results
     image = len(first.evaluation.provenance.shape) == 3 and norm in SIZES
     kind, value = ("image", "pixel") if image else ("sample", "value")
@@ -206,12 +214,13 @@ def describe_verdicts(results: Sequence[Verdict]) -> str:
     change = fill_budgets(clause, norm, first.eps, kind=kind, value=value)
     right = f"{clean.count} {'is' if clean.total == 1 else 'are'} classified correctly"
     left = f"{first.left or 'none'} still {'is' if first.left == 1 else 'are'}"
-    words = (
-        f"Of {count_words(clean.total, kind)}, {right}, and {left} after an attack that {change}."
-    )
+    samples = count_words(clean.total, kind)
+    words = f"Of {samples}, {right}, and {left} after an attack that {change}."
     ends = [f"{one.left or 'none'} {one.budget}" for one in larger]
     words += f" Larger changes leave {join_words(ends)}." if ends else ""
-    return " ".join(filter(None, (words, _describe_proof(results), _describe_doubt(results))))
+    return " ".join(
+        filter(None, (words, _describe_proof(results), _describe_doubt(results)))
+    )
 
 
 def _describe_proof(results: Sequence[Verdict]) -> str:
@@ -228,7 +237,11 @@ def _describe_proof(results: Sequence[Verdict]) -> str:
         if drawn is not None:
             return "Draws certify nothing here: more of them help (--draws), or more training."
         return "Bounds prove nothing here: training for them helps (art-snn train --defence ibp)."
-    how = f"certified, each wrong with probability {drawn.alpha:g}" if drawn else "certified"
+    how = (
+        f"certified, each wrong with probability {drawn.alpha:g}"
+        if drawn
+        else "certified"
+    )
     ends = [
         f"between {low.percent} ({how}) and {one.outcome.robust_accuracy.percent} (attacked) "
         f"{one.budget}"
@@ -281,8 +294,8 @@ def _describe_doubt(results: Sequence[Verdict]) -> str:
 def verdicts(evaluation: Evaluation) -> list[Verdict]:
     """One per budget, from small to large.
 
-    Notes cast no doubt. Where a plan decides, nor do findings about other attacks, nor randomness:
-    plans handle it with EOT and a majority of fresh predictions."""
+    Notes cast no doubt. Where a plan decides, nor do findings about other attacks, nor
+    randomness: plans handle it with EOT and a majority of fresh predictions."""
     results = []
     trials = [evaluation.examined]
     decisive = tuple(one for one in evaluation.findings if one.severity != "note")
@@ -294,7 +307,9 @@ def verdicts(evaluation: Evaluation) -> list[Verdict]:
         trials += [trial.robustness for trial in evaluation.at(eps).values()]
         outcome = union(trials)
         certified = evaluation.certified(eps)
-        if evaluation.certificate is not None:  # Most of eleven draws may be wrong all the same.
+        if (
+            evaluation.certificate is not None
+        ):  # Most of eleven draws may be wrong all the same.
             certified &= outcome.correct & outcome.robust
         share = Share.of(certified) if evaluation.certifies else None
         results.append(Verdict(evaluation, eps, outcome, against, share))
@@ -312,7 +327,9 @@ def make_cards(evaluation: Evaluation) -> tuple[list[Card], list[Card]]:
         if verdict.open or finding.severity == "error"
     ]
     groups: dict[tuple[str, str], list[Finding]] = defaultdict(list)
-    for finding in sorted(evaluation.findings, key=lambda one: SEVERITIES.index(one.severity)):
+    for finding in sorted(
+        evaluation.findings, key=lambda one: SEVERITIES.index(one.severity)
+    ):
         groups[finding.id, finding.about].append(finding)
     decisive = []
     others = []
@@ -335,7 +352,9 @@ def _make_card(norm: str, group: Sequence[Finding]) -> Card:
         return describe_budgets(norm, *sorted({*budgets}))
 
     def measured(one: Finding) -> str:
-        return ", ".join(f"{name}\u00a0{value:.4g}" for name, value in one.evidence.items())
+        return ", ".join(
+            f"{name}\u00a0{value:.4g}" for name, value in one.evidence.items()
+        )
 
     alike: dict[str, list[Finding]] = defaultdict(list)
     for finding in group:
@@ -343,7 +362,9 @@ def _make_card(norm: str, group: Sequence[Finding]) -> Card:
     sentences = list(alike)
     if len(alike) > 1:  # A sentence that does not name its budgets begins with them.
         pairs = [(where(some), text) for text, some in alike.items()]
-        sentences = [t if at in t else f"{at[:1].upper()}{at[1:]}: {t}" for at, t in pairs]
+        sentences = [
+            t if at in t else f"{at[:1].upper()}{at[1:]}: {t}" for at, t in pairs
+        ]
     first = group[0]
     return {
         "name": first.title[:1].upper() + first.title[1:],

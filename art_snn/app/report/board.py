@@ -9,7 +9,14 @@ import numpy as np
 
 from art_snn.app.evaluation.figures import draw_board
 from art_snn.app.evaluation.page import render_template
-from art_snn.app.evaluation.record import NORMS, RESULT, Evaluation, Mask, ReportItem, Trial
+from art_snn.app.evaluation.record import (
+    NORMS,
+    RESULT,
+    Evaluation,
+    Mask,
+    ReportItem,
+    Trial,
+)
 from art_snn.app.evaluation.verdict import (
     Verdict,
     count_words,
@@ -50,8 +57,8 @@ READING = (
 class _Record:
     """A network at one budget.
 
-    :param verdicts: of evaluations on the same samples, which count together, by their files; the
-        strongest attack first.
+    :param verdicts: of evaluations on the same samples, which count together, by their
+        files; the strongest attack first.
     :param others: of evaluations on other samples, which leave more of the network."""
 
     verdicts: Mapping[str, Verdict]
@@ -102,8 +109,8 @@ class _Record:
 
     @property
     def rank(self) -> tuple[bool, float, float, float, str]:
-        """From the most robust to the least; then by what is certified and by clean; those that
-        are too small last."""
+        """From the most robust to the least; then by what is certified and by clean;
+        those that are too small last."""
         certified = self.certified.value if self.certified else 0.0
         clean = self.verdict.outcome.clean_accuracy.value
         return self.small, -self.robust.value, -certified, -clean, self.first.name
@@ -114,7 +121,9 @@ Board = tuple[Table, Notes, tuple[tuple[str, Share, Share], ...]]
 network and budget in words, what is right without an attack, and what is robust."""
 
 
-def make_board(items: Iterable[ReportItem], unread: Sequence[str] = ()) -> tuple[Board, list[str]]:
+def make_board(
+    items: Iterable[ReportItem], unread: Sequence[str] = ()
+) -> tuple[Board, list[str]]:
     """The records of all evaluations, by budget as it is written, and why some are left out.
 
     Copies of one count once. Where one certifies what another breaks, it is left out.
@@ -149,19 +158,27 @@ def make_board(items: Iterable[ReportItem], unread: Sequence[str] = ()) -> tuple
 def _place(entry: tuple[str, Verdict]) -> tuple[str, int, float]:
     """The place of a verdict: by data, norm and budget."""
     _, verdict = entry
-    return verdict.evaluation.provenance.dataset, [*NORMS].index(verdict.norm), verdict.eps
+    return (
+        verdict.evaluation.provenance.dataset,
+        [*NORMS].index(verdict.norm),
+        verdict.eps,
+    )
 
 
 def _name_evaluations(items: Iterable[ReportItem]) -> dict[str, Evaluation]:
     """Each evaluation once, by its file, without the folder that all of them share."""
     distinct = {digest(as_json(one.evaluation)): one for one in reversed([*items])}
-    named = {one.name.removesuffix(f"/{RESULT}"): one.evaluation for one in distinct.values()}
+    named = {
+        one.name.removesuffix(f"/{RESULT}"): one.evaluation for one in distinct.values()
+    }
     folders = {name.rpartition("/")[0] for name in named}
     shared = f"{folders.pop()}/" if len(folders) == 1 else ""
     return {name.removeprefix(shared): one for name, one in named.items()}
 
 
-def _find_contradiction(one: Evaluation, evaluations: Mapping[str, Evaluation]) -> str | None:
+def _find_contradiction(
+    one: Evaluation, evaluations: Mapping[str, Evaluation]
+) -> str | None:
     """Why what an evaluation certifies does not hold by another of the same weights, or None."""
     if not one.bounds:
         return None
@@ -211,11 +228,13 @@ def _make_table(groups: Sequence[Sequence[_Record]], left_out: Sequence[str]) ->
 def _make_record(verdicts_by_file: Mapping[str, Verdict]) -> _Record:
     """The record of all verdicts on the same weights at the same budget, by their files.
 
-    Those on the same samples count together, whatever any of them broke. Of several sets of
-    samples, the one counts on which less is left."""
+    Those on the same samples count together, whatever any of them broke. Of several sets
+    of samples, the one counts on which less is left."""
     groups: dict[tuple[str, ...], dict[str, Verdict]] = defaultdict(dict)
     # From the strongest attack to the weakest; then from fewer findings to more, by name.
-    ranked = sorted((one.robust, len(one.findings), file) for file, one in verdicts_by_file.items())
+    ranked = sorted(
+        (one.robust, len(one.findings), file) for file, one in verdicts_by_file.items()
+    )
     for *_, file in ranked:
         verdict = verdicts_by_file[file]
         groups[verdict.evaluation.samples][file] = verdict
@@ -241,7 +260,9 @@ def _cells(record: _Record, label: str, attack: str) -> dict[str, str]:
         "data": source.dataset,
         "budget": fill_budgets(form, verdict.norm, verdict.eps),
         "robust": robust,
-        "certified": f"at least {record.certified.percent}" if record.certified else _NONE,
+        "certified": f"at least {record.certified.percent}"
+        if record.certified
+        else _NONE,
         "clean": verdict.outcome.clean_accuracy.percent,
         attack: _describe_single(record, attack),
         "attacks": _describe_credits(record),
@@ -265,8 +286,8 @@ def _describe_single(record: _Record, attack: str) -> str:
 
 
 def _describe_credits(record: _Record) -> str:
-    """Who broke how many samples that were right without an attack; the name of the plan alone
-    where it broke them all."""
+    """Who broke how many samples that were right without an attack; the name of the plan
+    alone where it broke them all."""
     breakers = {file: one.breakers() for file, one in record.verdicts.items()}
     broken = np.flatnonzero(record.verdict.outcome.correct & ~record.standing)
     counts = Counter(_credit_sample(record, breakers, row) for row in broken.tolist())
@@ -310,17 +331,23 @@ def _remarks(record: _Record, leader: _Record, name: str) -> list[str]:
         )
 
     if evaluation.plan != _STANDARD:
-        plan = f"the plan {evaluation.plan}" if evaluation.plan else "single attacks alone"
+        plan = (
+            f"the plan {evaluation.plan}" if evaluation.plan else "single attacks alone"
+        )
         lines.append(f"Attacked with {plan}, which may leave more than {_STANDARD}")
     if record.small:
-        lines.append(f"Not ranked, since {len(evaluation.samples)} samples say too little")
+        lines.append(
+            f"Not ranked, since {len(evaluation.samples)} samples say too little"
+        )
     elif evaluation.samples != leader.first.samples:
         lines.append(f"Not on the samples of {name}, so that intervals are compared")
 
     mine = evaluation.provenance.versions.get("art_snn")
     other = leader.first.provenance.versions.get("art_snn")
     if mine != other:
-        lines.append(f"Evaluated with art_snn {mine}, {name} with {other}: plans may differ")
+        lines.append(
+            f"Evaluated with art_snn {mine}, {name} with {other}: plans may differ"
+        )
 
     findings = dict.fromkeys(finding.title for finding in record.verdict.findings)
     return [*lines, *(f"Open finding, {finding}" for finding in findings)]

@@ -19,8 +19,9 @@ from art_snn.files import write_text
 def run(settings: Report) -> Printed:
     """Write the report or the table of records, or verify a record.
 
-    :raises FileNotFoundError, ValueError: when a file is missing, damaged or no evaluation, when
-        evaluations of a table contradict each other, or when network and data do not fit.
+    :raises FileNotFoundError, ValueError: when a file is missing, damaged or no
+        evaluation, when evaluations of a table contradict each other, or when network and
+        data do not fit.
     :raises WriteFailed: when a file cannot be written."""
     if settings.verify:
         return verify_record(settings)

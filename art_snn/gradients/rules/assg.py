@@ -26,7 +26,9 @@ _SHARP = (1e-3, 10.0)
 
 def sharpness_of(vanishing: float) -> float:
     """omega = 2 tan(pi A / 2) / pi of the arctangent with vanishing degree A in (0, 1)."""
-    require_number("vanishing", vanishing, above=0, below=1, remedy="The paper uses 0.85 to 0.90.")
+    require_number(
+        "vanishing", vanishing, above=0, below=1, remedy="The paper uses 0.85 to 0.90."
+    )
     return 2 * math.tan(math.pi * vanishing / 2) / math.pi
 
 
@@ -41,23 +43,26 @@ class ASSG(TemporalGradient):
         D <- decay_deviation D + (1 - decay_deviation) | |z| - M |
         alpha = omega / (M + relax D + 1e-4)
 
-    from M = 1 and D = 0. They belong to a sample, and ART gives no sign of a new one. So a sample
-    starts afresh where an input value lies farther from the first one in its place than any step of
-    an attack leads: than 2 eps within ``network.attacking(eps)``, otherwise than `restart` of the
-    clip range. All samples start afresh where the shape of the batch or the network has changed.
+    from M = 1 and D = 0. They belong to a sample, and ART gives no sign of a new one. So
+    a sample starts afresh where an input value lies farther from the first one in its
+    place than any step of an attack leads: than 2 eps within ``network.attacking(eps)``,
+    otherwise than `restart` of the clip range. All samples start afresh where the shape
+    of the batch or the network has changed.
 
-    A new sample that is close to the earlier one in its place inherits the moments of that one. So
-    does a random restart on the same samples. Call `network.forget()` in between. Until then the
-    network keeps 2 numbers per element and thread or task, for the last eight rules.
+    A new sample that is close to the earlier one in its place inherits the moments of
+    that one. So does a random restart on the same samples. Call `network.forget()` in
+    between. Until then the network keeps 2 numbers per element and thread or task, for
+    the last eight rules.
 
-    :param omega: scale of the sharpness, in [1e-3, 10]; :func:`sharpness_of` gives it for a
-        vanishing degree A of the arctangent.
+    :param omega: scale of the sharpness, in [1e-3, 10]; :func:`sharpness_of` gives it for
+        a vanishing degree A of the arctangent.
     :param surrogate: form of the slope. A sharpness alpha turns h into alpha h(alpha z).
     :param decay_mean, decay_deviation: shares b1 of M and b2 of D that survive a pass.
     :param relax: weight of the deviation, in [0, 1e3].
-    :param restart: distance in units of the clip range, outside of `network.attacking`; in
-        [0, 1e6]. Attacks move a value by 2 eps, so 0.5 suffices up to eps = 0.25. Above, use
-        `network.attacking(eps)`; or 1, with `network.forget()` between batches.
+    :param restart: distance in units of the clip range, outside of `network.attacking`;
+        in [0, 1e6]. Attacks move a value by 2 eps, so 0.5 suffices up to eps = 0.25.
+        Above, use `network.attacking(eps)`; or 1, with `network.forget()` between
+        batches.
     :param detach_reset: cut the gradient through the reset, as published."""
 
     omega: float = field(default_factory=lambda: sharpness_of(0.85))
@@ -72,15 +77,25 @@ class ASSG(TemporalGradient):
 
     def __post_init__(self) -> None:
         require_number(
-            "omega", self.omega, above=0, within=_SHARP, remedy="sharpness_of(0.85) is 2.65."
+            "omega",
+            self.omega,
+            above=0,
+            within=_SHARP,
+            remedy="sharpness_of(0.85) is 2.65.",
         )
         for name in ("decay_mean", "decay_deviation"):
-            require_number(name, getattr(self, name), at_least=0, up_to=1, remedy="Usual is 0.9.")
+            require_number(
+                name, getattr(self, name), at_least=0, up_to=1, remedy="Usual is 0.9."
+            )
         require_number(
             "relax", self.relax, at_least=0, within=(0, 1e3), remedy="The paper uses 1.5."
         )
         require_number(
-            "restart", self.restart, at_least=0, within=(0, 1e6), remedy="A half is the default."
+            "restart",
+            self.restart,
+            at_least=0,
+            within=(0, 1e6),
+            remedy="A half is the default.",
         )
 
     def slope(self, distance: Tensor, site: NeuronRef) -> Tensor:
@@ -126,7 +141,9 @@ class ASSG(TemporalGradient):
         if not attack:
             # Without what the pass has written.
             key = _key(body, encoded)
-        body.memory = with_memory(body.memory, self, _Attack(key, first, this_pass.moments))
+        body.memory = with_memory(
+            body.memory, self, _Attack(key, first, this_pass.moments)
+        )
         return logits
 
     def reach(self, body: Body) -> float:
@@ -167,7 +184,9 @@ class _PotentialMoments:
 
     def scale(self, rule: ASSG, t: slice = slice(None)) -> Tensor:
         """M + relax D + 1e-4 of every element, or of those of some steps."""
-        return torch.add(self.mean[t], self.deviation[t], alpha=rule.relax).add_(_SMALLEST)
+        return torch.add(self.mean[t], self.deviation[t], alpha=rule.relax).add_(
+            _SMALLEST
+        )
 
     def of(self, samples: slice | Tensor) -> "_PotentialMoments":
         """The moments of some samples, a slice of them as views."""
@@ -213,7 +232,9 @@ class _Attack:
     def find_moved(self, x: Tensor, reach: float) -> Tensor | None:
         """The samples [N] that lie out of reach of their first inputs and start afresh, if any."""
         x = x.detach()
-        rounding = _ROUNDING * max(torch.finfo(x.dtype).eps, torch.finfo(torch.float32).eps)
+        rounding = _ROUNDING * max(
+            torch.finfo(x.dtype).eps, torch.finfo(torch.float32).eps
+        )
         least = (x - self.first).abs() - rounding * (x.abs() + self.first.abs())
         # Not by >, since a distance that is no number shows nothing.
         moved = ~(least <= reach).flatten(1).all(1)

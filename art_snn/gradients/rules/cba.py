@@ -18,10 +18,10 @@ class CBA(Conversion):
 
         floor(levels clip(x / threshold, 0, 1) + 1/2) / levels
 
-    differentiated straight through, with slope 1 / threshold on 0 <= x <= threshold. It is clipped
-    at the most spikes of a step, where these are several. Its forward pass is the ANN's, so **its
-    logits are not those of the spiking network**; predictions still are. Only for IF neurons does
-    such an ANN approximate the network.
+    differentiated straight through, with slope 1 / threshold on 0 <= x <= threshold. It
+    is clipped at the most spikes of a step, where these are several. Its forward pass is
+    the ANN's, so **its logits are not those of the spiking network**; predictions still
+    are. Only for IF neurons does such an ANN approximate the network.
 
     :param levels: quantisation levels L of the activation, a whole number up to 2**16."""
 
@@ -29,7 +29,10 @@ class CBA(Conversion):
 
     def __post_init__(self) -> None:
         require_count(
-            "levels", self.levels, up_to=2**16, remedy="The conversion of the papers uses 8 levels."
+            "levels",
+            self.levels,
+            up_to=2**16,
+            remedy="The conversion of the papers uses 8 levels.",
         )
 
     def activation(self, current: Tensor, dynamics: Dynamics) -> Tensor:

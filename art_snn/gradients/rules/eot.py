@@ -16,9 +16,10 @@ MOST_DRAWS = 10_000
 class EOT(Composite):
     """Expectation over transformation (Athalye et al., ICML 2018) around any rule.
 
-    Logits and their Jacobians are averaged over draws of whatever is random: an encoder, or
-    dropout in training mode. A draw is a pass of the inner rule; one that remembers, such as ASSG,
-    goes on from draw to draw. The graphs of all draws are kept until the backward pass.
+    Logits and their Jacobians are averaged over draws of whatever is random: an encoder,
+    or dropout in training mode. A draw is a pass of the inner rule; one that remembers,
+    such as ASSG, goes on from draw to draw. The graphs of all draws are kept until the
+    backward pass.
 
     Predictions need no gradient and are single draws: judge success over several of them.
 
@@ -33,7 +34,9 @@ class EOT(Composite):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_count("samples", self.samples, up_to=MOST_DRAWS, remedy="Ten draws are usual.")
+        require_count(
+            "samples", self.samples, up_to=MOST_DRAWS, remedy="Ten draws are usual."
+        )
 
     @property
     def passes(self) -> int:

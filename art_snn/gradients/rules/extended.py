@@ -14,9 +14,9 @@ from art_snn.gradients.base import Body, Composite, Gradient, simulation, with_m
 class Extended(Composite):
     """The time-extended enhancement of Bu et al. (CVPR 2023) around any rule.
 
-    The Jacobian is that of the same network run for `steps` time steps. The logits, and so the
-    loss, are those of the network's own time steps. The encoder must be able to give any number of
-    steps, as Direct and Poisson can.
+    The Jacobian is that of the same network run for `steps` time steps. The logits, and
+    so the loss, are those of the network's own time steps. The encoder must be able to
+    give any number of steps, as Direct and Poisson can.
 
     :param rule: rule of the longer run.
     :param steps: its time steps, 100,000 at most.

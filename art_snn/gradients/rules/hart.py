@@ -14,11 +14,12 @@ from art_snn.gradients.surrogates import Surrogate, Triangle
 class HART(RateGradient):
     """The rate gradient of HART (Hao et al., ICLR 2024): the leak cut, the gradient averaged.
 
-    At every step ``d = mean over t of g[t] h(u[t] - threshold)``. Where the layers are affine g is
-    constant in time, and the slope is the time mean of the surrogate's.
+    At every step ``d = mean over t of g[t] h(u[t] - threshold)``. Where the layers are
+    affine g is constant in time, and the slope is the time mean of the surrogate's.
 
-    :param surrogate: slope h as a function of u - threshold. The paper searches the width of the
-        triangle from 0.1 to 2.45; a width tuned on the samples under attack overstates the attack.
+    :param surrogate: slope h as a function of u - threshold. The paper searches the width
+        of the triangle from 0.1 to 2.45; a width tuned on the samples under attack
+        overstates the attack.
     """
 
     surrogate: Surrogate = field(default_factory=Triangle)

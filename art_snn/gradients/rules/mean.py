@@ -17,13 +17,14 @@ _PLAIN = "False averages gradients as they are."
 class Mean(Composite):
     """The mean of the input gradients of several rules, normalised per sample.
 
-    Each gradient is divided by its Euclidean norm over the sample before they are averaged, so that
-    none drowns another. The result is scaled back to the mean of the norms, for attacks that use
-    its length. With normalise=False gradients are averaged as they are, as in the MIX attack of
-    HART (Hao et al., ICLR 2024): then the longest one counts most.
+    Each gradient is divided by its Euclidean norm over the sample before they are
+    averaged, so that none drowns another. The result is scaled back to the mean of the
+    norms, for attacks that use its length. With normalise=False gradients are averaged as
+    they are, as in the MIX attack of HART (Hao et al., ICLR 2024): then the longest one
+    counts most.
 
-    The logits are those of the first rule whose logits are exact. Gradients at the weights are
-    averaged as they are. The cost is the sum of that of the rules.
+    The logits are those of the first rule whose logits are exact. Gradients at the
+    weights are averaged as they are. The cost is the sum of that of the rules.
 
     :param rules: two or more rules.
     :param normalise: True if all rules count the same in the direction.
@@ -35,7 +36,13 @@ class Mean(Composite):
     def __init__(self, *rules: Gradient, normalise: bool = True) -> None:
         count = len(rules)
         require(count > 1, "rules", "two rules or more", count, "Use one rule as it is.")
-        require(isinstance(normalise, bool), "normalise", "True or False", quote(normalise), _PLAIN)
+        require(
+            isinstance(normalise, bool),
+            "normalise",
+            "True or False",
+            quote(normalise),
+            _PLAIN,
+        )
         set_fields(self, rules=rules, normalise=normalise)
         self.__post_init__()
 

@@ -25,4 +25,6 @@ class Native(Gradient):
     def objection(self, dynamics: Dynamics, encoder: object = None) -> str | None:
         if dynamics.foreign:
             return None
-        return "it is for networks of other frameworks, and these neurons are art_snn's own"
+        return (
+            "it is for networks of other frameworks, and these neurons are art_snn's own"
+        )

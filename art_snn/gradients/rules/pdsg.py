@@ -19,9 +19,9 @@ class PDSG(TemporalGradient):
 
         h(z) = exp(-(z - sigma/2)^2 / (2 sigma^2)) / (sqrt(2 pi) sigma),   z = u - threshold
 
-    where sigma[t] is the standard deviation of u[1..t], over time, batch and space, per channel
-    [T, N, C, ...] or per feature [T, N, F]. No gradient passes through it. It is 1 where it is 0 or
-    undefined.
+    where sigma[t] is the standard deviation of u[1..t], over time, batch and space, per
+    channel [T, N, C, ...] or per feature [T, N, F]. No gradient passes through it. It is
+    1 where it is 0 or undefined.
 
     As published, the gradient of a sample depends on the others of its batch.
 
@@ -81,7 +81,9 @@ def _running_deviation(x: Tensor, per_sample: bool) -> Tensor:
     return torch.where(sigma > 0, sigma, 1)
 
 
-def _sum_powers(x: Tensor, origin: Tensor, dims: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+def _sum_powers(
+    x: Tensor, origin: Tensor, dims: tuple[int, ...]
+) -> tuple[Tensor, Tensor]:
     """Sums of x - origin and of its square over `dims`, in float64."""
     shifted = (x.float() if x.dtype.itemsize < 4 else x) - origin
     if not dims:

@@ -16,14 +16,15 @@ from art_snn.gradients.rate import RateGradient, Trace, curve_objection
 class RGA(RateGradient):
     """Rate gradient approximation (Bu et al., CVPR 2023; supplement, equation S8).
 
-    The slope, at the mean current, of a polyline that replaces the rate-current curve. Its corners
-    are (0, 0), ((1 - decay) threshold, gamma (1 - decay) threshold) and (beta threshold, 1). As the
-    curve ends at rate 1, the slope integrates to 1 over its range. Neurons of up to c spikes in a
-    step have the last corner at (c threshold, c), those of any number the slope 1 / threshold from
-    the second one on. A floor counts by the charge that it adds to the mean current.
+    The slope, at the mean current, of a polyline that replaces the rate-current curve.
+    Its corners are (0, 0), ((1 - decay) threshold, gamma (1 - decay) threshold) and (beta
+    threshold, 1). As the curve ends at rate 1, the slope integrates to 1 over its range.
+    Neurons of up to c spikes in a step have the last corner at (c threshold, c), those of
+    any number the slope 1 / threshold from the second one on. A floor counts by the
+    charge that it adds to the mean current.
 
-    :param beta: mean current, in thresholds, at which the neuron saturates; > 1 - decay, in
-        [1e-4, 1e4].
+    :param beta: mean current, in thresholds, at which the neuron saturates; > 1 - decay,
+        in [1e-4, 1e4].
     :param gamma: slope below the current that can ever make the neuron fire, in [0, 1e4];
         gamma threshold (1 - decay) < 1."""
 
@@ -40,24 +41,34 @@ class RGA(RateGradient):
             remedy="The paper searches 1 to 4; 2 is best.",
         )
         require_number(
-            "gamma", self.gamma, at_least=0, within=(0, 1e4), remedy="The paper searches 0 to 0.3."
+            "gamma",
+            self.gamma,
+            at_least=0,
+            within=(0, 1e4),
+            remedy="The paper searches 0 to 0.3.",
         )
 
     def slope(self, trace: Trace) -> Tensor:
         x = trace.current
         dynamics = trace.dynamics
         several = dynamics.max_spikes
-        (knee, low), (end, high) = self.corners(dynamics.decay, dynamics.threshold, several)[-2:]
+        (knee, low), (end, high) = self.corners(
+            dynamics.decay, dynamics.threshold, several
+        )[-2:]
         middle = (high - low) / (end - knee) if several else 1 / dynamics.threshold
 
         # As numbers 0 and 1: compared to bool, and selected by it, takes ten times as long.
-        slope = torch.le(x, operand(end, x), out=torch.empty_like(x)).mul_(operand(middle, x))
+        slope = torch.le(x, operand(end, x), out=torch.empty_like(x)).mul_(
+            operand(middle, x)
+        )
 
         mask = torch.le(x, operand(knee, x), out=torch.empty_like(x))
         torch.lerp(slope, x.new_full((), self.gamma), mask, out=slope)
         return slope.mul_(torch.ge(x, 0, out=mask))
 
-    def corners(self, decay: Setting, threshold: Setting, several: Setting = 1) -> list[Any]:
+    def corners(
+        self, decay: Setting, threshold: Setting, several: Setting = 1
+    ) -> list[Any]:
         """Corners (current, rate) of the polyline; two of them without a leak, otherwise three.
 
         :param several: the most spikes of a step."""

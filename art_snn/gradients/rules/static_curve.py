@@ -23,12 +23,13 @@ class StaticCurve(RateGradient):
         slope = -ln(decay) knee / (L^2 I (I - knee))        (IF: rate I / threshold, slope
                                                              1 / threshold for 0 <= I <= threshold)
 
-    and 0 outside. Of IF neurons with up to c spikes in a step the line ends at c threshold. At the
-    knee the slope diverges, and a neuron close to it would decide the whole gradient. So the slope
-    is clipped at `limit` times the curve's mean, 1 / (decay threshold).
+    and 0 outside. Of IF neurons with up to c spikes in a step the line ends at c
+    threshold. At the knee the slope diverges, and a neuron close to it would decide the
+    whole gradient. So the slope is clipped at `limit` times the curve's mean, 1 / (decay
+    threshold).
 
-    :param limit: in [1, 1e4], or inf for no clipping. 2 clips at currents within 2.4 % (decay 0.5)
-        or 4.7 % (decay 0.9) above the knee."""
+    :param limit: in [1, 1e4], or inf for no clipping. 2 clips at currents within 2.4 %
+        (decay 0.5) or 4.7 % (decay 0.9) above the knee."""
 
     limit: float = 2.0
     uses_rate = False

@@ -13,8 +13,8 @@ from art_snn.gradients.temporal import TemporalGradient
 class STBP(TemporalGradient):
     """Back-propagation through time with a surrogate slope (Wu et al., Front. Neurosci. 2018).
 
-    The rule that trains most spiking networks and, with the triangle surrogate, the baseline of
-    the published attacks.
+    The rule that trains most spiking networks and, with the triangle surrogate, the
+    baseline of the published attacks.
 
     :param surrogate: slope h as a function of u - threshold.
     :param detach_reset: cut the gradient through the reset."""

@@ -35,7 +35,9 @@ def _lif_box(module: Any) -> Dynamics:
 
 def _iaf_cell(module: Any) -> Dynamics:
     p = module.p
-    return ReadOff(1.0, setting(p.v_th), v_reset=setting(p.v_reset), strict=True, order="v + x")
+    return ReadOff(
+        1.0, setting(p.v_th), v_reset=setting(p.v_reset), strict=True, order="v + x"
+    )
 
 
 _OTHER = "its equations are not those of LIFBoxCell or IAFCell; register_neuron describes others"
@@ -44,7 +46,9 @@ _SYNAPTIC = "it has a synaptic current next to its potential; LIFBoxCell has non
 # Leaky integrators do not fire, and are differentiated as any layer.
 _SILENT = NeuronKind(_OTHER, "step", (), spikes=lambda module: False)
 _PATHS = {
-    "lif_box.LIFBoxCell": NeuronKind(_lif_box, "step", returns="after reset", handed=True),
+    "lif_box.LIFBoxCell": NeuronKind(
+        _lif_box, "step", returns="after reset", handed=True
+    ),
     "iaf.IAFCell": NeuronKind(_iaf_cell, "step", returns="after reset", handed=True),
     "snn.SNNCell": NeuronKind(_OTHER, "step", ()),
     "snn.SNN": NeuronKind(_OTHER, "steps", ()),

@@ -46,7 +46,9 @@ def _clear_states(module: Any, steps: int | None) -> None:
 
 _NEURON = NeuronKind(
     _neuron,
-    lambda module: "samples merged" if hasattr(module, "num_timesteps") else "samples first",
+    lambda module: (
+        "samples merged" if hasattr(module, "num_timesteps") else "samples first"
+    ),
     ("forward", "alpha_mem_calculated"),
     _clear_states,
     spikes=lambda module: getattr(module, "spike_fn", None) is not None,

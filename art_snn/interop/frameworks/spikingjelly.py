@@ -90,7 +90,9 @@ def _kinds() -> dict[str, NeuronKind]:
     kinds = {f"{package}.base.MemoryModule": memory for package in (new, old)}
     kinds |= {f"{new}.neuron.{path}": replace(other, gated=True) for path in _GATED}
     standard = NeuronKind(_OTHER, _step_mode, _EQUATIONS, _clear_memories)
-    fires = replace(standard, read=lambda module: ReadOff(1.0, order="v + x", **_reset(module)))
+    fires = replace(
+        standard, read=lambda module: ReadOff(1.0, order="v + x", **_reset(module))
+    )
     for name, file, kind in (
         ("IFNode", "integrate_and_fire", fires),
         ("LIFNode", "lif", replace(standard, read=_lif_node)),

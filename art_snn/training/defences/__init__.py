@@ -4,7 +4,11 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from art_snn.gradients import parse_object
-from art_snn.training.defences.base import AT as AT, Defence as Defence, Learner as Learner
+from art_snn.training.defences.base import (
+    AT as AT,
+    Defence as Defence,
+    Learner as Learner,
+)
 from art_snn.training.defences.ibp import IBP as IBP
 from art_snn.training.defences.mpd_sgr import MPDSGR as MPDSGR
 from art_snn.training.defences.mppd import MPPD as MPPD

@@ -56,7 +56,9 @@ class IBP(Weighted):
         try:
             check_bounded(network)
         except ArgumentError as error:
-            raise ArgumentError("defence", f"IBP needs bounds: {error.complaint}") from error
+            raise ArgumentError(
+                "defence", f"IBP needs bounds: {error.complaint}"
+            ) from error
 
     def loss(self, learner: Learner, x: Tensor, adversarial: Tensor, y: Tensor) -> Tensor:
         """Cross entropy of the samples and of their worst logits."""
@@ -84,7 +86,9 @@ class IBP(Weighted):
         """True once the budget is whole."""
         return progress >= self.ramp
 
-    def _bounding(self, network: SpikingNetwork, method: BoundingMethod, share: float) -> Bounding:
+    def _bounding(
+        self, network: SpikingNetwork, method: BoundingMethod, share: float
+    ) -> Bounding:
         """Bounds within that share of the budget."""
         if self.eps is None:
             raise invalid(

@@ -37,7 +37,9 @@ class MPPD(Watching):
     clean: float = field(default=0.5, metadata={"up_to": 1})
 
     def __post_init__(self) -> None:
-        require_choice("kind", self.kind, ("l1", "l2"), remedy="l1 is of 2026, l2 of 2024.")
+        require_choice(
+            "kind", self.kind, ("l1", "l2"), remedy="l1 is of 2026, l2 of 2024."
+        )
         super().__post_init__()
 
     def loss(self, learner: Learner, x: Tensor, adversarial: Tensor, y: Tensor) -> Tensor:

@@ -25,7 +25,9 @@ class RAT(Weighted, AT):
     :param orthogonality: b, the share of the way to orthogonal weights per step, in (0,
         1)."""
 
-    orthogonality: float = field(default=4e-3, metadata={"below": 1, "within": (1e-12, 1)})
+    orthogonality: float = field(
+        default=4e-3, metadata={"below": 1, "within": (1e-12, 1)}
+    )
 
     @property
     def limit(self) -> float:

@@ -30,6 +30,8 @@ class TGO(Watching):
     def loss(self, learner: Learner, x: Tensor, adversarial: Tensor, y: Tensor) -> Tensor:
         """Cross entropy of the adversarial samples and the penalty, with its present weight."""
         logits, layers = run_watched(learner, adversarial)
-        lacks = [self.margin - z.abs().clamp(max=self.margin).mean() for z in gaps(layers)]
+        lacks = [
+            self.margin - z.abs().clamp(max=self.margin).mean() for z in gaps(layers)
+        ]
         weight = self.weight * (1 - math.cos(math.pi * learner.progress)) / 2
         return nn.functional.cross_entropy(logits, y) + weight * torch.stack(lacks).sum()
