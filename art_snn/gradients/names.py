@@ -15,7 +15,7 @@ from art_snn.gradients.rules import EOT, GRADIENTS, VARIANTS, Extended, Mean
 _Kind = TypeVar("_Kind")
 _AROUND_ONE: Mapping[str, type[EOT] | type[Extended]] = {"eot": EOT, "extended": Extended}
 _LONGEST = 200
-"""Letters of the longest text of a rule."""
+"""Letters of the longest text of a rule or a number."""
 _GRAMMAR = (
     "Rules take numbers, as in rga(beta=3), and other rules: eot(rga), extended(rga, steps=16), "
     "mean(rga, stbp). A rule of your own is passed as an instance."
@@ -110,8 +110,8 @@ def parse_object(
 
 
 def _parse_value(text: str) -> Any:
-    """A number, a truth value, or the text as it is."""
-    if _NUMBER.fullmatch(text):
+    """A number, a truth value, or the text as it is: also one of too many digits for Python."""
+    if _NUMBER.fullmatch(text) and len(text) <= _LONGEST:
         return int(text) if text.lstrip("+-").isdigit() else float(text)
     top, _, bottom = text.partition("/")
     if _NUMBER.fullmatch(top) and _NUMBER.fullmatch(bottom) and float(bottom):

@@ -276,7 +276,10 @@ def synchronise_norms(network: nn.Module, team: Team) -> Iterator[None]:
         norms = []
     try:
         for norm in norms:
-            vars(norm)["forward"] = partial(_normalise, norm)
+            forward = partial(_normalise, norm)
+            # The layer is what it was, over more samples: no addition to the network.
+            vars(forward)["earlier"] = None
+            vars(norm)["forward"] = forward
         yield
     finally:
         for norm in norms:

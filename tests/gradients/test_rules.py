@@ -197,6 +197,8 @@ def test_texts_at_the_limits_are_rules_and_those_beyond_are_refused():
         ("a(x=true,y=False,z=-1e-3)", ("a", {"x": True, "y": False, "z": -1e-3})),
         ("a(w=inf, e=1/0)", ("a", {"w": math.inf, "e": "1/0"})),
         ("a(loss=ce, rule=b(c=1, d=2))", ("a", {"loss": "ce", "rule": "b(c=1, d=2)"})),
+        # Python reads no whole number of so many digits.
+        (f"a(x={'9' * 5000})", ("a", {"x": "9" * 5000})),
     ],
 )
 def test_a_call_has_a_name_and_options_with_values(text, call):
