@@ -195,6 +195,8 @@ class Dynamics:
     """True if they were read off a module of another framework, which has a gradient of its own."""
     unknown: ClassVar[str | None] = None
     """Why the equations are not known; None where they are."""
+    by_exchange: ClassVar[bool] = False
+    """True if rules that need slopes alone apply, although the equations are not known."""
     _: KW_ONLY
     gain: Setting = 1.0
     constant: Setting = 0.0

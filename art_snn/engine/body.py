@@ -57,7 +57,8 @@ class Traits:
     :param silent: neurons that no pass calls.
     :param batches: those on which its neurons were compared with their dynamics.
     :param mixed: those of which samples were exchanged for others.
-    :param passes: gradient passes at the input under rules of ours."""
+    :param passes: gradient passes at the input under rules of ours.
+    :param slopes: where it makes spikes whose slope alone is exchanged, once that is known."""
 
     single: bool = False
     writes: bool = False
@@ -70,6 +71,7 @@ class Traits:
     batches: int = 0
     mixed: int = 0
     passes: int = 0
+    slopes: Any = None
 
 
 class NetworkBody(Body):

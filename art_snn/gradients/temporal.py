@@ -24,6 +24,7 @@ the first one."""
 
 from abc import abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
 
@@ -87,21 +88,25 @@ class TemporalGradient(Gradient):
         return body.run(body.encode(x), self.firing())
 
     def objection(self, dynamics: Dynamics, encoder: object = None) -> str | None:
+        if dynamics.by_exchange:
+            return None
         if not dynamics.obeys_equations:
             others = "it uses the equations of LIF and IF, and these neurons obey others"
             return dynamics.unknown or others
         single = "its slope is that of one threshold, and these neurons have one for every spike"
         return None if dynamics.max_spikes == 1 or self.elementwise else single
 
+    def slope_at(self, potential: Tensor, site: NeuronRef) -> Tensor:
+        """The slope of spikes at a potential u [T, N, ...], a new tensor of its shape."""
+        at_step = self.prepare(potential, site)
+        distance = potential - site.dynamics.threshold
+        if at_step is None:
+            return self.slope(distance, site)
+        return at_step(distance, slice(None), slice(None))
+
     def firing(self) -> Firing:
         """The firing of a neuron under this rule."""
-
-        def fire(site: NeuronRef, current: Tensor) -> Tensor:
-            if torch.is_grad_enabled() and current.requires_grad:
-                return apply(_ThroughTime, current, self, site)
-            return site.dynamics.simulate(current)
-
-        return fire
+        return TemporalFiring(self)
 
     def fire_watched(self, site: NeuronRef, current: Tensor) -> tuple[Tensor, Tensor]:
         """Spikes, and potentials u before the reset, [T, N, ...]; both have the rule's gradient."""
@@ -110,6 +115,18 @@ class TemporalGradient(Gradient):
             return spikes, potential
         potential = empty_steps(current)
         return site.dynamics.simulate(current, potential), potential
+
+
+@dataclass(frozen=True)
+class TemporalFiring:
+    """The firing of a neuron under a temporal rule."""
+
+    rule: TemporalGradient
+
+    def __call__(self, site: NeuronRef, current: Tensor) -> Tensor:
+        if torch.is_grad_enabled() and current.requires_grad:
+            return apply(_ThroughTime, current, self.rule, site)
+        return site.dynamics.simulate(current)
 
 
 class _ThroughTime(Function):

@@ -7,12 +7,11 @@ from typing import Literal
 import torch
 from torch import nn
 
-from art_snn.checks import invalid, quote, require, require_count
+from art_snn.checks import quote, require, require_count
 from art_snn.encoders import Direct, Encoder
 from art_snn.engine.body import OwnTime
 from art_snn.gradients import Gradient
 from art_snn.interop.body import READOUTS, ModelBody, Readout
-from art_snn.interop.members import Members
 from art_snn.interop.verify import verify
 from art_snn.network import SpikingNetwork
 from art_snn.neurons import Neuron
@@ -29,6 +28,7 @@ def adapt(
     input_shape: tuple[int | None, ...] | None = None,
     harmless: Iterable[type[torch.autograd.Function]] = (),
     elsewhere: Literal["native"] | None = None,
+    equations: bool = True,
 ) -> SpikingNetwork:
     """A model of SpikingJelly, snnTorch, Norse or sinabs, or your own, as a SpikingNetwork::
 
@@ -66,7 +66,7 @@ def adapt(
     :raises TypeError: when `model` is no module, or one of art_snn already.
     :raises ValueError: when no neuron is recognised in the model, when arguments
         contradict each other, or a rule does not apply."""
-    _check_model(model, native=str(gradient).lower() in ("native", "native()"))
+    _check_model(model)
     if readout == "default":
         readout = None if encoder is None else "mean"
     functions = tuple(harmless) if isinstance(harmless, Iterable) else (harmless,)
@@ -83,6 +83,7 @@ def adapt(
             readout=readout,
             harmless=functions,
             elsewhere=elsewhere,
+            equations=equations,
             verify=verify,
         ),
     )
@@ -153,7 +154,7 @@ def _make_encoder(encoder: Encoder | str | None, steps: int | None) -> Encoder:
     return OwnTime()
 
 
-def _check_model(model: object, native: bool) -> None:
+def _check_model(model: object) -> None:
     """Refuse what is no model of another framework, or cannot be put back after a pass."""
     if not isinstance(model, nn.Module) or isinstance(model, SpikingNetwork):
         raise TypeError(
@@ -167,17 +168,4 @@ def _check_model(model: object, native: bool) -> None:
         "neurons of one framework",
         f"art_snn's {ours[:1]}",
         "Build a SpikingNetwork of it.",
-    )
-    members = Members(model)
-    if native or members.neurons or members.compiled:
-        return
-    classes = {type(module) for module in model.modules()}
-    others = {c for c in classes if not c.__module__.startswith("torch.nn.modules.")}
-    raise invalid(
-        "model",
-        "at least one spiking neuron that is known",
-        f"none among {', '.join(sorted(c.__qualname__ for c in others or classes))}",
-        "art_snn.interop.register_neuron(cls, dynamics=function) makes neurons of your own known. "
-        "Those that are written into a forward have no class, and the model has its own gradient "
-        "alone: adapt(..., gradient='native').",
     )

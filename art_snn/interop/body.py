@@ -15,9 +15,10 @@ from art_snn.gradients.base import Firing, NeuronRef, flatten, native_firing, si
 from art_snn.gradients.fixed import weights_fixed
 from art_snn.gradients.names import check_applicable
 from art_snn.interop.frameworks.norse import SEQUENTIAL
-from art_snn.interop.kinds import Unknown
+from art_snn.interop.kinds import Exchanged, Unknown
 from art_snn.interop.members import Members, restoring, running
 from art_snn.interop.passes import Exchange, ModelPass, Trace
+from art_snn.interop.slopes import SlopePass
 from art_snn.interop.steps import StepPass
 from art_snn.layers import weights_of
 from art_snn.neurons import NeuronLayer
@@ -45,6 +46,7 @@ class ModelBody(NetworkBody):
         readout: Readout,
         harmless: tuple[type, ...],
         elsewhere: Literal["native"] | None,
+        equations: bool,
         verify: Callable[["ModelBody", Gradient | None, Tensor], None],
     ) -> None:
         super().__init__(model, encoder)
@@ -52,24 +54,31 @@ class ModelBody(NetworkBody):
         self.readout = readout
         self.harmless = harmless
         self.elsewhere = elsewhere
+        self.equations = equations
         self.verify = verify
         self.trace: Trace | None = None
         """Where passes note the calls of natives, if anywhere."""
+        self.search: SlopePass | None = None
+        """The pass that finds out where spikes are made, while it runs."""
 
     @property
     def members(self) -> Members:
         """Its neurons and other modules with a state, as they are in this pass, or now."""
         present = self.context.members
-        return Members(self.layers, self.elsewhere) if present is None else present
+        return self._find_members() if present is None else present
+
+    def _find_members(self) -> Members:
+        return Members(self.layers, self.elsewhere, equations=self.equations)
 
     @contextmanager
     def opened(self) -> Iterator[None]:
-        with self.changed(members=Members(self.layers, self.elsewhere)):
+        with self.changed(members=self._find_members()):
             yield
 
     def require_applicable(self, rule: Gradient, argument: str) -> None:
         members = self.members
-        excluded = (Conversion,) if members.steps_alone or members.natives else ()
+        others = members.natives | members.exchanged
+        excluded = (Conversion,) if members.steps_alone or others else ()
         some = any(site.dynamics.unknown is None for site in members.ruled.values())
         hint = " adapt(..., elsewhere='native') leaves that neuron its own gradient."
         check_applicable(
@@ -99,15 +108,22 @@ class ModelBody(NetworkBody):
     def neurons(self) -> list[NeuronRef]:
         # Neurons without a reset that return their potential are left out: mostly it is read out.
         members = self.members
-        if not members.ruled:
+        if not members.ruled and not members.exchanged:
             reason = (
                 "no neuron of the model is recognised; register_neuron makes one known"
             )
+            if self.elsewhere is None and not members.compiled:
+                return [NeuronRef("", Exchanged(unknown=reason))]
             reason = next(iter(members.natives.values()), reason)
             return [NeuronRef("", Unknown(unknown=reason))]
+        exchanged = [
+            NeuronRef(name, Exchanged(unknown=why))
+            for name, why in members.exchanged.items()
+        ]
         read_out = {member.name for member in members.neurons if member.returned}
         sites = members.ruled.values()
-        return [s for s in sites if s.dynamics.reset != "none" or s.name not in read_out]
+        ruled = [s for s in sites if s.dynamics.reset != "none" or s.name not in read_out]
+        return ruled + exchanged
 
     def own_gradient_neurons(self) -> dict[str, str]:
         return self.members.natives
@@ -142,6 +158,8 @@ class ModelBody(NetworkBody):
             return "the model reads the state of its neurons"
         if members.steps_alone:
             return "the model calls its neurons step by step"
+        if members.exchanged or not members.neurons:
+            return f"{next(iter(members.exchanged), 'a neuron')} has equations that nobody knows"
         if members.natives:
             return f"{next(iter(members.natives))} is differentiated by its own gradient"
         return "the model makes its time steps itself" if self.loops_itself else None

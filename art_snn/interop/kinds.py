@@ -82,6 +82,18 @@ class Unknown(Dynamics):
         return "unknown dynamics"
 
 
+class Exchanged(Unknown):
+    """Stands for the dynamics of a neuron of which only the slope of its spikes is exchanged.
+
+    Its potential is the distance from the threshold."""
+
+    by_exchange: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        set_fields(self, threshold=0.0)
+
+
 @dataclass(frozen=True)
 class NeuronKind:
     """A class of neurons: how to read its equations, how it is called and reset.

@@ -123,13 +123,18 @@ class Member:
 class Members(dict[nn.Module, Member]):
     """Every module of a model that is recognised at present, by module.
 
-    :param elsewhere: as :func:`~art_snn.interop.adapt` takes it."""
+    :param elsewhere, equations: as :func:`~art_snn.interop.adapt` takes them."""
 
     def __init__(
-        self, model: nn.Module, elsewhere: Literal["native"] | None = None
+        self,
+        model: nn.Module,
+        elsewhere: Literal["native"] | None = None,
+        *,
+        equations: bool = True,
     ) -> None:
         super().__init__()
         self.elsewhere = elsewhere
+        self.equations = equations
         self.compiled: dict[str, NeuronRef] = {}
         whole: tuple[str, ...] = ()
         for name, module in model.named_modules():
@@ -182,11 +187,25 @@ class Members(dict[nn.Module, Member]):
         return natives
 
     @cached_property
-    def ruled(self) -> dict[str, NeuronRef]:
-        """Neurons that rules of ours differentiate, with their dynamics at present."""
+    def exchanged(self) -> dict[str, str]:
+        """Neurons of which the slope of their spikes is exchanged alone, each with the reason."""
+        if self.elsewhere is not None:
+            return {}
+        reasons = {name: site.dynamics.unknown for name, site in self.sites.items()}
+        if not self.equations:
+            others = "its equations are not to be used"
+            reasons = {name: why or others for name, why in reasons.items()}
         return {
-            name: site for name, site in self.sites.items() if name not in self.natives
+            name: why
+            for name, why in reasons.items()
+            if why and name not in self.compiled
         }
+
+    @cached_property
+    def ruled(self) -> dict[str, NeuronRef]:
+        """Neurons that rules of ours differentiate by their equations, as these are at present."""
+        others = self.natives | self.exchanged
+        return {name: site for name, site in self.sites.items() if name not in others}
 
     @property
     def stepwise(self) -> list[str]:
@@ -196,8 +215,7 @@ class Members(dict[nn.Module, Member]):
     @property
     def steps_alone(self) -> bool:
         """True if the model calls its neurons once per time step."""
-        names = self.ruled or self.sites
-        return any(name in names for name in self.stepwise)
+        return any(name in self.ruled for name in self.stepwise)
 
 
 def hand_over(source: nn.Module, target: nn.Module) -> None:
@@ -337,7 +355,8 @@ def running(this: Any) -> Iterator[None]:
                     users.add(id(this))
                     if not _has_answer(module):
                         vars(module)["forward"] = _Answer(module)
-            with set_in_block(_RUNNING, this):
+            slopes = nullcontext() if this.slopes is None else this.slopes.exchanged()
+            with set_in_block(_RUNNING, this), slopes:
                 yield
         finally:
             for module in this.members:

@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections import Counter
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -12,8 +13,10 @@ from torch.utils._pytree import tree_leaves
 from art_snn.checks import ArgumentError, invalid
 from art_snn.gradients.base import Firing, NeuronRef
 from art_snn.gradients.fixed import saved_tensor_hooks
+from art_snn.gradients.temporal import TemporalFiring
 from art_snn.interop.members import Member, Members, hand_over
 from art_snn.interop.reading import Potentials, versions
+from art_snn.interop.slopes import SlopePass, Slopes
 from art_snn.running.context import set_in_block
 from art_snn.running.run import RUN
 
@@ -41,6 +44,8 @@ class ModelPass:
         self.calls: Counter[str] = Counter()
         self.graph = torch.is_grad_enabled()
         self.saving = saved_tensor_hooks()
+        self.slopes: SlopePass | None = None
+        """The slopes of spikes that are exchanged, if any are."""
 
     def call(self, member: Member, *args: Any, **kwargs: Any) -> Any:
         """The answer to a call of a module."""
@@ -90,6 +95,13 @@ class FiringPass(ModelPass):
         self.trace: Trace | None = body.trace
         self.lively: set[str] = set()
         """Neurons that were compared, and have both fired and been silent."""
+        self.places: frozenset[str] = frozenset()
+        """Where spikes are exchanged in every pass."""
+        self.slopes = body.search
+        found: Slopes | None = body.traits.slopes
+        if self.slopes is None and found and isinstance(firing, TemporalFiring):
+            self.slopes = SlopePass(firing.rule, found.forms, found.comparing)
+            self.places = found.places if encoded.requires_grad else self.places
 
     def trains(self, member: Member) -> bool:
         return member.fires and member.name not in self.sites
@@ -100,6 +112,12 @@ class FiringPass(ModelPass):
         if self.graph != torch.is_grad_enabled() or self.saving != saved_tensor_hooks():
             raise _hidden(member)
         self.calls[member.name] += 1
+        if member.name in self.members.exchanged:
+            return self.answer_alone(member, *args, **kwargs)
+        with nullcontext() if self.slopes is None else self.slopes.left_alone():
+            return self._call(member, *args, **kwargs)
+
+    def _call(self, member: Member, *args: Any, **kwargs: Any) -> Any:
         if self.trains(member):
             answer = self.answer_alone(member, *args, **kwargs)
             if self.trace is not None:
@@ -122,6 +140,13 @@ class FiringPass(ModelPass):
                 f"{', '.join(self.sites)}, of which none was called",
                 "They are not used, or called in a way that passes by __call__ and forward: by "
                 "functions, or in a compiled copy. Call the modules.",
+            )
+        gone = self.places - self.slopes.calls.keys() if self.slopes else None
+        if gone:
+            raise refusal(
+                "a model that makes spikes in the same places in every pass",
+                f"one that made none at {', '.join(sorted(gone))}",
+                "Does it take another way for other samples, or is a part of it compiled?",
             )
 
 

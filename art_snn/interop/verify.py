@@ -17,6 +17,7 @@ import re
 import warnings
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -42,6 +43,7 @@ from art_snn.interop.passes import (
 )
 from art_snn.interop.probe import FORMS, find_traits
 from art_snn.interop.reading import versions
+from art_snn.interop.slopes import Form, Search, SlopePass, Slopes
 from art_snn.interop.steps import StepPass, graph_nodes
 from art_snn.layers import varies
 from art_snn.running.context import WATCHED, set_in_block
@@ -143,6 +145,7 @@ def _verify_setup(
     if rule is None:
         return
     if not native:
+        once("slopes", lambda: _find_slopes(body, few))
         later = "spikes" in facts
         # Neurons that are called step by step are compared in every pass anyway.
         steps = body.members.steps_alone
@@ -185,6 +188,63 @@ def _setup(body: ModelBody, x: Tensor) -> Hashable:
     equations = tuple((name, layout, type(d), d.reset) for name, layout, d in neurons)
     plain = frozenset(settings(modules, body.volatile).items())
     return x.shape[1:], x.dtype, x.device, str(body.encoder), kinds, equations, plain
+
+
+def _find_slopes(body: ModelBody, x: Tensor) -> None:
+    """Find out where the model makes spikes whose slope is exchanged, and explain them."""
+    rule = STBP(surrogate=ATan())
+    functions: set[type[torch.autograd.Function]] = set()
+    constant = replace(RUN.get(), constant_weights=True)
+
+    def run(search: SlopePass) -> tuple[Tensor, Tensor]:
+        twin = body.share()
+        twin.search = search
+        twin.trace = natives = Trace()
+        inputs = x.detach().clone().requires_grad_()
+        with torch.enable_grad(), set_in_block(RUN, constant):
+            logits = rule.logits(twin, inputs)
+        between = set().union(*(graph_nodes(*ends) for ends in natives))
+        if logits.requires_grad:
+            functions.update(_own_functions(body, logits.grad_fn, between))
+        return inputs, logits
+
+    while True:
+        known = set(functions)
+        search = Search(rule, known)
+        run(search)
+        if functions == known:
+            break
+    forms = {}
+    for function, evidence in search.evidence.items():
+        with torch.no_grad():
+            form = evidence.explain(function.apply)
+        if isinstance(form, Form):
+            forms[function] = form
+    this = SlopePass(rule, forms, comparing=True)
+    inputs, logits = run(this)
+    if logits.requires_grad:
+        torch.autograd.grad(_mixed(logits), inputs, allow_unused=True)
+    body.traits.slopes = Slopes(forms, dict(this.reached)) if this.reached else None
+
+
+def _own_functions(
+    body: ModelBody, root: Any, natives: set[Any]
+) -> set[type[torch.autograd.Function]]:
+    """Autograd functions of the model's own in a graph, other than harmless ones."""
+    found = {
+        getattr(type(node), "_forward_cls", None)
+        for node in graph_nodes([root])
+        if node not in natives
+    }
+    places = ("torch.", "art_snn.")
+    return {
+        f
+        for f in found
+        if f is not None
+        and f is not CheckpointFunction
+        and not f.__module__.startswith(places)
+        and f not in body.harmless
+    }
 
 
 def _require_gradient(body: ModelBody, rule: Gradient, x: Tensor) -> None:
@@ -280,6 +340,7 @@ def _refuse_functions(body: ModelBody, root: Any, natives: set[Any]) -> None:
 
     And compiled code, where neurons were not called."""
     silent = body.traits.silent
+    exchanged = body.traits.slopes.forms if body.traits.slopes else ()
     for node in graph_nodes([root]):
         function = getattr(type(node), "_forward_cls", None)
         if function is None:
@@ -294,7 +355,8 @@ def _refuse_functions(body: ModelBody, root: Any, natives: set[Any]) -> None:
         place = function.__module__
         compiled = silent and "functorch" in place
         usual = place.startswith(("torch.", "art_snn.")) and not compiled
-        if usual or node in natives or function in body.harmless:
+        known = function in body.harmless or function in exchanged
+        if usual or node in natives or known:
             continue
         got = f"{place}.{function.__qualname__} in its graph"
         remedy = (
