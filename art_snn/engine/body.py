@@ -58,7 +58,8 @@ class Traits:
     :param batches: those on which its neurons were compared with their dynamics.
     :param mixed: those of which samples were exchanged for others.
     :param passes: gradient passes at the input under rules of ours.
-    :param slopes: where it makes spikes whose slope alone is exchanged, once that is known."""
+    :param slopes: where it makes spikes whose slope alone is exchanged, once that is known.
+    :param told: whether that was said."""
 
     single: bool = False
     writes: bool = False
@@ -72,6 +73,7 @@ class Traits:
     mixed: int = 0
     passes: int = 0
     slopes: Any = None
+    told: bool = False
 
 
 class NetworkBody(Body):

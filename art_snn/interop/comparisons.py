@@ -1,8 +1,8 @@
 """Spikes that a model makes by comparisons, followed to where they turn into numbers.
 
 What a comparison gives is a mask, which has no gradient. It becomes a spike where it is cast or
-multiplied, where it chooses between numbers (`where`, `masked_fill`, an assignment), and where it is
-the hard part of a straight-through sum, ``(hard - soft).detach() + soft`` in any order. There the
+multiplied, where it chooses between numbers (`where`, `masked_fill`, an assignment), and where it
+is the hard part of a straight-through sum, ``(hard - soft).detach() + soft`` in any order. There the
 value is the model's own and the gradient that of the spike. A mask that chooses between tensors
 with a gradient, as a reset may, is left as it is."""
 
@@ -104,6 +104,7 @@ class Comparisons(TorchFunctionMode):
         with torch.no_grad():
             slope = self.this.slope(place, z)
             spikes = mask.to(z.dtype)
+            self.this.count(place, spikes)
         with torch.enable_grad():
             return apply(_Slope, z, spikes, slope, self.this, place)
 
@@ -189,9 +190,12 @@ def _cast(mode: Comparisons, func: Any, args: Any, kwargs: Any) -> Any:
     spikes = _spikes_in(args[0])
     if spikes is None:
         return output
-    if output.is_floating_point() and not output.requires_grad:
-        if torch.is_grad_enabled():
-            output = straight_through(output, spikes.to(output))
+    if (
+        output.is_floating_point()
+        and torch.is_grad_enabled()
+        and not output.requires_grad
+    ):
+        output = straight_through(output, spikes.to(output))
     return _mark(output, spikes=spikes)
 
 

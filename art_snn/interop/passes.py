@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from art_snn.checks import ArgumentError, invalid
-from art_snn.gradients.base import Firing, NeuronRef
+from art_snn.gradients.base import Firing, NeuronRef, simulation
 from art_snn.gradients.fixed import saved_tensor_hooks
-from art_snn.gradients.temporal import TemporalFiring
+from art_snn.gradients.temporal import TemporalGradient
 from art_snn.interop.members import Member, Members, hand_over
 from art_snn.interop.reading import Potentials, versions
-from art_snn.interop.slopes import SlopePass, Slopes
+from art_snn.interop.slopes import SlopePass, Slopes, name_of
 from art_snn.running.context import set_in_block
 from art_snn.running.run import RUN
 
@@ -99,9 +99,30 @@ class FiringPass(ModelPass):
         """Where spikes are exchanged in every pass."""
         self.slopes = body.search
         found: Slopes | None = body.traits.slopes
-        if self.slopes is None and found and isinstance(firing, TemporalFiring):
-            self.slopes = SlopePass(firing.rule, found.forms, found.comparing)
-            self.places = found.places if encoded.requires_grad else self.places
+        if self.slopes is None and found and found.calls:
+            self._exchange(found, firing, encoded.requires_grad)
+
+    def _exchange(self, found: Slopes, firing: Firing, at_input: bool) -> None:
+        """Exchange slopes for those of the rule, or refuse one that has none."""
+        if firing is simulation:
+            return
+        rule = getattr(firing, "rule", None)
+        several = [f for f, form in found.forms.items() if len(form.levels) > 1]
+        place = next(iter(found.calls))
+        if not isinstance(rule, TemporalGradient):
+            raise refusal(
+                "neurons whose equations are known",
+                f"spikes of others at {place}, of which only the slope can be exchanged",
+                "Take STBP or another temporal rule.",
+            )
+        if several and not rule.elementwise:
+            raise refusal(
+                "spikes of one threshold",
+                f"{name_of(several[0])}, which has several",
+                f"{rule} has a slope for one: take STBP.",
+            )
+        self.slopes = SlopePass(rule, found.forms, found.comparing)
+        self.places = frozenset(found.calls) if at_input else self.places
 
     def trains(self, member: Member) -> bool:
         return member.fires and member.name not in self.sites

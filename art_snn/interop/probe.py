@@ -9,8 +9,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_leaves
 
-from art_snn.behaviour import draws_numbers
+from art_snn.behaviour import draws_numbers, mirror_samples
 from art_snn.checks import invalid
 from art_snn.engine.body import VERIFIED
 from art_snn.gradients.base import simulation
@@ -83,7 +84,7 @@ def find_traits(body: ModelBody, x: Tensor) -> None:
         traits.writes = given._version > 0 or given.shape != encoded.shape
         single = _one_step(body, seen, encoded)
         seen = single or seen
-        traits.single = single is not None
+        traits.single = single is not None or _computes_a_step(body, encoded)
         traits.steps = len(encoded)
     traits.preludes = seen.preludes
     # What fails here will fail again in the pass.
@@ -176,6 +177,35 @@ def _one_step(body: ModelBody, seen: _Counting, encoded: Tensor) -> _Counting | 
             FORMS,
         ) from seen.error
     return None
+
+
+def _computes_a_step(body: ModelBody, encoded: Tensor) -> bool:
+    """True if a call of a model without known neurons computes one time step.
+
+    It then keeps a state from call to call, and takes the steps of [T, N, ...] for samples."""
+    if body.members.neurons:
+        return False
+
+    def run(x: Tensor) -> Tensor:
+        with torch.random.fork_rng([]):
+            outputs: list[Tensor] = tree_leaves(body.layers(x.clone()))
+        return outputs[0]
+
+    try:
+        with body.restoring():
+            if torch.equal(run(encoded[0]), run(encoded[0])):
+                return False
+    except Exception:
+        return False
+    others = encoded.clone()
+    others[0] = mirror_samples(others[0])
+    try:
+        with body.restoring():
+            steps = run(encoded)
+        with body.restoring():
+            return torch.equal(steps[1:], run(others)[1:]) and len(steps) == len(encoded)
+    except Exception:
+        return True
 
 
 def _try(

@@ -1,6 +1,6 @@
 """Spikes of neurons whose equations nobody knows: the slope of a rule where the model makes them.
 
-A spike is made in one place: by an autograd function, by a comparison, or by a straight-through sum.
+A spike is made in one place: by an autograd function, a comparison or a straight-through sum.
 During a pass of a temporal rule the forward there is the model's own, and the backward is the
 rule's slope h at the distance z = u - threshold. Everything else of the model stays as it is: its
 states, its resets with what they detach, its recurrence and its readout.
@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -23,7 +24,7 @@ from torch import Tensor
 from torch.autograd import Function
 
 from art_snn.gradients.base import NeuronRef
-from art_snn.gradients.shared import has_no_second_derivative
+from art_snn.gradients.shared import apply, has_no_second_derivative
 from art_snn.gradients.temporal import TemporalGradient
 from art_snn.interop.comparisons import Comparisons
 from art_snn.interop.kinds import Exchanged
@@ -65,20 +66,29 @@ class Slopes:
     """Where a model makes spikes whose slope is exchanged.
 
     :param forms: the autograd functions.
-    :param calls: of every place in a pass."""
+    :param unexplained: autograd functions that are no spikes as far as can be seen, and why.
+    :param calls: calls in a pass of every place that gradients come to: names of
+        functions, and lines of comparisons.
+    :param shares: the share of spikes there."""
 
     forms: Mapping[SpikeFunction, Form]
+    unexplained: Mapping[SpikeFunction, str]
     calls: Mapping[str, int]
-
-    @property
-    def places(self) -> frozenset[str]:
-        """Names of the functions, and lines of comparisons."""
-        return frozenset(self.calls)
+    shares: Mapping[str, float]
 
     @property
     def comparing(self) -> bool:
-        """True if some are comparisons."""
-        return len(self.calls) > len(self.forms)
+        """True if some places are comparisons."""
+        return not self.calls.keys() <= {name_of(function) for function in self.forms}
+
+    def describe(self) -> dict[str, str]:
+        """What is exchanged at every place, in words."""
+        forms = {name_of(function): str(form) for function, form in self.forms.items()}
+        return {
+            place: f"{calls} calls in a pass, {forms.get(place, 'a comparison')}, "
+            f"{self.shares[place]:.1%} spikes"
+            for place, calls in self.calls.items()
+        }
 
 
 class SlopePass:
@@ -101,6 +111,8 @@ class SlopePass:
         """Calls of every place."""
         self.reached: Counter[str] = Counter()
         """Calls of every place that a gradient has come to."""
+        self.shares: dict[str, list[float]] | None = None
+        """The share of spikes in each call, where they are to be counted."""
 
     @contextmanager
     def exchanged(self) -> Iterator[None]:
@@ -122,6 +134,12 @@ class SlopePass:
         finally:
             self.paused = before
 
+    def count(self, place: str, spikes: Tensor) -> None:
+        """Note the share of spikes of a call, where they are counted."""
+        if self.shares is not None:
+            fired = float((spikes.detach() != 0).double().mean())
+            self.shares.setdefault(place, []).append(fired)
+
     def slope(self, place: str, z: Tensor) -> Tensor:
         """The slope of the rule at u - threshold, [N, ...] or of any other shape."""
         self.calls[place] += 1
@@ -139,6 +157,7 @@ class SlopePass:
         for z, height in form.distances(given):
             h = self.slope(place, z) * height if height != 1 else self.slope(place, z)
             total = h if total is None else total + h
+        self.count(place, output)
         ctx.save_for_backward(total)
         ctx.exchanged = (self, place, form.potential, len(given))
         ctx._forward_cls = _Slope  # Of this call alone, whenever its backward comes.
@@ -240,7 +259,8 @@ _HALVINGS = 60
 class Evidence:
     """What the calls of an autograd function show: is its output a staircase of one argument?"""
 
-    def __init__(self) -> None:
+    def __init__(self, function: SpikeFunction) -> None:
+        self.function = function
         self.objection = ""
         """Why it makes no spikes; empty where it may."""
         self.levels: set[float] = set()
@@ -292,7 +312,8 @@ class Evidence:
             known = self.thresholds.get((index, other), True)
             self.thresholds[index, other] = known and explains
 
-    def explain(self, forward: Callable[..., Tensor]) -> Form | str:
+    @torch.no_grad()
+    def explain(self) -> Form | str:
         """The form of the function, or why it makes no spikes."""
         if self.objection:
             return self.objection
@@ -300,14 +321,14 @@ class Evidence:
             return "it was not called on samples"
         indices = {index for index, _ in self.spans}
         for index in sorted(indices):
-            form = self._explain_by(index, forward)
+            form = self._explain_by(index)
             if form is not None:
                 return form
         return (
             f"its output of {len(self.levels)} values does not follow from one argument"
         )
 
-    def _explain_by(self, index: int, forward: Callable[..., Tensor]) -> Form | None:
+    def _explain_by(self, index: int) -> Form | None:
         """The form of the function as a staircase of one argument."""
         assert self.call is not None
         call = list(self.call)
@@ -316,7 +337,7 @@ class Evidence:
         def answer(value: float) -> float | None:
             """The output where the argument has one value everywhere; None for several."""
             call[index] = torch.full_like(u, value)
-            output = forward(*call)
+            output = apply(self.function, *call)
             first = float(output.flatten()[0])
             return first if bool((output == first).all()) else None
 
@@ -347,7 +368,7 @@ class Evidence:
     ) -> Form | None:
         """The form with the values at which the output rises, found by halving intervals."""
         steps = []
-        for below, above in zip(levels, levels[1:], strict=False):
+        for below, above in pairwise(levels):
             low = max(
                 self.spans.get((index, one), (0, -_FARTHEST))[1]
                 for one in levels
@@ -379,7 +400,7 @@ class Search(SlopePass):
     def __init__(
         self, rule: TemporalGradient, functions: Iterable[SpikeFunction]
     ) -> None:
-        self.evidence = {function: Evidence() for function in functions}
+        self.evidence = {function: Evidence(function) for function in functions}
         super().__init__(rule, {}, comparing=True)
         self.functions = self.evidence
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -62,6 +62,9 @@ _DRAWS = (
     "every pass. F.dropout needs training=self.training. If the model is meant to be random, "
     "attack it by EOT, as by the rule eot(native), and report the accuracy over several draws."
 )
+
+
+_COMPARES = re.compile(r"aten::(gt|ge|lt|le|heaviside|sign)\b")
 
 
 def verify(body: ModelBody, rule: Gradient | None, x: Tensor) -> None:
@@ -214,17 +217,59 @@ def _find_slopes(body: ModelBody, x: Tensor) -> None:
         run(search)
         if functions == known:
             break
-    forms = {}
-    for function, evidence in search.evidence.items():
-        with torch.no_grad():
-            form = evidence.explain(function.apply)
-        if isinstance(form, Form):
-            forms[function] = form
+    explained = {f: evidence.explain() for f, evidence in search.evidence.items()}
+    forms = {f: form for f, form in explained.items() if isinstance(form, Form)}
+    unexplained = {f: why for f, why in explained.items() if isinstance(why, str)}
     this = SlopePass(rule, forms, comparing=True)
+    this.shares = {}
     inputs, logits = run(this)
     if logits.requires_grad:
         torch.autograd.grad(_mixed(logits), inputs, allow_unused=True)
-    body.traits.slopes = Slopes(forms, dict(this.reached)) if this.reached else None
+    shares = {place: sum(some) / len(some) for place, some in this.shares.items()}
+    slopes = Slopes(forms, unexplained, dict(this.reached), shares)
+    body.traits.slopes = slopes
+    _say_exchanged(body, slopes)
+
+
+def _say_exchanged(body: ModelBody, slopes: Slopes) -> None:
+    """Say where slopes are exchanged, or refuse a model in which nothing fires."""
+    members = body.members
+    hidden = _hidden_comparisons(body)
+    if not (slopes.calls or slopes.unexplained or members.ruled or members.natives):
+        classes = {type(module) for module in body.layers.modules()}
+        others = {c for c in classes if not c.__module__.startswith("torch.nn.modules.")}
+        names = ", ".join(sorted(c.__qualname__ for c in others or classes))
+        compiled = f", and {', '.join(hidden)} hides what it does" if hidden else ""
+        raise invalid(
+            "model",
+            "a model that makes spikes",
+            f"none by an autograd function or a comparison in {names}{compiled}",
+            "Where it fires in a compiled part, give it as it was before. Where its neurons are "
+            "modules, art_snn.interop.register_neuron(cls, dynamics=function) makes them known. "
+            "Otherwise the model has its own gradient alone: adapt(..., gradient='native').",
+        )
+    if slopes.calls and body.traits.told is False:
+        lines = [f"{place}: {what}" for place, what in slopes.describe().items()]
+        also = (
+            f" Unknown: {', '.join(hidden)}, which torch.jit compiled." if hidden else ""
+        )
+        warnings.warn(
+            "the rule knows no equations of some neurons, and exchanges the slope of their spikes "
+            f"alone: {'; '.join(lines)}.{also}",
+            stacklevel=2,
+        )
+        body.traits.told = True
+
+
+def _hidden_comparisons(body: ModelBody) -> list[str]:
+    """Parts that torch.jit compiled, and that compare inside."""
+    hidden = []
+    for name, module in body.layers.named_modules():
+        if isinstance(module, torch.jit.ScriptModule):
+            with suppress(RuntimeError):
+                if _COMPARES.search(str(module.inlined_graph)):
+                    hidden.append(name)
+    return hidden
 
 
 def _own_functions(
@@ -340,7 +385,9 @@ def _refuse_functions(body: ModelBody, root: Any, natives: set[Any]) -> None:
 
     And compiled code, where neurons were not called."""
     silent = body.traits.silent
-    exchanged = body.traits.slopes.forms if body.traits.slopes else ()
+    slopes: Slopes | None = body.traits.slopes
+    exchanged = slopes.forms if slopes else {}
+    unexplained = slopes.unexplained if slopes else {}
     for node in graph_nodes([root]):
         function = getattr(type(node), "_forward_cls", None)
         if function is None:
@@ -353,15 +400,19 @@ def _refuse_functions(body: ModelBody, root: Any, natives: set[Any]) -> None:
                 "Its neurons would run again after the pass, from another state: remove it.",
             )
         place = function.__module__
-        compiled = silent and "functorch" in place
+        compiled = (silent or not body.members.ruled) and "functorch" in place
         usual = place.startswith(("torch.", "art_snn.")) and not compiled
         known = function in body.harmless or function in exchanged
         if usual or node in natives or known:
             continue
         got = f"{place}.{function.__qualname__} in its graph"
+        why = unexplained.get(function)
+        reason = (
+            f"It makes no spikes whose slope could be exchanged: {why}. " if why else ""
+        )
         remedy = (
-            "A spike of a neuron that is not recognised? register_neuron makes it known. "
-            f"If it is none: adapt(..., harmless=[{function.__name__}])."
+            f"{reason}A neuron as a whole? register_neuron makes it known. "
+            f"If it is harmless: adapt(..., harmless=[{function.__name__}])."
         )
         if silent:
             remedy = (
