@@ -186,6 +186,10 @@ def _computes_a_step(body: ModelBody, encoded: Tensor) -> bool:
     if body.members.neurons:
         return False
 
+    def begin() -> None:
+        for member in body.members.values():
+            member.kind.refresh(member.module, None)
+
     def run(x: Tensor) -> Tensor:
         with torch.random.fork_rng([]):
             outputs: list[Tensor] = tree_leaves(body.layers(x.clone()))
@@ -193,6 +197,7 @@ def _computes_a_step(body: ModelBody, encoded: Tensor) -> bool:
 
     try:
         with body.restoring():
+            begin()
             if torch.equal(run(encoded[0]), run(encoded[0])):
                 return False
     except Exception:
@@ -201,8 +206,9 @@ def _computes_a_step(body: ModelBody, encoded: Tensor) -> bool:
     others[0] = mirror_samples(others[0])
     try:
         with body.restoring():
+            begin()
             steps = run(encoded)
-        with body.restoring():
+            begin()
             return torch.equal(steps[1:], run(others)[1:]) and len(steps) == len(encoded)
     except Exception:
         return True

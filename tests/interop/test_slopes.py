@@ -1,0 +1,274 @@
+"""Spikes of neurons whose equations nobody knows have the slope of the rule."""
+
+import threading
+import warnings
+
+import pytest
+import torch
+from torch import nn
+
+from art_snn.gradients import ASSG, EOT, PDSG, STBP, Extended, FastSigmoid, Mean, Sigmoid, Triangle
+from art_snn.interop import adapt
+from tests.interop import unknown
+from tests.interop.neurons import Steps
+from tests.interop.unknown import COMPARISONS, FUNCTIONS, HIDDEN, STEPS, SUMS, Fire, Leaky
+
+NATIVE = STBP(surrogate=FastSigmoid(k=10))
+LOOPS = [
+    unknown.Recurrent,
+    unknown.TwoCompartments,
+    unknown.WithStates,
+    unknown.Functional,
+    unknown.Delayed,
+    unknown.Language,
+]
+
+
+@pytest.fixture(autouse=True)
+def fixed():
+    torch.manual_seed(0)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="the rule knows no equations")
+        warnings.filterwarnings("ignore", message=".*torch.jit", category=DeprecationWarning)
+        yield
+
+
+def samples(count=6):
+    return torch.rand(count, unknown.FEATURES, generator=torch.Generator().manual_seed(1))
+
+
+def gradient(network, x=None):
+    """Logits, and the gradient at the input of a sum in which nothing cancels."""
+    x = (samples() if x is None else x).clone().requires_grad_()
+    logits = network(x)
+    (grad,) = torch.autograd.grad((logits * torch.tensor([1.0, -2.0, 3.0, 0.5])).sum(), x)
+    return logits.detach(), grad
+
+
+def same_gradient(one, other, rounding=1e-6):
+    scale = one.abs().max()
+    assert scale > 0
+    assert (one - other).abs().max() <= rounding * scale
+
+
+def compare_with_native(model, rule=NATIVE, **options):
+    """Logits bit for bit those of the model, and the native gradient for the native surrogate."""
+    options = {"steps": STEPS} | options
+    logits, exchanged = gradient(adapt(model, gradient=rule, **options).eval())
+    own, native = gradient(adapt(model, gradient="native", **options).eval())
+    assert torch.equal(logits, own)
+    same_gradient(native, exchanged)
+    return exchanged
+
+
+@pytest.mark.parametrize("form", FUNCTIONS)
+def test_the_native_surrogate_put_into_a_function_gives_the_native_gradient(form):
+    compare_with_native(Leaky(FUNCTIONS[form]))
+
+
+@pytest.mark.parametrize("form", COMPARISONS)
+def test_a_comparison_has_the_gradient_of_the_function_that_fires_alike(form):
+    model = Leaky(COMPARISONS[form])
+    logits, grad = gradient(adapt(model, STEPS, gradient=NATIVE).eval())
+    with torch.no_grad():
+        assert torch.equal(logits, model(samples().expand(STEPS, -1, -1)).mean(0))
+    model.spike = FUNCTIONS["function"]
+    same_gradient(gradient(adapt(model, STEPS, gradient="native").eval())[1], grad)
+
+
+@pytest.mark.parametrize("form", SUMS)
+def test_a_straight_through_sum_has_the_slope_in_place_of_its_soft_part(form):
+    def spike(u):
+        return SUMS[form]((u >= 1).to(u), torch.sigmoid(4 * (u - 1)))
+
+    model = Leaky(spike)
+    compare_with_native(model, STBP(surrogate=Sigmoid(alpha=4)))
+    _, grad = gradient(adapt(model, STEPS, gradient=NATIVE).eval())
+    model.spike = FUNCTIONS["function"]
+    same_gradient(gradient(adapt(model, STEPS, gradient="native").eval())[1], grad, 1e-5)
+
+
+def test_a_hard_part_without_a_graph_is_one_too():
+    compare_with_native(Leaky(unknown.hidden_from_autograd), STBP(surrogate=Sigmoid(alpha=4)))
+
+
+@pytest.mark.parametrize("model", LOOPS)
+def test_states_recurrence_delays_and_readouts_stay_as_they_are(model):
+    compare_with_native(model())
+
+
+def test_a_model_with_its_own_time_steps():
+    compare_with_native(unknown.InALoop(), steps=None, encoder=None)
+
+
+def test_a_model_of_one_step_is_recognised_by_the_state_that_it_keeps():
+    model = unknown.OneStep()
+    compare_with_native(model)
+    network = adapt(model, STEPS, gradient=NATIVE).eval()
+    model[1].reset()
+    with torch.no_grad():
+        expected = torch.stack([model(samples()) for _ in range(STEPS)]).mean(0)
+        assert torch.equal(network(samples()), expected)
+    assert network.body.traits.single
+
+
+def test_functions_that_are_no_spikes_are_refused_by_name_unless_harmless():
+    model = unknown.Quantized()
+    with pytest.raises(ValueError, match=r"unknown.Quantize in its graph.*harmless=\[Quantize\]"):
+        gradient(adapt(model, STEPS).eval())
+    compare_with_native(model, harmless=[unknown.Quantize])
+    model.forward = lambda x: model.last(unknown.Hidden.apply(model.first(x)))
+    with pytest.raises(ValueError, match="unknown.Hidden in its graph"):
+        gradient(adapt(model, STEPS).eval())
+
+
+@pytest.mark.parametrize(
+    ("function", "rises"),
+    [(unknown.Levels, (0.5, 1.5, 2.5, 3.5)), (unknown.Ternary, (-1.0, 1.0))],
+)
+def test_several_levels_have_the_slope_at_each_of_their_thresholds(function, rises):
+    model = Leaky(function.apply)
+    network = adapt(model, STEPS, gradient=NATIVE).eval()
+    logits, grad = gradient(network)
+    model.spike = lambda u: unknown.staircase(u, rises) - (1 if min(rises) < 0 else 0)
+    expected, native = gradient(adapt(model, STEPS, gradient="native").eval())
+    same_gradient(native, grad, 1e-4)
+    torch.testing.assert_close(logits, expected)
+    model.spike = function.apply
+    with pytest.raises(ValueError, match="several"):
+        gradient(adapt(model, STEPS, gradient="pdsg").eval())
+
+
+def test_a_random_start_is_drawn_in_every_pass_and_said():
+    network = adapt(unknown.RandomStart(), STEPS, gradient=EOT(NATIVE, samples=2)).eval()
+    with pytest.warns(UserWarning, match="draws random numbers"):
+        _, grad = gradient(network)
+    assert grad.any()
+
+
+RULES = [
+    STBP(surrogate=Triangle(width=0.5)),
+    PDSG(per_sample=True),
+    ASSG(),
+    Mean(STBP(), NATIVE),
+    Extended(NATIVE, steps=STEPS + 3),
+]
+
+
+@pytest.mark.parametrize("rule", RULES, ids=str)
+@pytest.mark.parametrize("spike", [FUNCTIONS["threshold argument"], COMPARISONS["cast"]])
+def test_rules_whose_slope_depends_on_the_potential_alone_apply(rule, spike):
+    model = Leaky(spike)
+    logits, grad = gradient(adapt(model, STEPS, gradient=rule).eval())
+    assert grad.any()
+    with torch.no_grad():
+        assert torch.equal(logits, model(samples().expand(STEPS, -1, -1)).mean(0))
+
+
+def test_the_moments_of_assg_belong_to_the_calls_of_a_place():
+    network = adapt(Leaky(), STEPS, gradient="assg").eval()
+    with network.attacking(0.1):
+        first, second = (gradient(network)[1] for _ in range(2))
+    assert not torch.equal(first, second)
+    network.forget()
+    torch.testing.assert_close(gradient(network)[1], first)
+
+
+@pytest.mark.parametrize("rule", ["rga", "hart", "bptr"])
+def test_rate_rules_and_bounds_need_equations(rule):
+    with pytest.raises(ValueError, match="no neuron of the model is recognised"):
+        adapt(Leaky(), STEPS, gradient=rule)
+    assert "nobody knows" in adapt(Leaky(), STEPS).body.bounds_objection()
+
+
+def test_what_is_exchanged_is_said_once_and_noted():
+    network = adapt(Leaky(), STEPS).eval()
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        for _ in range(3):
+            gradient(network)
+    assert ["unknown.Fire: 6 calls" in str(one.message) for one in said] == [True]
+    (note,) = (what for what in network.body.notes() if "slope exchanged" in what)
+    assert note.endswith("unknown.Fire")
+    assert str(network.rule) == str(STBP())
+
+
+def test_a_model_without_spikes_is_refused():
+    model = nn.Sequential(nn.Linear(12, 16), nn.ReLU(), nn.Linear(16, 4))
+    with pytest.raises(ValueError, match="none by an autograd function or a comparison"):
+        gradient(adapt(model, STEPS).eval())
+    assert gradient(adapt(model, STEPS, gradient="native").eval())[1].any()
+
+
+def test_a_place_that_makes_no_spikes_any_more_is_noticed():
+    model = Leaky(lambda u: Fire.apply(u - 1) if u.mean() < 5 else torch.sigmoid(u))
+    network = adapt(model, STEPS).eval()
+    gradient(network)
+    with torch.no_grad():
+        model.first.bias.fill_(100.0)
+    with pytest.raises(ValueError, match=r"made none at .*Fire"):
+        gradient(network)
+
+
+def test_functions_are_as_they_were_after_every_pass_and_for_other_threads():
+    before = dict(vars(Fire))
+    network = adapt(Leaky(), STEPS, gradient=NATIVE).eval()
+    gradient(network)
+    assert dict(vars(Fire)) == before
+
+    model = Leaky(lambda u: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        gradient(adapt(model, STEPS, gradient=NATIVE).eval())
+    assert dict(vars(Fire)) == before
+
+    seen = []
+
+    def spike(u):
+        # Another thread calls the function in the middle of a pass.
+        def call():
+            leaf = torch.zeros(1, requires_grad=True)
+            seen.append(torch.autograd.grad(Fire.apply(leaf - 0.1), leaf)[0])
+
+        other = threading.Thread(target=call)
+        other.start()
+        other.join()
+        return Fire.apply(u - 1)
+
+    gradient(adapt(Leaky(spike), STEPS, gradient=STBP()).eval())
+    assert all(torch.equal(one, torch.tensor([0.25])) for one in seen)
+
+
+def test_second_derivatives_are_refused():
+    network = adapt(Leaky(), STEPS, gradient=NATIVE).eval()
+    x = samples().requires_grad_()
+    with pytest.raises(ValueError, match="second derivative"):
+        torch.autograd.grad(network(x).sum(), x, create_graph=True)
+
+
+def test_known_neurons_keep_their_equations_beside_others():
+    class Mixed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.leaky = Leaky()
+            self.known = Steps(0.8)
+            self.last = nn.Linear(unknown.CLASSES, unknown.CLASSES)
+
+        def forward(self, x):
+            return self.last(self.known(4 * self.leaky(x)))
+
+    model = Mixed()
+    network = adapt(model, STEPS, gradient=NATIVE).eval()
+    logits, grad = gradient(network)
+    assert [site.name for site in network.body.neurons()] == ["known"]
+    assert list(network.body.traits.slopes.calls.values()) == [STEPS]
+    alone = adapt(model, STEPS, gradient=NATIVE, equations=False).eval()
+    assert torch.equal(gradient(alone)[0], logits)
+    assert grad.any()
+
+
+def test_weights_take_gradients_by_exchange():
+    model = Leaky(COMPARISONS["cast"])
+    network = adapt(model, STEPS, training_gradient="stbp").train()
+    network(samples()).square().sum().backward()
+    assert model.first.weight.grad.any()
+    assert model.first.weight.shape[0] == HIDDEN
