@@ -199,7 +199,7 @@ def _recursion(ctx: Any, g: Tensor, u: Tensor, at_u: Tensor | None) -> Tensor:
         for t in range(last - 1, -1, -1):
             plus_product(ds[t], ds[t + 1], qs[t], decays[t + 1], out=ds[t])
         if total is not None:
-            torch.mean(here, 0, out=total[block])
+            total[block] = here.mean(0)
     if dynamics.gain != 1:
         d.mul_(operand(dynamics.gain, d))
     return d.expand_as(u)

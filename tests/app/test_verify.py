@@ -60,7 +60,7 @@ def swap(folder, **changes):
 
 
 def other_weights(folder):
-    weights = torch.load(folder / "weights.pt")
+    weights = torch.load(folder / "weights.pt", weights_only=True)
     weights = {name: tensor.flip(0) for name, tensor in weights.items()}
     torch.save(weights, folder / "weights.pt")
 

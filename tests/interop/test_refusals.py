@@ -242,6 +242,9 @@ def test_models_that_would_give_a_wrong_gradient_are_refused(name):
 @pytest.mark.parametrize("reentrant", [True, False])
 @pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad")
 def test_activation_checkpointing_is_refused(reentrant, rule):
+    if not (reentrant or hasattr(torch._C._autograd, "_top_saved_tensors_default_hooks")):
+        pytest.skip("this version of torch does not show that a pass will be computed again")
+
     class Checkpointed(Stack):
         def layers(self, x):
             return checkpoint(super().layers, x, use_reentrant=reentrant) + 0
