@@ -300,13 +300,18 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         batch_size = require_count(
             "batch_size", batch_size, remedy="ART's default is 128."
         )
-        options = {
-            "drop_last": drop_last,
-            "scheduler": scheduler,
-            "verbose": verbose,
-        } | kwargs
         with keep_modes(self._model, training_mode):
-            super().fit(x, as_array(y), batch_size, nb_epochs, training_mode, **options)
+            super().fit(
+                x,
+                as_array(y),
+                batch_size,
+                nb_epochs,
+                training_mode,
+                drop_last=drop_last,
+                scheduler=scheduler,
+                verbose=verbose,
+                **kwargs,
+            )
 
     def fit_generator(
         self,

@@ -42,11 +42,8 @@ def with_finite_rows(x: Any, input_shape: tuple[int, ...]) -> tuple[Any, Tensor 
     missing = torch.as_tensor(~finite, device="cpu")
     if not missing.any():
         return x, None
-    if isinstance(x, Tensor):
-        return fill(x, missing, 0), missing
-    filled = x.copy()
-    filled[missing.numpy()] = 0
-    return filled, missing
+    filled = fill(as_tensor(x), missing, 0)
+    return filled if isinstance(x, Tensor) else filled.numpy(), missing
 
 
 def fill(values: Tensor, samples: Tensor | None, value: float) -> Tensor:

@@ -341,13 +341,10 @@ class LayeredBody(NetworkBody):
         return [layer.site for layer in self.neuron_layers()]
 
     def neuron_layers(self) -> list[NeuronLayer]:
-        modules = self.layers.named_modules(prefix="layers")
-        neurons = [
-            (name, module) for name, module in modules if isinstance(module, Neuron)
-        ]
         return [
-            NeuronLayer(name, m, "steps", NeuronRef(name, m.dynamics))
-            for name, m in neurons
+            NeuronLayer(name, module, "steps", NeuronRef(name, module.dynamics))
+            for name, module in self.layers.named_modules(prefix="layers")
+            if isinstance(module, Neuron)
         ]
 
     def bounds_objection(self) -> str | None:

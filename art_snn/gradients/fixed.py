@@ -47,11 +47,7 @@ class _FixedWeights(TorchFunctionMode):
             RUN.get().in_neuron
             or func in METADATA
             or getattr(func, "__name__", "") in _ABOUT_OBJECTS
-        ):
-            return func(*args, **kwargs)
-        # A backward pass that computes the pass again must find it the same.
-        if "checkpoint" in getattr(
-            (saved_tensor_hooks() or [None])[0], "__qualname__", ""
+            or _is_checkpointed()
         ):
             return func(*args, **kwargs)
         kwargs = {name: constant(value) for name, value in kwargs.items()}
@@ -62,6 +58,12 @@ def saved_tensor_hooks() -> Any:
     """The hooks that save tensors for the backward pass at present, such as checkpointing's."""
     top = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", None)
     return None if top is None else top(False)
+
+
+def _is_checkpointed() -> bool:
+    """True if a backward pass computes the pass again, and so must find it the same."""
+    hooks = saved_tensor_hooks() or [None]
+    return "checkpoint" in getattr(hooks[0], "__qualname__", "")
 
 
 def constant(value: Any) -> Any:

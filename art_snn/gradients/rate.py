@@ -282,8 +282,8 @@ def _simulate(
     dynamics = site.dynamics
     mean = mean_over_time(current) if rule.uses_current else current[-1:]
 
-    reads = rule.uses_potential or (rule.uses_current and dynamics.floor is not None)
-    potential = torch.empty_like(spikes) if reads else None
+    lifts = rule.uses_current and dynamics.floor is not None
+    potential = torch.empty_like(spikes) if rule.uses_potential or lifts else None
     dynamics.simulate(current, potential, spikes)
     rate = mean_over_time(spikes) if rule.uses_rate else spikes[:1]
     if dynamics.is_standard:
@@ -291,7 +291,7 @@ def _simulate(
 
     # The rule sees what arrives after the gain, and potentials above the rest.
     effective = dynamics.effective(mean)
-    if potential is not None and rule.uses_current and dynamics.floor is not None:
+    if potential is not None and lifts:
         lacking = dynamics.above_floor(potential).neg_().clamp_(min=0)
         effective.add_(mean_over_time(lacking))
     if potential is not None and dynamics.origin != 0:

@@ -35,10 +35,10 @@ from torch.autograd.graph import saved_tensors_hooks
 from art_snn.dynamics import Dynamics, empty_steps, operand, plus_product, plus_scaled
 from art_snn.gradients.base import Body, Execution, Firing, Gradient, NeuronRef
 from art_snn.gradients.shared import (
+    Final,
     apply,
     attach_anchor,
     blocks,
-    final,
     graph_task,
     has_no_second_derivative,
     straight_through,
@@ -156,7 +156,7 @@ def _with_graph(
     """The gradient d at the current, which can be differentiated again if the rule allows it."""
     rule, site = ctx.rule, ctx.site
     if not rule.second_derivative:
-        return final(d, anchor, rule)
+        return apply(Final, d, anchor, rule)
     at_step = ctx.at_step or _at_step(rule, site, potential)
     flat = rule.surrogate is not None and rule.surrogate.flat
 
