@@ -238,7 +238,7 @@ class NetworkBody(Body):
             )
         twin: NetworkBody = self.share()
         twin.encoder = change(steps)
-        twin.context = replace(self.context, rule=None, memory={}, execution=None)
+        twin.context = replace(self.context, rule=None)
         return twin
 
     @property

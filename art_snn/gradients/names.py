@@ -1,7 +1,7 @@
 """Rules by name: the grammar of names and hyperparameters, and the rules that suit a network."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import MISSING, fields, is_dataclass, replace
 from inspect import signature
@@ -13,7 +13,9 @@ from art_snn.gradients.base import Composite, Gradient, NeuronRef
 from art_snn.gradients.rules import EOT, GRADIENTS, VARIANTS, Extended, Mean
 
 _Kind = TypeVar("_Kind")
-_AROUND_ONE: Mapping[str, type[EOT] | type[Extended]] = {"eot": EOT, "extended": Extended}
+_AROUND: Mapping[str, Callable[..., Composite]]
+_AROUND = {"eot": EOT, "extended": Extended, "mean": Mean}
+"""Rules around others: mean around several, the others around one."""
 _LONGEST = 200
 """Letters of the longest text of a rule."""
 _GRAMMAR = (
@@ -101,12 +103,11 @@ def parse_object(
         "Leave out the others.",
     )
     try:
-        made = kind(**options, **given)
+        return kind(**options, **given)
     except ArgumentError as error:
         if error.argument in given:
             raise
         raise ArgumentError(argument, str(error)) from error
-    return made
 
 
 def _parse_value(text: str) -> Any:
@@ -155,13 +156,12 @@ def parse_rule(text: Gradient | str, argument: str = "gradient") -> Gradient:
 
 def _with_defaults(name: str, inner: Sequence[Gradient]) -> Gradient | None:
     """The rule of a name around others, with its defaults; None where there is none."""
-    if name == "mean" and len(inner) > 1:
-        return Mean(*inner)
-    if name in _AROUND_ONE and len(inner) == 1:
-        return _AROUND_ONE[name](inner[0])
-    if inner:
+    if not inner:
+        return GRADIENTS[name]() if name in GRADIENTS else VARIANTS.get(name)
+    several = len(inner) > 1
+    if name not in _AROUND or several != (name == "mean"):
         return None
-    return GRADIENTS[name]() if name in GRADIENTS else VARIANTS.get(name)
+    return _AROUND[name](*inner)
 
 
 def parse_rules(text: str) -> dict[str, Gradient]:
@@ -178,7 +178,7 @@ def hyperparameters(rule: object) -> dict[str, Any]:
         value = getattr(rule, field.name)
         if isinstance(value, Real) and field.init:
             numbers[field.name] = value
-        elif is_dataclass(value):
+        else:
             for name, number in hyperparameters(value).items():
                 numbers[f"{field.name}.{name}"] = number
     return numbers
@@ -217,7 +217,7 @@ def spell(rule: Gradient) -> str:
     Where there is none, the class of the rule with the fields that are not the defaults."""
     parts = rule.parts if isinstance(rule, Composite) else ()
     texts = []
-    for name in (*GRADIENTS, *VARIANTS, *_AROUND_ONE, "mean"):
+    for name in (*GRADIENTS, *VARIANTS, *_AROUND):
         usual = _with_defaults(name, parts)
         if type(usual) is not type(rule):
             continue

@@ -2,7 +2,6 @@
 
 import math
 import weakref
-from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -133,18 +132,38 @@ class ASSG(TemporalGradient):
         if moved is not None:
             first = torch.where(align(moved, x), x.detach(), first)
 
-        this_pass = _Pass(self, moments, moved)
+        following = iter(moments)
+        updated: list[_PotentialMoments] = []
+
+        def prepare(potential: Tensor, site: NeuronRef) -> StepSlope:
+            layer = next(following, None) or _PotentialMoments.at_rest(potential)
+            if moved is not None:
+                layer.rest(moved)
+            updated.append(layer)
+            return self._update(layer, potential, site)
+
         body.execution = THROUGH_TIME
         with nullcontext() if attack else body.observe_writes():
-            logits = body.run(encoded, this_pass.firing())
+            logits = body.run(encoded, self.firing(prepare))
 
         if not attack:
             # Without what the pass has written.
             key = _key(body, encoded)
-        body.memory = with_memory(
-            body.memory, self, _Attack(key, first, this_pass.moments)
-        )
+        body.memory = with_memory(body.memory, self, _Attack(key, first, updated))
         return logits
+
+    def _update(
+        self, moments: "_PotentialMoments", potential: Tensor, site: NeuronRef
+    ) -> StepSlope:
+        """The slope function of a pass, whose potentials u [T, N, ...] the moments take in."""
+        for block in blocks(potential, steps=len(potential)):
+            z = potential[:, block] - site.dynamics.threshold
+            moments.of(block).update(z.abs_(), self)
+
+        def at_step(distance: Tensor, t: slice, samples: slice) -> Tensor:
+            return self.sharpen(distance, moments.of(samples).scale(self, t))
+
+        return at_step
 
     def reach(self, body: Body) -> float:
         """How far an input value may lie from the first one of its sample."""
@@ -239,39 +258,3 @@ class _Attack:
         # Not by >, since a distance that is no number shows nothing.
         moved = ~(least <= reach).flatten(1).all(1)
         return moved if moved.any() else None
-
-
-class _Pass(TemporalGradient):
-    """One forward pass of ASSG: takes up the moments of the calls in order, and updates them."""
-
-    second_derivative = True
-
-    def __init__(
-        self, rule: ASSG, earlier: Sequence[_PotentialMoments], moved: Tensor | None
-    ) -> None:
-        self.rule = rule
-        self.surrogate = rule.surrogate
-        self.detach_reset = rule.detach_reset
-        self.earlier = iter(earlier)
-        self.moved = moved
-        self.moments: list[_PotentialMoments] = []
-
-    def __repr__(self) -> str:
-        return repr(self.rule)
-
-    def prepare(self, potential: Tensor, site: NeuronRef) -> StepSlope:
-        moments = next(self.earlier, None) or _PotentialMoments.at_rest(potential)
-        if self.moved is not None:
-            moments.rest(self.moved)
-        for block in blocks(potential, steps=len(potential)):
-            z = potential[:, block] - site.dynamics.threshold
-            moments.of(block).update(z.abs_(), self.rule)
-        self.moments.append(moments)
-
-        def at_step(distance: Tensor, t: slice, samples: slice) -> Tensor:
-            return self.rule.sharpen(distance, moments.of(samples).scale(self.rule, t))
-
-        return at_step
-
-    def slope(self, distance: Tensor, site: NeuronRef) -> Tensor:
-        return self.rule.slope(distance, site)
