@@ -205,9 +205,12 @@ class Dynamics:
 
     def __post_init__(self) -> None:
         set_fields(self, decay=_check_decay(self.decay), strict=bool(self.strict))
-        is_named = self.reset in ("hard", "soft", "none")
         require(
-            is_named, "reset", "'hard', 'soft' or 'none'", repr(self.reset), SOFT_AND_HARD
+            self.reset in ("hard", "soft", "none"),
+            "reset",
+            "'hard', 'soft' or 'none'",
+            repr(self.reset),
+            SOFT_AND_HARD,
         )
 
         if self.v_start is None:
@@ -226,18 +229,16 @@ class Dynamics:
 
     def _check_together(self) -> None:
         """Refuse settings that others do not allow."""
-        fits = self.v_reset == 0 or self.reset == "hard"
         require(
-            fits,
+            self.v_reset == 0 or self.reset == "hard",
             "v_reset",
             "0 where the reset is not hard",
             self.v_reset,
             "Leave it out.",
         )
 
-        fits = self.reset_by is None or self.reset == "soft"
         require(
-            fits,
+            self.reset_by is None or self.reset == "soft",
             "reset_by",
             "None unless the reset is soft",
             self.reset_by,
@@ -247,9 +248,8 @@ class Dynamics:
         if self.max_spikes is not None:
             require_count("max_spikes", self.max_spikes, remedy="None is for any number.")
         further = (self.strict, self.v_reset, self.reset_by)
-        fits = self.max_spikes == 1 or further == (False, 0, None)
         require(
-            fits,
+            self.max_spikes == 1 or further == (False, 0, None),
             "max_spikes",
             "1, unless neurons fire at the threshold and are reset to 0 or by it",
             self.max_spikes,
@@ -259,9 +259,8 @@ class Dynamics:
             ),
         )
 
-        fits = self.floor is None or most(self.floor - self.v_reset) <= 0
         require(
-            fits,
+            self.floor is None or most(self.floor - self.v_reset) <= 0,
             "floor",
             f"at most v_reset, {self.v_reset:g}",
             self.floor,

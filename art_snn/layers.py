@@ -235,9 +235,8 @@ class Normalize(nn.Module):
 
     def __init__(self, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
         super().__init__()
-        fits = len(mean) == len(std) and all(value > 0 for value in std)
         require(
-            fits,
+            len(mean) == len(std) and all(value > 0 for value in std),
             "std",
             f"{len(mean)} numbers above 0, as many as in mean",
             repr(std),

@@ -222,9 +222,8 @@ class SpikingNetwork(nn.Module):
             raise TypeError(
                 f"x: expected a torch tensor [N, ...], got {type(x).__name__}."
             )
-        plain = not torch._C._functorch.is_functorch_wrapped_tensor(x)
         require(
-            plain,
+            not torch._C._functorch.is_functorch_wrapped_tensor(x),
             "x",
             "a plain tensor",
             "one within vmap or torch.func",

@@ -88,9 +88,16 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
             ("gpu", "cpu"),
             remedy="'gpu' takes the current CUDA device where there is one, and the CPU elsewhere.",
         )
-        given = (model, loss, tuple(input_shape), nb_classes, optimizer)
         with _card_of(model):  # ART moves the network to the current device.
-            super().__init__(*given, device_type=device_type, **options)
+            super().__init__(
+                model,
+                loss,
+                tuple(input_shape),
+                nb_classes,
+                optimizer,
+                device_type=device_type,
+                **options,
+            )
         self._layer_names = model.body.layer_names
         self.gradient = gradient
         self._model.eval()
@@ -507,9 +514,9 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
     def _check_optimizer(self) -> None:
         """Refuse no optimizer, and one that holds none of the network's parameters."""
         groups = () if self._optimizer is None else self._optimizer.param_groups
-        weights = {id(weight) for group in groups for weight in group["params"]}
+        weights = {weight for group in groups for weight in group["params"]}
         require(
-            not weights.isdisjoint(map(id, self.model.parameters())),
+            not weights.isdisjoint(self.model.parameters()),
             "optimizer",
             "an optimizer of the network's parameters",
             "one of another network, whose steps leave this one as it is"
@@ -521,8 +528,9 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
 
 def _batches(x: Tensor, size: int) -> Sequence[Tensor]:
     """At least one batch, which is empty where x is."""
-    count = require_count("batch_size", size, remedy="ART's default is 128.")
-    return torch.split(x, count)
+    return torch.split(
+        x, require_count("batch_size", size, remedy="ART's default is 128.")
+    )
 
 
 def _check_network(model: object) -> None:

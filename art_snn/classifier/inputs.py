@@ -148,9 +148,8 @@ def check_labels(y: Any, samples: int, classes: int) -> None:
 
     fits = least >= 0 and most <= classes - 1
     require(fits, "y", f"class indices from 0 to {classes - 1}", got, remedy)
-    whole = (values % 1 == 0).all()
     require(
-        whole,
+        (values % 1 == 0).all(),
         "y",
         "whole class indices",
         "fractions",

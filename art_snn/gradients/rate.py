@@ -93,7 +93,8 @@ class RateGradient(Gradient):
 
     def logits(self, body: Body, x: Tensor) -> Tensor:
         encoded = body.encode(x)
-        objection, failed = _collapse_objection(body, encoded), False
+        objection = _collapse_objection(body, encoded)
+        replays = objection is None
         if objection is None:
             logits = collapse(self, body, encoded)
             if isinstance(logits, Tensor):
@@ -101,11 +102,11 @@ class RateGradient(Gradient):
                     "collapsed", "the layers between neurons are affine"
                 )
                 return logits
-            objection, failed = logits, True
+            objection = logits
         logits = resolve_in_time(self, body, encoded)
         body.execution = Execution("time-resolved", objection)
         # An input that is not finite says nothing of the layers.
-        if failed and encoded.isfinite().all():
+        if replays and encoded.isfinite().all():
             remember(body.probe_results, _key_of(body, encoded), objection)
         return logits
 
@@ -193,10 +194,6 @@ def _replay(
         if not tape:
             raise ValueError("more neurons are called than in the recording")
         entry = tape.popleft()
-        if current.shape != entry.slope.shape:
-            raise ValueError(
-                f"shape {list(current.shape)} instead of {list(entry.slope.shape)}"
-            )
         threshold = least(site.dynamics.threshold)
         excesses.append(_excess_of(current, entry.current, threshold))
         return apply(_Sloped, current, (entry.rate,), entry.slope, rule)

@@ -19,8 +19,20 @@ _SMALLEST = 1e-4
 """Keeps the sharpness finite where a neuron always sits at its threshold."""
 _ROUNDING = 4
 """Units in the last place of single precision by which an attack may round two inputs apart."""
-_SHARP = (1e-3, 10.0)
-"""Values of omega for which gradients through eight steps are finite even there."""
+_SHARE: dict[str, Any] = {"at_least": 0, "up_to": 1, "remedy": "Usual is 0.9."}
+_BOUNDS: dict[str, dict[str, Any]] = {
+    # For these values gradients through eight steps are finite even at the threshold.
+    "omega": {
+        "above": 0,
+        "within": (1e-3, 10.0),
+        "remedy": "sharpness_of(0.85) is 2.65.",
+    },
+    "decay_mean": _SHARE,
+    "decay_deviation": _SHARE,
+    "relax": {"at_least": 0, "within": (0, 1e3), "remedy": "The paper uses 1.5."},
+    "restart": {"at_least": 0, "within": (0, 1e6), "remedy": "A half is the default."},
+}
+"""The bounds of hyperparameters, as :func:`require_number` takes them."""
 
 
 def sharpness_of(vanishing: float) -> float:
@@ -75,27 +87,8 @@ class ASSG(TemporalGradient):
     second_derivative = True
 
     def __post_init__(self) -> None:
-        require_number(
-            "omega",
-            self.omega,
-            above=0,
-            within=_SHARP,
-            remedy="sharpness_of(0.85) is 2.65.",
-        )
-        for name in ("decay_mean", "decay_deviation"):
-            require_number(
-                name, getattr(self, name), at_least=0, up_to=1, remedy="Usual is 0.9."
-            )
-        require_number(
-            "relax", self.relax, at_least=0, within=(0, 1e3), remedy="The paper uses 1.5."
-        )
-        require_number(
-            "restart",
-            self.restart,
-            at_least=0,
-            within=(0, 1e6),
-            remedy="A half is the default.",
-        )
+        for name, bounds in _BOUNDS.items():
+            require_number(name, getattr(self, name), **bounds)
 
     def slope(self, distance: Tensor, site: NeuronRef) -> Tensor:
         """Slope of a first pass."""
@@ -149,7 +142,7 @@ class ASSG(TemporalGradient):
         if not attack:
             # Without what the pass has written.
             key = _key(body, encoded)
-        body.memory = with_memory(body.memory, self, _Attack(key, first, updated))
+        body.memory = with_memory(body.memory, self, _Attack(key, first, [updated]))
         return logits
 
     def _update(
@@ -218,9 +211,8 @@ class _Attack:
 
     key: tuple[Any, ...]
     first: Tensor
-    moments: list[_PotentialMoments]
-    fresh: list[bool] = field(default_factory=lambda: [True])
-    """It has one entry until a pass takes the moments; of two tasks only one can remove that."""
+    moments: list[list[_PotentialMoments]]
+    """One entry until a pass takes it; of two tasks only one can remove that."""
 
     def of(self, samples: Tensor) -> "_Attack":
         """The memory of some of the samples, bool [N]."""
@@ -229,17 +221,17 @@ class _Attack:
         first = self.first[samples]
         (steps, _, *sizes), *others = self.key
         key = (torch.Size((steps, len(first), *sizes)), *others)
-        moments = [layer.of(samples) for layer in self.moments]
-        return _Attack(key, first, moments, list(self.fresh))
+        moments = [[layer.of(samples) for layer in layers] for layers in self.moments]
+        return _Attack(key, first, moments)
 
     def take(self) -> list[_PotentialMoments]:
         """The moments, once, for a pass to change; copies of those that a graph still reads."""
         try:
-            self.fresh.pop()
+            moments = self.moments.pop()
         except IndexError:
             return []
-        layers = [(weakref.ref(m), m.mean, m.deviation) for m in self.moments]
-        self.moments.clear()
+        layers = [(weakref.ref(m), m.mean, m.deviation) for m in moments]
+        moments.clear()
         taken = []
         for reader, mean, deviation in layers:
             if reader() is not None:
