@@ -7,7 +7,6 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, fields
-from functools import partial
 from typing import Any, ClassVar, Literal, TypeAlias
 
 import torch
@@ -395,10 +394,9 @@ class Dynamics:
     def _fires(self) -> Callable[..., Tensor]:
         if self.max_spikes == 1:
             return torch.gt if self.strict else torch.ge
-        divide = partial(torch.div, rounding_mode="trunc")
-        return lambda u, threshold, out: divide(u, threshold, out=out).clamp_(
-            0, self.max_spikes
-        )
+        return lambda u, threshold, out: torch.div(
+            u, threshold, rounding_mode="trunc", out=out
+        ).clamp_(0, self.max_spikes)
 
     def _at_start(self, like: Tensor) -> Tensor:
         """The potential before the first step, a new tensor."""

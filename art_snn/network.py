@@ -58,7 +58,7 @@ class SpikingNetwork(nn.Module):
         body: Callable[[nn.Module, Encoder], NetworkBody] = LayeredBody,
     ) -> None:
         super().__init__()
-        if isinstance(layers, type) or not isinstance(layers, nn.Module | Iterable):
+        if not isinstance(layers, nn.Module | Iterable):
             raise TypeError(
                 f"layers: expected a torch module or a sequence of modules, got {layers!r}. "
                 "Pass instances, for example [LIF(), TimeDistributed(nn.Linear(32, 10))]."

@@ -230,16 +230,12 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         with self._differentiating(training_mode, gradient):
             leaf, inputs, _ = self._leaf(x, None)
             logits = self._forward(inputs)
-            if classes is None:
-                outputs = logits.sum(0).unbind()
-            else:
-                columns = (
-                    torch.as_tensor(classes, device=logits.device).long().view(-1, 1)
-                )
-                outputs = (logits.gather(1, columns).sum(),)
+            if classes is not None:
+                columns = torch.as_tensor(classes, device=logits.device).long()
+                logits = logits.gather(1, columns[:, None])
 
             rows = []
-            for output in outputs:
+            for output in logits.sum(0):
                 (grads,) = torch.autograd.grad(output, leaf, retain_graph=True)
                 rows.append(self._return_as(x, fill(grads, missing, 0)))
         return torch.stack(rows, 1) if isinstance(x, Tensor) else np.stack(rows, axis=1)

@@ -5,7 +5,6 @@ from abc import abstractmethod
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any
 
 import torch
@@ -97,8 +96,7 @@ class NetworkBody(Body):
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy has other modules, and verifies them again."""
-        fresh = {"probe_results": {}, "verified": {}, "volatile": set(self.volatile)}
-        return {**self.__dict__, **fresh}
+        return {**self.__dict__, "probe_results": {}, "verified": {}}
 
     def share(self) -> Any:
         """Another body around the same modules, of which passes remember nothing."""
@@ -114,8 +112,9 @@ class NetworkBody(Body):
     def check(self, rule: Gradient | None, x: Tensor) -> None:
         """Refuse, by a ValueError, a pass of an input [N, ...] under a rule; None: no gradient."""
         if rule is not None:
-            require = partial(self.require_applicable, rule, "gradient")
-            self.remembered((rule, self.encoder), require)
+            self.remembered(
+                (rule, self.encoder), lambda: self.require_applicable(rule, "gradient")
+            )
         if self.verify is not None:
             self.verify(self, rule, x)
 
@@ -296,9 +295,8 @@ class LayeredBody(NetworkBody):
 
     def __init__(self, layers: nn.Module, encoder: Encoder) -> None:
         super().__init__(layers, encoder)
-        neurons = any(isinstance(child, Neuron) for child in layers.modules())
         require(
-            neurons,
+            any(isinstance(child, Neuron) for child in layers.modules()),
             "layers",
             "at least one spiking neuron",
             "none",

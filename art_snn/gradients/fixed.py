@@ -207,20 +207,19 @@ def _convolution(
 ) -> Any:
     if isinstance(padding, str) or input.ndim != 4:
         return NotImplemented
-    sides, sizes = input.shape[2:], (pair(stride), pair(padding), pair(dilation), groups)
+    sides = input.shape[2:]
+    stride, padding, dilation = pair(stride), pair(padding), pair(dilation)
 
     def gradient(grad: Tensor, weight: Tensor) -> Tensor:
-        stride, padding, dilation, groups = sizes
-        spans = zip(sides, weight.shape[2:], *sizes[:3], strict=True)
+        spans = zip(sides, weight.shape[2:], stride, padding, dilation, strict=True)
         # Rows and columns at the end that the stride left out.
         rest = [(side + 2 * p - d * (k - 1) - 1) % s for side, k, s, p, d in spans]
         return torch.conv_transpose2d(
             grad, weight, None, stride, padding, rest, groups, dilation
         )
 
-    return apply(
-        _WithoutSaving, input, torch.conv2d, (weight, bias, *sizes), gradient, weight
-    )
+    arguments = (weight, bias, stride, padding, dilation, groups)
+    return apply(_WithoutSaving, input, torch.conv2d, arguments, gradient, weight)
 
 
 def _linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Any:

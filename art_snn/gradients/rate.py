@@ -418,8 +418,12 @@ def probe(body: Body, encoded: Tensor) -> str | None:
 
     def draw(like: Tensor) -> Tensor:
         """a, b and (a + b) / 2 of one sample [3, 1, ...]."""
-        steps = torch.empty((2, 1, *like.shape[2:]), dtype=like.dtype, device=like.device)
-        a, b = steps.normal_(generator=generator)
+        a, b = torch.randn(
+            (2, 1, *like.shape[2:]),
+            dtype=like.dtype,
+            device=like.device,
+            generator=generator,
+        )
         return torch.stack([a, b, (a + b) / 2])
 
     def judge(current: Tensor, threshold: float) -> None:
@@ -440,14 +444,13 @@ def probe(body: Body, encoded: Tensor) -> str | None:
 
 def _first_mismatch(excesses: Tensor, names: list[str]) -> str | None:
     """The mismatch at the first positive or NaN excess, at a neuron or at last at the logits."""
-    values = excesses.tolist()
-    first = next((i for i, value in enumerate(values) if not value <= 0), None)
-    if first is None:
-        return None
-    place = f"neuron {names[first]}" if first < len(names) else "the logits"
-    if not math.isfinite(values[first]):
-        return f"the input of {place} is not finite"
-    return f"the layers before {place} are not affine: their output on averages differs"
+    places = [*(f"neuron {name}" for name in names), "the logits"]
+    for place, excess in zip(places, excesses.tolist(), strict=True):
+        if not math.isfinite(excess):
+            return f"the input of {place} is not finite"
+        if excess > 0:
+            return f"the layers before {place} are not affine: their output on averages differs"
+    return None
 
 
 def _failure(stage: str, error: Exception) -> str:
