@@ -287,9 +287,7 @@ class Dynamics:
     @property
     def uniform(self) -> bool:
         """True if each setting is one number, with at most one spike in a step and no floor."""
-        varied = any(
-            isinstance(getattr(self, f.name), Values | tuple) for f in fields(self)
-        )
+        varied = any(isinstance(value, Values | tuple) for value in vars(self).values())
         return (varied, self.max_spikes, self.floor) == (False, 1, None)
 
     @property

@@ -68,8 +68,9 @@ class SpikingNetwork(nn.Module):
                 f"encoder: expected an instance such as Direct(steps=8), got {encoder!r}. "
                 "Any callable that maps [N, ...] to [T, N, ...] will do."
             )
-        self.layers: nn.Module
-        self.layers = layers if isinstance(layers, nn.Module) else nn.Sequential(*layers)
+        self.layers: nn.Module = (
+            layers if isinstance(layers, nn.Module) else nn.Sequential(*layers)
+        )
         self.encoder = encoder
         self._body = body(self.layers, encoder)
         self.gradient = choose_rule(self) if gradient is None else gradient

@@ -126,17 +126,17 @@ class NetworkBody(Body):
     def neuron_layers(self) -> list[NeuronLayer]:
         """Every layer of neurons, in order of definition."""
 
-    @abstractmethod
     def own_gradient_neurons(self) -> dict[str, str]:
         """Neurons that keep a gradient of their own under any rule, by name, and why."""
+        return {}
 
-    @abstractmethod
     def notes(self) -> dict[str, str]:
         """Facts of how the network runs, in words, by name."""
+        return self.reading
 
-    @abstractmethod
     def bounds_objection(self) -> str | None:
         """Why no boxes can be sent through the network at present, or None."""
+        return None
 
     @property
     def loops_itself(self) -> bool:
@@ -189,12 +189,10 @@ class NetworkBody(Body):
         return self._snapshot is not None and self._snapshot.affine
 
     def averaging_objection(self) -> str | None:
-        modules = () if self.affine else self.named_modules()
-        layer = next((name for name, module in modules if varies(module)), None)
-        if layer is not None:
-            return (
-                f"the output of {layer} differs from call to call, or from step to step"
-            )
+        modules = [] if self.affine else self.named_modules()
+        for name, module in modules:
+            if varies(module):
+                return f"the output of {name} differs from call to call, or from step to step"
         objection = self.bounds_objection()
         if objection is None and callable(self.readout):
             return "the readout is a function"
@@ -250,16 +248,16 @@ class NetworkBody(Body):
     def named_modules(self) -> list[tuple[str, nn.Module]]:
         """All modules of the layers, and of encoder and readout, by name in the network."""
         parts = {"layers": self.layers, "encoder": self.encoder, "readout": self.readout}
-        modules = list[tuple[str, nn.Module]]()
-        for name, part in parts.items():
-            if isinstance(part, nn.Module):
-                modules += part.named_modules(prefix=name)
-        return modules
+        return [
+            named
+            for name, part in parts.items()
+            if isinstance(part, nn.Module)
+            for named in part.named_modules(prefix=name)
+        ]
 
     def version_key(self, *, exact: bool) -> Hashable:
-        modules = [module for _, module in self.named_modules()]
         tensors = list[Tensor]()
-        for module in modules:
+        for _, module in self.named_modules():
             tensors += module.parameters(recurse=False)
             if not (exact and module.training):
                 tensors += module.buffers(recurse=False)
@@ -344,15 +342,6 @@ class LayeredBody(NetworkBody):
             for name, module in self.layers.named_modules(prefix="layers")
             if isinstance(module, Neuron)
         ]
-
-    def bounds_objection(self) -> str | None:
-        return None
-
-    def own_gradient_neurons(self) -> dict[str, str]:
-        return {}
-
-    def notes(self) -> dict[str, str]:
-        return self.reading
 
     def digest_parts(self) -> tuple[Any, ...]:
         parts = (self.encoder, self.layers)

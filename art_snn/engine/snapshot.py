@@ -85,8 +85,12 @@ class Snapshot:
     @cached_property
     def constant(self) -> Mapping[nn.Module, list[Form]] | None:
         """How :class:`TimeDistributed` computes with constant weights, if no one else has any."""
-        layers = [module for module in self.modules if type(module) is TimeDistributed]
-        inside = {module for layer in layers for module in layer.module}
+        inside = {
+            module
+            for layer in self.modules
+            if type(layer) is TimeDistributed
+            for module in layer.module
+        }
         others = any(
             m.training or (m._parameters and m not in inside) for m in self.modules
         )

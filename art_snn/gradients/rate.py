@@ -320,9 +320,10 @@ def _record(
 
     def fire(site: NeuronRef, current: Tensor) -> Tensor:
         spikes, slope = empty_steps(current), empty_steps(current[:1])
-        sums = []
-        for part in blocks(spikes, 2 * len(spikes)):
-            sums.append(record(site, current[:, part], spikes[:, part], slope[:, part]))
+        sums = [
+            record(site, current[:, part], spikes[:, part], slope[:, part])
+            for part in blocks(spikes, 2 * len(spikes))
+        ]
         if shapes_only:
             # Nothing of all time steps, of which a view would be enough to keep it.
             entry = _Entry(site, slope, spikes.new_empty(0), torch.stack(sums).sum())
