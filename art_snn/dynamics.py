@@ -362,8 +362,11 @@ class Dynamics:
             spikes = empty_steps(current)
         decays = self.decays(len(current))
         last = len(current) - 1
-        plain = type(self)._charge is Dynamics._charge
-        first = plain and (self.gain, self.constant, self.v_start) == (1, 0, 0)
+        first = type(self)._charge is Dynamics._charge and (
+            self.gain,
+            self.constant,
+            self.v_start,
+        ) == (1, 0, 0)
         v = torch.empty_like(spikes[0]) if first else self._at_start(spikes[0])
         fires = self._fires
         threshold = operand(self.threshold, v)

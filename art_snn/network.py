@@ -169,11 +169,10 @@ class SpikingNetwork(nn.Module):
             )
 
         self.forget()
-        attack = self.body.changed(
-            radius=radius, attacking=True, constant_weights=True, snapshots={}
-        )
         try:
-            with attack:
+            with self.body.changed(
+                radius=radius, attacking=True, constant_weights=True, snapshots={}
+            ):
                 yield
         finally:
             self.forget()
@@ -201,8 +200,9 @@ class SpikingNetwork(nn.Module):
         body = self.body
         context = body.context
         # Parametrised weights that are cached would be constants after the pass as well.
-        constant = context.constant_weights and not parametrize._cache_enabled
-        run = NetworkRun(constant_weights=constant)
+        run = NetworkRun(
+            constant_weights=context.constant_weights and not parametrize._cache_enabled
+        )
         with body.opened(), set_in_block(RUN, run):
             x = self._cast(x, body)
             if context.forward is not None:

@@ -443,8 +443,12 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
 
     @torch.no_grad()
     def _logits(self, x: Any, batch_size: int) -> Tensor:
-        batches = _batches(as_tensor(x), batch_size)
-        return torch.cat([self._forward(batch.to(self.device)) for batch in batches])
+        return torch.cat(
+            [
+                self._forward(batch.to(self.device))
+                for batch in _batches(as_tensor(x), batch_size)
+            ]
+        )
 
     def _leaf(self, x: Any, y: Any) -> tuple[Tensor, Tensor, Any]:
         """(leaf that requires a gradient, network input, labels) of samples and labels."""
@@ -455,7 +459,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         samples = as_tensor(x).detach()
         # Small gradients must not underflow. A copy, since the user may write to the array later.
         dtype = torch.promote_types(samples.dtype, dtype_of(self.model))
-        leaf = samples.to(self.device, dtype, copy=True).requires_grad_(True)
+        leaf = samples.to(self.device, dtype, copy=True).requires_grad_()
         if numpy_defences:
             return leaf, leaf, y
         labels = None if y is None else as_tensor(y)

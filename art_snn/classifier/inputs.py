@@ -80,7 +80,7 @@ def _is_finite(x: Any) -> Any:
 def _check_form(x: Any, input_shape: tuple[int, ...]) -> Any:
     """Samples of the right kind and shape, as torch can take them."""
     _require_numbers("x", x, "Convert it first, for instance with x.astype(np.float32).")
-    if x.ndim != len(input_shape) + 1 or tuple(x.shape[1:]) != tuple(input_shape):
+    if x.ndim < 1 or tuple(x.shape[1:]) != tuple(input_shape):
         raise invalid(
             "x",
             f"shape (N, {', '.join(map(str, input_shape))})",
@@ -169,7 +169,8 @@ def lacks_preprocessing(estimator: PyTorchClassifier) -> bool:
     """True if the network gets the samples as they are, without preprocessing."""
     return all(
         isinstance(operation, StandardisationMeanStd | StandardisationMeanStdPyTorch)
-        and bool(np.all(operation.mean == 0) and np.all(operation.std == 1))
+        and np.all(operation.mean == 0)
+        and np.all(operation.std == 1)
         for operation in estimator.preprocessing_operations
     )
 

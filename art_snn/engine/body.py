@@ -192,7 +192,10 @@ class NetworkBody(Body):
         modules = [] if self.affine else self.named_modules()
         for name, module in modules:
             if varies(module):
-                return f"the output of {name} differs from call to call, or from step to step"
+                return (
+                    f"the output of {name} differs from call to call, "
+                    "or from step to step"
+                )
         objection = self.bounds_objection()
         if objection is None and callable(self.readout):
             return "the readout is a function"
@@ -264,17 +267,15 @@ class NetworkBody(Body):
 
         def read() -> Hashable:
             values = digest_tensors(tensors) if exact else None
-            return self._settings_key(), count_writes(tensors), values
+            modules = list(self.layers.named_modules())
+            plain = frozenset(settings(modules, self.volatile).items())
+            # Dynamics may be read off what is no setting of the neuron.
+            dynamics = tuple(layer.site for layer in self.neuron_layers())
+            form = (structure(modules), plain, dynamics, comparable(self.readout))
+            return form, count_writes(tensors), values
 
         key: Hashable = self.remembered("version", read) if exact else read()
         return key
-
-    def _settings_key(self) -> Hashable:
-        modules = list(self.layers.named_modules())
-        plain = frozenset(settings(modules, self.volatile).items())
-        # Dynamics may be read off what is no setting of the neuron.
-        dynamics = tuple(layer.site for layer in self.neuron_layers())
-        return structure(modules), plain, dynamics, comparable(self.readout)
 
     @contextmanager
     def observe_writes(self) -> Iterator[None]:

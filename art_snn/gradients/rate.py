@@ -231,10 +231,11 @@ class _Graph:
 
     def gradient(self, grad: Tensor, slopes: Sequence[Tensor]) -> Tensor:
         """The gradient at the mean input for one at the logits [N, K]."""
-        ends = [self.logits], [self.mean], [grad]
         # Its hooks run in the present thread, which may serve several backward passes.
         with set_in_block(_SLOPES, slopes):
-            (d,) = torch.autograd.grad(*ends, retain_graph=True, materialize_grads=True)
+            (d,) = torch.autograd.grad(
+                self.logits, self.mean, grad, retain_graph=True, materialize_grads=True
+            )
         return d
 
 
@@ -450,7 +451,10 @@ def _first_mismatch(excesses: Tensor, names: list[str]) -> str | None:
         if not math.isfinite(excess):
             return f"the input of {place} is not finite"
         if excess > 0:
-            return f"the layers before {place} are not affine: their output on averages differs"
+            return (
+                f"the layers before {place} are not affine: "
+                "their output on averages differs"
+            )
     return None
 
 

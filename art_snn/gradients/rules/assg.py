@@ -153,10 +153,9 @@ class ASSG(TemporalGradient):
             z = potential[:, block] - site.dynamics.threshold
             moments.of(block).update(z.abs_(), self)
 
-        def at_step(distance: Tensor, t: slice, samples: slice) -> Tensor:
-            return self.sharpen(distance, moments.of(samples).scale(self, t))
-
-        return at_step
+        return lambda distance, t, samples: self.sharpen(
+            distance, moments.of(samples).scale(self, t)
+        )
 
     def reach(self, body: Body) -> float:
         """How far an input value may lie from the first one of its sample."""
