@@ -268,7 +268,7 @@ def _probabilities(probability: ArrayLike) -> NDArray[np.float64]:
     return given
 
 
-_Known = _Repeating | Frames
+_Known = Direct | Poisson | Frequency | Frames
 KNOWN: tuple[type[_Known], ...] = (Direct, Poisson, SQE, Frequency, Frames, Ablation)
 ENCODERS = MappingProxyType({kind.__name__.lower(): kind for kind in KNOWN})
 """The encoders by name: those of images, and those of event frames."""

@@ -149,9 +149,6 @@ def test_a_layer_of_any_state_equations_has_it_outside_of_a_network(name):
     torch.testing.assert_close(*seconds)
 
 
-# Weights that are constants.
-
-
 @pytest.mark.parametrize("rule", [STBP(surrogate=ATan()), PDSG()], ids=["stbp", "pdsg"])
 def test_where_weights_are_constants_the_second_derivative_at_the_input_is_the_same(rule):
     net, x = network(gradient=rule), batch().requires_grad_()
@@ -174,9 +171,6 @@ def test_a_penalty_on_the_gradient_at_the_input_reaches_weights_that_are_none():
         (loss + grad.square().sum()).backward()
         expected.append([weight.grad.clone() for weight in net.parameters()])
     torch.testing.assert_close(*expected)
-
-
-# Rules that have none.
 
 
 class Cut(Surrogate):
