@@ -99,12 +99,12 @@ class TemporalGradient(Gradient):
     def firing(self, prepare: Prepare | None = None) -> Firing:
         """The firing of a neuron under this rule.
 
-        :param prepare: what stands for :meth:`prepare` in one pass; None for itself."""
-        own = prepare or self.prepare
+        :param prepare: takes the place of :meth:`prepare` for one pass; None leaves it."""
+        chosen = prepare or self.prepare
 
         def fire(site: NeuronRef, current: Tensor) -> Tensor:
             if torch.is_grad_enabled() and current.requires_grad:
-                return apply(_ThroughTime, current, self, site, own)
+                return apply(_ThroughTime, current, self, site, chosen)
             return site.dynamics.simulate(current)
 
         return fire
