@@ -252,10 +252,10 @@ class NetworkBody(Body):
         """All modules of the layers, and of encoder and readout, by name in the network."""
         parts = {"layers": self.layers, "encoder": self.encoder, "readout": self.readout}
         return [
-            named
+            pair
             for name, part in parts.items()
             if isinstance(part, nn.Module)
-            for named in part.named_modules(prefix=name)
+            for pair in part.named_modules(prefix=name)
         ]
 
     def version_key(self, *, exact: bool) -> Hashable:

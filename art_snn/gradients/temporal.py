@@ -100,11 +100,11 @@ class TemporalGradient(Gradient):
         """The firing of a neuron under this rule.
 
         :param prepare: takes the place of :meth:`prepare` for one pass; None leaves it."""
-        chosen = prepare or self.prepare
+        preparation = prepare or self.prepare
 
         def fire(site: NeuronRef, current: Tensor) -> Tensor:
             if torch.is_grad_enabled() and current.requires_grad:
-                return apply(_ThroughTime, current, self, site, chosen)
+                return apply(_ThroughTime, current, self, site, preparation)
             return site.dynamics.simulate(current)
 
         return fire
