@@ -6,17 +6,16 @@ shows it. So all of them ask :func:`require_composed`. No list of such changes i
 complete. So each of them also sends points through the network itself, and compares."""
 
 from torch import nn
-from torch.nn.modules import module as torch_module
 
 from art_snn.checks import require
-from art_snn.layers import GLOBAL_HOOKS
+from art_snn.layers import global_hooks
 from art_snn.network import SpikingNetwork
 from art_snn.running.digests import hooks_of
 
 
 def find_addition(network: SpikingNetwork) -> str | None:
     """What takes part in a pass next to encoder, layers and mean over time, in words, or None."""
-    if any(getattr(torch_module, name, None) for name in GLOBAL_HOOKS):
+    if global_hooks():
         return "a hook on all modules of torch"
 
     # The methods that lead a pass from the input to the logits.

@@ -16,7 +16,7 @@ from art_snn.checks import LONGEST_SIDE, ArgumentError, first_line, locate_own
 from art_snn.data import Dataset
 from art_snn.dynamics import Dynamics, least, most, operand
 from art_snn.gradients import Gradient, parse_rules
-from art_snn.gradients.choice import ORDER, find_vanished
+from art_snn.gradients.names import ORDER, find_vanished
 from art_snn.layers import device_of
 from art_snn.metrics import Share
 from art_snn.network import SpikingNetwork

@@ -32,8 +32,12 @@ _WEIGHTS = ("weight", "bias")
 _CONVOLUTION = (*_WEIGHTS, "stride", "padding", "dilation", "groups")
 _NORM = ("running_mean", "running_var", *_WEIGHTS, "training", "momentum", "eps")
 _WINDOW = (
-    *("kernel_size", "stride", "padding"),
-    *("ceil_mode", "count_include_pad", "divisor_override"),
+    "kernel_size",
+    "stride",
+    "padding",
+    "ceil_mode",
+    "count_include_pad",
+    "divisor_override",
 )
 
 _AFFINE = LayerKind()

@@ -8,7 +8,7 @@ from torch import Tensor
 from art_snn.app import inspect as module
 from art_snn.app.results import read_result
 from art_snn.gradients import STBP, parse_rules
-from art_snn.gradients.choice import ORDER
+from art_snn.gradients.names import ORDER
 from tests.command import call
 from tests.datasets import counts, images
 from tests.interop import adapted
