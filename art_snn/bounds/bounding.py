@@ -166,8 +166,12 @@ class Bounding:
         :param y: class indices [N].
         :param differentiable: True to differentiate the bounds by weights.
         :param checked: True to send corners through the network."""
-        box = enclose_samples(x, self.eps, self.norm, self.limits)
-        return bound_margins(self.spread(box, checked), y, differentiable=differentiable)
+        logits = self.spread(self.enclose(x), checked)
+        return bound_margins(logits, y, differentiable=differentiable)
+
+    def enclose(self, x: Tensor) -> Box:
+        """Enclose all samples within the budget around x [N, ...], and within the limits."""
+        return enclose_samples(x, self.eps, self.norm, self.limits)
 
     def spread(
         self, box: Box, checked: bool = False, observe: Observer | None = None

@@ -257,13 +257,11 @@ def _list_limits(limits: Tensor) -> list[tuple[int, float, Tensor]]:
     """List the sums k, their limits, and the codes [C, 1, 1] of the trains with that limit.
 
     :param limits: of every train [V, K]."""
-    bits = 2 ** torch.arange(8, device="cpu")
     several = []
     for k, column in enumerate(limits.unbind(1)):
         for limit in sorted(set(column[column.isfinite()].tolist())):
-            members = functional.pad(column == limit, (0, -len(column) % 8)).view(-1, 8)
-            codes = (members * bits).sum(1).to(torch.uint8)
-            several.append((k, limit, codes[:, None, None]))
+            codes = _encode((column == limit)[None]).to(torch.uint8)
+            several.append((k, limit, codes[:, None]))
     return several
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from art_snn.bounds.bounding import Bounding, choose_corners, enclose_samples, record_pass
+from art_snn.bounds.bounding import Bounding, choose_corners, record_pass
 from art_snn.bounds.box import Box, Ends, potential_rounding, round_toward, widening
 from art_snn.bounds.firing import Counts
 from art_snn.bounds.propagate import (
@@ -132,8 +132,8 @@ class ProblemBuilder:
         most_open: int = 4096,
     ) -> None:
         self.network = network
-        self.eps = eps
-        self.limits = limits
+        self.bounding = Bounding(network, Counts(), eps, limits=limits)
+        self.bounding.averaged = False
         self.most_open = most_open
         self.built = 0
         self.sites, self.segments, self.steps = read_chain(network)
@@ -155,7 +155,7 @@ class ProblemBuilder:
         """Build the problem around a sample x [1, ...] of class y.
 
         :raises TooLarge: if more neurons are open than allowed."""
-        box = enclose_samples(x, self.eps, inf, self.limits)
+        box = self.bounding.enclose(x)
         several, errors = self._bound(box)
         low, high = [end.double().cpu() for end in box.ends]
         inputs = (low.flatten(1)[None], high.flatten(1)[None])
@@ -217,10 +217,8 @@ class ProblemBuilder:
             errors.append(slack.double().cpu().amax(0) + float(rounding))
             several.append(spikes)
 
-        bounding = Bounding(self.network, Counts(), self.eps, limits=self.limits)
-        bounding.averaged = False
         with keep_modes(self.network, False):
-            logits = bounding.run(box, observe=observe)
+            logits = self.bounding.run(box, observe=observe)
         _require_chain(len(several) == len(self.sites))
         errors.append(logits.enclosure.slack.expand_as(logits.centre)[0].double().cpu())
         return several, errors

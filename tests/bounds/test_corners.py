@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from art_snn import LIF, Direct, SpikingNetwork, TimeDistributed as Timed
 from art_snn.bounds import METHODS, Bounding, certify_bounds
+from art_snn.bounds.box import Ends
 from tests.bounds.forms import FORMS, insert
 from tests.bounds.random_networks import CLASSES, LIMITS, Drawn, around, check
 from tests.classifiers import untouched
@@ -61,9 +62,9 @@ def test_an_encoder_that_draws_is_refused():
 class Certain(METHODS["s-ibp"]):
     """Spikes that may be are said to be sure."""
 
-    def write(self, dynamics, current, sure: Tensor, maybe: Tensor) -> None:
-        super().write(dynamics, current, sure, maybe)
-        sure.copy_(maybe)
+    def write(self, dynamics, low: Tensor, high: Tensor, out: Ends) -> None:
+        super().write(dynamics, low, high, out)
+        out[0].copy_(out[1])
 
 
 def test_bounds_that_a_corner_leaves_are_refused():

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from art_snn import LIF, STBP, Direct, SpikingNetwork, TimeDistributed as Timed
-from art_snn.bounds import METHODS, certify_bounds
+from art_snn.bounds import certify_bounds
 from art_snn.bounds.bounding import average_steps, enclose_samples
 from art_snn.bounds.box import Box, Enclosure, unit_roundoff
+from art_snn.bounds.firing import bound_currents, bound_steps
 from art_snn.bounds.operations import Propagation
 from art_snn.running.context import set_in_block
 from art_snn.running.run import RUN, NetworkRun
@@ -58,9 +59,8 @@ def test_a_current_at_the_threshold_by_the_last_bit_is_not_certified(method):
 def test_the_rounding_of_a_potential_is_part_of_its_interval():
     current, potential = torch.full((4, 1), 0.1), torch.empty(4, 1)
     LIF(0.5, 10.0).dynamics.simulate(current, potential)
-    sure, maybe = torch.empty(2, 4, 1)
     reached = LIF(0.5, float(potential[-1])).dynamics
-    METHODS["s-ibp"]().write(reached, box(current), sure, maybe)
+    sure, maybe = bound_steps(reached, *bound_currents(reached, box(current)))
     assert (sure[-1], maybe[-1]) == (0, 1)
 
 
