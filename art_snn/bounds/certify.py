@@ -138,7 +138,6 @@ def certify_bounds(
 
 def _choose_builder(bounding: Bounding, method: str | None) -> ProblemBuilder | None:
     """Return what follows trains, if the method does; None if it does not."""
-    network = bounding.network
     if method == _TRAINS:
         require(
             bounding.norm == np.inf,
@@ -147,11 +146,11 @@ def _choose_builder(bounding: Bounding, method: str | None) -> ProblemBuilder | 
             method,
             "Only boxes have trains.",
         )
-        return ProblemBuilder(network, bounding.eps, bounding.limits)
-    has_few_steps = (network.body.steps or 0) <= _MOST_STEPS
+        return ProblemBuilder(bounding)
+    has_few_steps = (bounding.network.body.steps or 0) <= _MOST_STEPS
     if method is None and bounding.norm == np.inf and has_few_steps:
         with suppress(ArgumentError):
-            return ProblemBuilder(network, bounding.eps, bounding.limits, _MOST_OPEN)
+            return ProblemBuilder(bounding, _MOST_OPEN)
     return None
 
 
@@ -203,8 +202,8 @@ def _follow_trains(
     builder: ProblemBuilder, x: Tensor, y: Tensor, margins: NDArray[np.float64]
 ) -> None:
     """Raise, in place, the margins [N] that are not above 0, of samples x [N, ...] of classes y."""
-    with keep_modes(builder.network, False), torch.no_grad():
-        is_right = (builder.network(x).argmax(1) == y).cpu().numpy()
+    with keep_modes(builder.bounding.network, False), torch.no_grad():
+        is_right = (builder.bounding.network(x).argmax(1) == y).cpu().numpy()
     for i in np.flatnonzero(is_right & (margins <= 0)):
         with suppress(TooLarge):
             margins[i] = max(
@@ -288,17 +287,14 @@ def decide_bounds(
     certificate = certify_bounds(
         classifier, x, y, eps, method="counts", batch_size=batch_size
     )
-    builder = ProblemBuilder(classifier.model, certificate.eps, classifier.clip_values)
-    samples = as_array(check_samples(x, classifier.input_shape))
+    bounding, samples = _read_budget(classifier, x, eps, np.inf, Counts())
+    builder = ProblemBuilder(bounding)
     labels = class_indices(y, len(samples), classifier.nb_classes)
     broken = classifier.predict(samples, batch_size=batch_size).argmax(1) != labels
     decision = _begin_decision(certificate, samples, broken, builder.dtype)
     rows = np.flatnonzero(decision.open).tolist()
     for row in progress_over(rows, "Decisions", unit="samples", verbose=verbose):
-        label = int(labels[row])
-        _decide_sample(
-            decision, row, builder, classifier, label, seed + row, seconds, nodes
-        )
+        _decide_sample(decision, row, builder, classifier, labels, seed, seconds, nodes)
     return decision
 
 
@@ -327,7 +323,7 @@ def _decide_sample(
     row: int,
     builder: ProblemBuilder,
     classifier: PyTorchClassifier,
-    label: int,
+    labels: np.ndarray,
     seed: int,
     seconds: float,
     nodes: int | None,
@@ -336,9 +332,11 @@ def _decide_sample(
     start = time.monotonic()
     sample = decision.adversarial[row : row + 1]
     limits = limit_points(sample, builder.bounding)
-    point = _as_input(builder.network, sample)
-    with suppress(TooLarge), keep_modes(builder.network, False), torch.no_grad():
-        falsifier = Falsifier(classifier, point, label, limits, seed)
+    network = builder.bounding.network
+    point = _as_input(network, sample)
+    label = int(labels[row])
+    with suppress(TooLarge), keep_modes(network, False), torch.no_grad():
+        falsifier = Falsifier(classifier, point, label, limits, seed + row)
         search = Search(builder.build(point, label), falsifier)
         is_safe = search.decide(start + seconds, nodes or inf)
         decision.nodes[row] = search.nodes
@@ -406,7 +404,7 @@ def bound_operations(
 def _count_most_spikes(site: NeuronRef, current: Box, spikes: Box) -> Tensor:
     """Return the most spikes of every neuron [N, ...], over all steps."""
     with torch._C.DisableTorchFunction(), torch.no_grad():
-        steps = spikes.enclosure.averaged
+        steps = spikes.averaged
         if steps:
             _, most = spikes.ends
             return (most[-1] * steps).round().double()

@@ -17,7 +17,6 @@ from torch import Tensor
 
 from art_snn.bounds.box import (
     Box,
-    Enclosure,
     Ends,
     Nonlinear,
     Unbounded,
@@ -59,7 +58,7 @@ class BoundingMethod(ABC):
         """Return the box of a neuron's spikes for the box of its currents."""
         assert isinstance(current, Box)
         dynamics = site.dynamics
-        averaged = current.enclosure.averaged
+        averaged = current.averaged
         if not dynamics.obeys_equations:
             raise Unbounded(dynamics.unknown or "neurons that obey other equations")
         if not current.magnitude.isfinite():
@@ -82,10 +81,8 @@ class BoundingMethod(ABC):
                 )
             # Means over time are rounded; spikes, and halves between them, are not.
             slack = largest * (4 * torch.finfo(largest.dtype).eps if averaged else 0)
-            enclosure = Enclosure(
-                bounds.radius, slack, largest, averaged, keeps_sign=True
-            )
-            return Box.around(bounds.enter(), enclosure)
+            centre = bounds.enter()
+            return Box(centre, bounds.radius, slack, largest, averaged, keeps_sign=True)
 
     def _bound_spikes(self, site: NeuronRef, current: Box) -> SpikeBounds:
         """Bound the spikes of every step and, if the method counts, their number."""
@@ -179,10 +176,9 @@ def bound_currents(dynamics: Dynamics, current: Box) -> Ends:
     is_constant = repeats_one_step(current.centre)
     if is_constant:
         current = current.rearrange(lambda part: part[0])
-    enclosure = current.enclosure
     rounding = potential_rounding(dynamics, current.magnitude, steps, current.dtype)
     # |x - m| <= r + slack + rounding
-    radius = enclosure.radius + (enclosure.slack + rounding)
+    radius = current.radius + (current.slack + rounding)
     low = current.centre - radius
     high = current.centre + radius
     if is_constant:

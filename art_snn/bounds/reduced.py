@@ -7,14 +7,12 @@ arithmetic."""
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import inf
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from art_snn.bounds.bounding import Bounding, choose_corners, record_pass
 from art_snn.bounds.box import Box, Ends, potential_rounding, round_toward, widening
-from art_snn.bounds.firing import Counts
 from art_snn.bounds.propagate import (
     MOST_STEPS,
     Domains,
@@ -121,19 +119,13 @@ class ConstraintProblem:
 class ProblemBuilder:
     """Builds the constraint problems of a network around samples.
 
+    :param bounding: bounds spikes by counts, within a budget in the maximum norm.
     :param most_open: the most neurons of a layer that may be open."""
 
     @torch.inference_mode(False)
-    def __init__(
-        self,
-        network: SpikingNetwork,
-        eps: float,
-        limits: Any = None,
-        most_open: int = 4096,
-    ) -> None:
-        self.network = network
-        self.bounding = Bounding(network, Counts(), eps, limits=limits)
-        self.bounding.averaged = False
+    def __init__(self, bounding: Bounding, most_open: int = 4096) -> None:
+        network = bounding.network
+        self.bounding = bounding
         self.most_open = most_open
         self.built = 0
         self.sites, self.segments, self.steps = read_chain(network)
@@ -167,7 +159,7 @@ class ProblemBuilder:
         layers = list[Layer]()
         for i, spikes in enumerate(several):
             # Where no step is unsure the box says the train, and the neuron is fixed.
-            is_unsure = (spikes.enclosure.radius[:, 0] > 0).any(0)
+            is_unsure = (spikes.radius[:, 0] > 0).any(0)
             unsure = is_unsure.flatten().nonzero()[:, 0].cpu()
             if len(unsure) > self.most_open:
                 raise TooLarge
@@ -212,15 +204,15 @@ class ProblemBuilder:
             rounding = potential_rounding(
                 site.dynamics, current.magnitude, self.steps, current.dtype
             )
-            slack = current.enclosure.slack.expand_as(current.centre)[:, 0]
+            slack = current.slack.expand_as(current.centre)[:, 0]
             # |x - x'| <= slack + rounding
             errors.append(slack.double().cpu().amax(0) + float(rounding))
             several.append(spikes)
 
-        with keep_modes(self.network, False):
+        with keep_modes(self.bounding.network, False):
             logits = self.bounding.run(box, observe=observe)
         _require_chain(len(several) == len(self.sites))
-        errors.append(logits.enclosure.slack.expand_as(logits.centre)[0].double().cpu())
+        errors.append(logits.slack.expand_as(logits.centre)[0].double().cpu())
         return several, errors
 
     def _linearize(
@@ -232,8 +224,9 @@ class ProblemBuilder:
         :param opened: indices of the open ones [m].
         :param index: of the outputs [n].
         :return: weight [n, m] and bias [T, n]."""
+        segment = self.segments[i]
         amplitude = self.sites[i - 1].dynamics.amplitude if i else 1
-        bias = self._apply(i, fixed * amplitude).flatten(1)[:, index]
+        bias = segment(fixed[None] * amplitude)[0].flatten(1)[:, index]
 
         # The derivatives of outputs by inputs are the rows of the weight.
         rows = []
@@ -243,18 +236,11 @@ class ProblemBuilder:
             )
             with torch.enable_grad():
                 # Each sample of a batch gives one row.
-                out = (
-                    self._apply(i, leaf.requires_grad_())
-                    .flatten(1)
-                    .gather(1, part[:, None])
-                )
-                (grad,) = torch.autograd.grad(out.sum(), leaf)
+                out = segment(leaf.requires_grad_()[None])[0].flatten(1)
+                entries = out.gather(1, part[:, None])
+                (grad,) = torch.autograd.grad(entries.sum(), leaf)
             rows.append(grad.flatten(1))
         return torch.cat(rows)[:, opened], bias
-
-    def _apply(self, i: int, values: Tensor) -> Tensor:
-        """Return the outputs [M, ...] of segment i."""
-        return self.segments[i](values[None])[0]  # type: ignore[no-any-return]
 
     def _build_layer(
         self, before: Sequence[Layer], weight: Tensor, bias: Tensor, error: Tensor
@@ -316,8 +302,10 @@ class ProblemBuilder:
         :param errors: bounds of the difference, for the currents of every layer and
             logits."""
         corners = choose_corners(box)
-        with keep_modes(self.network, False):
-            outputs = [output for _, output in record_pass(self.network, corners)]
+        with keep_modes(self.bounding.network, False):
+            outputs = [
+                output for _, output in record_pass(self.bounding.network, corners)
+            ]
         _require_chain(len(outputs) == len(errors))
 
         # What enters every segment of the chain. What leaves it may differ by the error.

@@ -195,12 +195,7 @@ def count_synapses(network: SpikingNetwork, shape: tuple[int, ...]) -> Synapses:
         # An input that no weight meets is not multiplied: its currents are 0, without a
         # bias.
         met = [(part * (part.detach() != 0)).sum() for part in (logits, *currents)]
-        options: Any = {
-            "retain_graph": True,
-            "materialize_grads": True,
-            "allow_unused": True,
-        }
-
+        options: Any = {"retain_graph": True, "materialize_grads": True}
         first = torch.autograd.grad(torch.stack(met).sum(), leaves[:1], **options)
 
         totals = torch.stack([met[0], *(current.sum() for current in currents)])
@@ -257,11 +252,8 @@ def _replace_weights(network: SpikingNetwork) -> SpikingNetwork:
         elif isinstance(module, nn.Linear | _ConvNd):
             module.weight.copy_(module.weight != 0)
 
-            size = (
-                module.out_channels
-                if isinstance(module, _ConvNd)
-                else module.out_features
-            )
+            convolves = isinstance(module, _ConvNd)
+            size = module.out_channels if convolves else module.out_features
             module.bias = nn.Parameter(module.weight.new_ones(size))
         elif isinstance(module, _NormBase) and module.running_var is not None:
             _replace_norm(module)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from art_snn import Direct, SpikingNetwork, TimeDistributed as Timed
+from art_snn.bounds import METHODS, Bounding
 from art_snn.bounds.box import round_toward
 from art_snn.bounds.propagate import Domains, Layer, TrainTable, propagate
 from art_snn.bounds.reduced import ConstraintProblem, ProblemBuilder
@@ -114,7 +115,7 @@ def plant(network: SpikingNetwork, x: Tensor, eps: float, draw: random.Random) -
         z = network.body.run(network.body.encode(point), fire)[0].double()
     y = draw.randrange(CLASSES)
     other = draw.choice([k for k in range(CLASSES) if k != y])
-    problem = ProblemBuilder(network, eps, LIMITS).build(x, y)
+    problem = ProblemBuilder(Bounding(network, METHODS["counts"](), eps, limits=LIMITS)).build(x, y)
     *layers, last = problem.layers
     limits = last.table.high.clone()
     limits[1] = round_toward(torch.inf, z[y] - z[other], limits.dtype)

@@ -42,7 +42,6 @@ class Drawn:
         """Lower bounds of z_y - z_j [N, K]."""
         bounding = Bounding(self.network, METHODS[method](), self.eps, self.norm, LIMITS)
         y = self.y if y is None else y
-        bounding.margin(self.x, y)  # Refuses what corners forbid.
         with torch.enable_grad(), set_in_block(RUN, NetworkRun(constant_weights=True)):
             return bounding.margins(self.x, y).detach()
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from art_snn.bounds.bounding import enclose_samples
-from art_snn.bounds.box import Box, Enclosure, Unbounded
+from art_snn.bounds.box import Box, Unbounded
 from art_snn.bounds.operations import Propagation
 from art_snn.layers import Normalize
 from tests.bounds.random_networks import LIMITS
@@ -167,11 +167,11 @@ def test_rounding_so_far_is_carried_on_like_any_width(name):
     for slack in (torch.rand(shape), torch.rand(()), *channels):
         radius = slack.expand(shape).contiguous()
         with Propagation():
-            wide = function(Box.around(x, Enclosure(radius, torch.zeros(()))))
-            rounded = function(Box.around(x, Enclosure(nothing, slack)))
+            wide = function(Box(x, radius, torch.zeros(())))
+            rounded = function(Box(x, nothing, slack))
         low, high = rounded.ends
-        assert (low <= wide.centre - wide.enclosure.radius).all()
-        assert (high >= wide.centre + wide.enclosure.radius).all()
+        assert (low <= wide.centre - wide.radius).all()
+        assert (high >= wide.centre + wide.radius).all()
 
 
 UNKNOWN = {
