@@ -407,10 +407,8 @@ def record_pass(
         calls.append((f"currents of {site.name}", current))
         return firing(site, current)
 
-    def run(network: SpikingNetwork, x: Tensor) -> Tensor:
-        return network.body.run(network.body.encode(x), fire)
-
-    with network.body.changed(forward=run):
+    body = network.body
+    with body.changed(forward=lambda _, x: body.run(body.encode(x), fire)):
         logits = network(x)[None]
     return [*calls, ("logits", logits)]
 

@@ -7,6 +7,7 @@ currents. A neuron whose current lies in an interval has the trains of the piece
 the interval meets. But for rounding this is exact at every step."""
 
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from functools import lru_cache
 from math import inf
 from types import MappingProxyType
@@ -178,9 +179,7 @@ def bound_currents(dynamics: Dynamics, current: Box) -> Ends:
         current = current.rearrange(lambda part: part[0])
     rounding = potential_rounding(dynamics, current.magnitude, steps, current.dtype)
     # |x - m| <= r + slack + rounding
-    radius = current.radius + (current.slack + rounding)
-    low = current.centre - radius
-    high = current.centre + radius
+    low, high = replace(current, slack=current.slack + rounding).ends
     if is_constant:
         return repeat_step(low, steps), repeat_step(high, steps)
     return low, high

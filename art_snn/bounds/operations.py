@@ -274,11 +274,9 @@ def _as_boxes(func: Any, values: Any) -> list[Box]:
     averaged = like.averaged
     boxes = []
     for value in values:
-        # A number that changes over time is not the mean of steps.
-        if not _fits_means(value, like):
-            raise Nonlinear(f"{func.__name__} of what changes over time")
         if not isinstance(value, Box):
             centre = value if isinstance(value, Tensor) else like.centre.new_tensor(value)
+            _require_means(centre, like, func.__name__)
 
             nothing = torch.zeros_like(centre)
             value = Box(centre, nothing, centre.new_zeros(()), averaged=averaged)
@@ -289,11 +287,11 @@ def _as_boxes(func: Any, values: Any) -> list[Box]:
     return boxes
 
 
-def _fits_means(value: Any, x: Box) -> bool:
-    """True if a value, a box or not, is the same at every step of means x."""
-    if not x.averaged or isinstance(value, Box) or not isinstance(value, Tensor):
-        return True
-    return value.ndim < x.ndim or (value.ndim == x.ndim and len(value) == 1)
+def _require_means(values: Tensor, x: Box, name: str) -> None:
+    """Refuse values that are not the same at every step of means x: they have another mean."""
+    is_steady = values.ndim < x.ndim or (values.ndim == x.ndim and len(values) == 1)
+    if x.averaged and not is_steady:
+        raise Nonlinear(f"{name} of what changes over time")
 
 
 def _multiply(func: Any, a: Any, b: Any) -> Box:
@@ -316,13 +314,12 @@ def _divide(func: Any, a: Any, b: Any, *, rounding_mode: None = None) -> Box:
 
 def _scale(x: Box, factor: Any, centre: Tensor | None = None) -> Box:
     """Multiply a box by numbers, unless its new centre is given."""
-    if not _fits_means(factor, x):
-        raise Nonlinear("a product with what changes over time")
     if centre is None:
         centre = x.centre * factor
 
     if not isinstance(factor, Tensor):
         factor = x.centre.new_tensor(factor)
+    _require_means(factor, x, "a product")
     size = factor.abs()
     largest = size.detach().amax()
     # |f (x - m)| <= |f| r

@@ -110,10 +110,10 @@ class ConstraintProblem:
     :param fixed: spikes of each layer of neurons [T, ...], 0 where a neuron is open.
     :param opened: indices of the open neurons [n] in each flattened layer."""
 
-    layers: tuple[Layer, ...]
+    layers: list[Layer]
     root: Domains
-    fixed: tuple[Tensor, ...]
-    opened: tuple[Tensor, ...]
+    fixed: list[Tensor]
+    opened: list[Tensor]
 
 
 class ProblemBuilder:
@@ -149,11 +149,11 @@ class ProblemBuilder:
         :raises TooLarge: if more neurons are open than allowed."""
         box = self.bounding.enclose(x)
         several, errors = self._bound(box)
-        low, high = [end.double().cpu() for end in box.ends]
-        inputs = (low.flatten(1)[None], high.flatten(1)[None])
+        low, high = [end.double().cpu().flatten(1) for end in box.ends]
+        inputs = (low[None], high[None])
 
         # Before the first layer all pixels are open.
-        fixed = [torch.zeros_like(low)]
+        fixed = [torch.zeros_like(low).view(box.shape)]
         opened = [torch.arange(low.numel(), device="cpu")]
         sets = list[Tensor]()
         layers = list[Layer]()
@@ -183,14 +183,13 @@ class ProblemBuilder:
         self.built += 1
 
         # The search computes in the precision of the network.
-        dtype = torch.promote_types(self.dtype, torch.float32)
-        low = round_toward(-inf, low.flatten(1), dtype)
-        high = round_toward(inf, high.flatten(1), dtype)
+        low = round_toward(-inf, low, self.dtype)
+        high = round_toward(inf, high, self.dtype)
         pixels = torch.maximum(-low, high)
-        rounded = tuple(_round_layer(layer, pixels, dtype) for layer in layers)
+        rounded = [_round_layer(layer, pixels, self.dtype) for layer in layers]
         ahead = torch.ones(1, len(classes), 2, dtype=torch.bool, device="cpu")
-        root = Domains(low, high, (*sets, ahead))
-        return ConstraintProblem(rounded, root, tuple(fixed[1:]), tuple(opened[1:]))
+        root = Domains(low, high, [*sets, ahead])
+        return ConstraintProblem(rounded, root, fixed[1:], opened[1:])
 
     def _bound(self, box: Box) -> tuple[list[Box], list[Tensor]]:
         """Send a box through the network.
@@ -231,9 +230,7 @@ class ProblemBuilder:
         # The derivatives of outputs by inputs are the rows of the weight.
         rows = []
         for part in torch.split(index, _CHUNK):
-            leaf = torch.zeros(
-                len(part), *fixed.shape[1:], dtype=torch.float64, device="cpu"
-            )
+            leaf = fixed.new_zeros(len(part), *fixed.shape[1:])
             with torch.enable_grad():
                 # Each sample of a batch gives one row.
                 out = segment(leaf.requires_grad_()[None])[0].flatten(1)
@@ -286,10 +283,8 @@ class ProblemBuilder:
 
         # A class is ahead only if its margin is at most 0. Any margin allows that it
         # is not.
-        most = torch.tensor([[inf], [0.0]], dtype=torch.float64, device="cpu")
-        table = TrainTable(
-            torch.zeros(2, 1, device="cpu"), torch.full_like(most, -inf), most
-        )
+        most = weight.new_tensor([[inf], [0.0]])
+        table = TrainTable(torch.zeros_like(most), torch.full_like(most, -inf), most)
         return Layer(weight, base[None], slack[None], inputs, table)
 
     def _compare(self, box: Box, errors: Sequence[Tensor]) -> None:
@@ -309,13 +304,14 @@ class ProblemBuilder:
         _require_chain(len(outputs) == len(errors))
 
         # What enters every segment of the chain. What leaves it may differ by the error.
-        inputs = [corners.expand(self.steps, *corners.shape)]
-        for site, current in zip(self.sites, outputs, strict=False):
-            inputs.append(simulation(site, current) * site.dynamics.amplitude)
-        pairs = zip(self.segments, inputs, strict=True)
-        expected = [segment(part.double().cpu()) for segment, part in pairs]
-        expected[-1] = expected[-1].mean(0)
-        for output, exact, error in zip(outputs, expected, errors, strict=True):
+        values = corners.expand(self.steps, *corners.shape)
+        for i, (output, error) in enumerate(zip(outputs, errors, strict=True)):
+            exact = self.segments[i](values.double().cpu())
+            if i < len(self.sites):
+                site = self.sites[i]
+                values = simulation(site, output) * site.dynamics.amplitude
+            else:
+                exact = exact.mean(0)
             _require_chain(((output.double().cpu() - exact).abs() <= error).all())
 
 

@@ -74,10 +74,10 @@ class Certificate:
         """The certificates of all parts, of one encoder and as many draws, one after another."""
 
         def join(some: Sequence[Any]) -> Any:
-            names = [k for k, v in vars(some[0]).items() if isinstance(v, np.ndarray)]
-            columns = {
-                n: np.concatenate([getattr(one, n) for one in some]) for n in names
-            }
+            columns = {}
+            for name, value in vars(some[0]).items():
+                if isinstance(value, np.ndarray):
+                    columns[name] = np.concatenate([getattr(one, name) for one in some])
             return replace(some[0], **columns)
 
         return replace(join(parts), region=join([part.region for part in parts]))  # type: ignore[no-any-return]

@@ -30,7 +30,8 @@ from art_snn.running.context import keep_modes
 
 _KEPT = (
     *(kind for kind, row in LAYER_KINDS.items() if row.passes or row.reshapes),
-    *(nn.Sequential, Neuron),
+    nn.Sequential,
+    Neuron,
 )
 """Layers that change no value while synapses are counted, and neurons."""
 ACCUMULATE = 0.9
@@ -72,14 +73,15 @@ def count_operations(
     size = require_count("batch_size", batch_size, remedy="Batches of 32 are usual.")
     samples = as_array(check_samples(x, classifier.input_shape))
 
-    (_, inputs), *layers = count_synapses(network, classifier.input_shape)
+    synapses = count_synapses(network, classifier.input_shape)
     pairs = []
     """Spikes and operations [2, N] of the input and of every layer of neurons, for one batch."""
 
     def run(network: SpikingNetwork, x: Tensor) -> Tensor:
         """Start with the pair of the input, then let neurons fire."""
         encoded = network.body.encode(x)
-        operations, dense = input_operations(encoded, inputs)
+        _, leaving = synapses[0]
+        operations, dense = input_operations(encoded, leaving)
         events = encoded.flatten(2).sum((0, 2), dtype=torch.float64)
         pairs.append(torch.stack([events.where(~dense, 0.0), operations]))
         return network.body.run(encoded, fire)
@@ -90,13 +92,12 @@ def count_operations(
 
         totals = spikes.sum(0, dtype=torch.float64)
 
-        # The first pair is that of the input.
-        _, leaving = layers[len(pairs) - 1]
+        _, leaving = synapses[len(pairs)]
         operations = count_accumulates(totals, leaving)
         pairs.append(torch.stack([totals.flatten(1).sum(1), operations]))
         return spikes
 
-    counted = [np.zeros((0, 1 + len(layers), 2))]
+    counted = [np.zeros((0, len(synapses), 2))]
     with keep_modes(network, False), torch.no_grad(), network.body.changed(forward=run):
         for start in range(0, len(samples), size):
             # The next batch begins with its input.

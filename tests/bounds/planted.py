@@ -120,7 +120,7 @@ def plant(network: SpikingNetwork, x: Tensor, eps: float, draw: random.Random) -
     limits = last.table.high.clone()
     limits[1] = round_toward(torch.inf, z[y] - z[other], limits.dtype)
     table = last.table._replace(high=limits)
-    problem = replace(problem, layers=(*layers, replace(last, table=table)))
+    problem = replace(problem, layers=[*layers, replace(last, table=table)])
     node = problem.root[:1]
     node.sets[-1][0] = torch.tensor([True, False])
     node.sets[-1][0, other] = torch.tensor([False, True])
