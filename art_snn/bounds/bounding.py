@@ -256,8 +256,8 @@ def enclose_samples(x: Tensor, eps: float, norm: float, limits: _Limits) -> Box:
     slack = _BUDGET_ROUNDING * largest.clamp_min(1.0)
     if norm == 2:
         # sum ((x' - x) / eps)^2 <= 1
-        budget = torch.full_like(x, eps)
-        return Box(x, torch.maximum(high - x, x - low), slack, budget=budget)
+        radius = torch.maximum(high - x, x - low)
+        return Box(x, radius, slack, budget=torch.full_like(x, eps))
     return Box((low + high) / 2, (high - low) / 2, slack)
 
 

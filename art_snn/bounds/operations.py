@@ -238,8 +238,6 @@ def _apply_monotone(func: Any, x: Box, *args: Any, **options: Any) -> Box:
 def _add(func: Any, a: Any, b: Any, *, alpha: float = 1) -> Box:
     """Add a + alpha b, of two boxes or of a box and a number."""
     like = a if isinstance(a, Box) else b
-    averaged = like.averaged
-
     first, second = _as_boxes(func, (a, b))
     factor = abs(alpha)
     centre = torch.add(first.centre, second.centre, alpha=alpha)
@@ -264,24 +262,22 @@ def _add(func: Any, a: Any, b: Any, *, alpha: float = 1) -> Box:
         slack = slack.expand_as(centre)
 
     # Intervals of steps give a smaller magnitude.
-    bound = magnitude if averaged else None
-    return Box(centre, radius, slack, bound, averaged, budget, repeats)
+    bound = magnitude if like.averaged else None
+    return Box(centre, radius, slack, bound, like.averaged, budget, repeats)
 
 
 def _as_boxes(func: Any, values: Any) -> list[Box]:
     """Return boxes as they are, and numbers and tensors as boxes without width."""
     like = next(value for value in values if isinstance(value, Box))
-    averaged = like.averaged
     boxes = []
     for value in values:
         if not isinstance(value, Box):
             centre = value if isinstance(value, Tensor) else like.centre.new_tensor(value)
             _require_means(centre, like, func.__name__)
+            radius = torch.zeros_like(centre)
+            value = Box(centre, radius, centre.new_zeros(()), averaged=like.averaged)
 
-            nothing = torch.zeros_like(centre)
-            value = Box(centre, nothing, centre.new_zeros(()), averaged=averaged)
-
-        if value.averaged != averaged:
+        if value.averaged != like.averaged:
             raise Unbounded(f"{func.__name__} of means and steps")
         boxes.append(value)
     return boxes
@@ -404,32 +400,32 @@ def _reshape(func: Any, x: Box, *args: Any, **options: Any) -> Box:
 
 def _permute(func: Any, x: Box, *args: Any, **options: Any) -> Box:
     """Move values to other places."""
-    has_time = x.averaged or x.repeats
-    mixes = has_time and not _keeps_time(func, x, *args, **options)
+    index = args[0] if func is Tensor.__getitem__ else None
+    takes_step = isinstance(index, int)
+    takes_once = _is_slice(index)
+    mixes = x.averaged or x.repeats
+    if takes_step:
+        # One of several equal steps stands for all of them.
+        mixes = mixes and x.stride(0)
+    elif takes_once:
+        mixes = mixes and not _keeps_first(func, x, *args, **options)
     if x.averaged and mixes:
         raise Nonlinear(f"{func.__name__} that moves the axis of time")
 
     # All values get the largest slack, wherever they go.
-    level = replace(x, slack=x.slack.amax())
-    y = level.rearrange(lambda part: func(part, *args, **options))
+    whole = replace(x, slack=x.slack.amax())
+    y = whole.rearrange(lambda part: func(part, *args, **options))
 
-    index = args[0] if func is Tensor.__getitem__ else None
-    if isinstance(index, int):
+    if takes_step:
         return replace(y, repeats=0)
-    if mixes or not _is_slice(index):
+    if mixes or not takes_once:
         # A value may now stand twice, which the budget does not allow.
         return replace(y, budget=None, repeats=0)
     return y
 
 
-def _keeps_time(func: Any, x: Box, *args: Any, **options: Any) -> bool:
-    """True if the first axis stays what it was, or one of several equal steps is taken."""
-    if func is Tensor.__getitem__:
-        if isinstance(args[0], int):
-            return not x.stride(0)
-        if not _is_slice(args[0]):
-            return False
-
+def _keeps_first(func: Any, x: Box, *args: Any, **options: Any) -> bool:
+    """True if the first axis stays what it was."""
     # Only shapes count, so tensors without memory tell it.
     before = torch.empty(x.shape, device="meta")
     after = func(before, *args, **options)

@@ -298,14 +298,12 @@ class ProblemBuilder:
             logits."""
         corners = choose_corners(box)
         with keep_modes(self.bounding.network, False):
-            outputs = [
-                output for _, output in record_pass(self.bounding.network, corners)
-            ]
-        _require_chain(len(outputs) == len(errors))
+            calls = record_pass(self.bounding.network, corners)
+        _require_chain(len(calls) == len(errors))
 
         # What enters every segment of the chain. What leaves it may differ by the error.
         values = corners.expand(self.steps, *corners.shape)
-        for i, (output, error) in enumerate(zip(outputs, errors, strict=True)):
+        for i, ((_, output), error) in enumerate(zip(calls, errors, strict=True)):
             exact = self.segments[i](values.double().cpu())
             if i < len(self.sites):
                 site = self.sites[i]

@@ -84,16 +84,16 @@ class Certificate:
 
     def certified(self, **change: float | None) -> NDArray[np.bool_]:
         """Samples (N,) that are right under every change, as :meth:`certified_accuracy` counts."""
+        region: Any = self.region
         given = {name: value for name, value in change.items() if value is not None}
         for name, value in given.items():
             require(
-                name in self.region.changes,
+                name in region.changes,
                 name,
-                f"None, since this encoder certifies {', '.join(self.region.changes)}",
+                f"None, since this encoder certifies {', '.join(region.changes)}",
                 value,
                 "Events are of binary frames, an l1 radius is of images.",
             )
-        region: Any = self.region
         return np.asarray(self.correct & region.holds(**given))
 
     def certified_accuracy(self, radius: float | None = None, **events: int) -> Share:
@@ -272,9 +272,8 @@ def _certifying_encoder(estimator: PyTorchClassifier) -> Any:
     require_composed(network, "estimator")
     encoder = network.encoder
     # A class derived from one of ours may draw with other probabilities.
-    kinds = type(encoder).__mro__
     owners = [
-        next((k for k in kinds if n in vars(k)), object)
+        next((k for k in type(encoder).__mro__ if n in vars(k)), object)
         for n in ("certified", "__call__")
     ]
     require(

@@ -196,11 +196,12 @@ def count_synapses(network: SpikingNetwork, shape: tuple[int, ...]) -> Synapses:
         # An input that no weight meets is not multiplied: its currents are 0, without a
         # bias.
         met = [(part * (part.detach() != 0)).sum() for part in (logits, *currents)]
-        options: Any = {"retain_graph": True, "materialize_grads": True}
-        first = torch.autograd.grad(torch.stack(met).sum(), leaves[:1], **options)
+        first = torch.autograd.grad(
+            torch.stack(met).sum(), leaves[:1], retain_graph=True, materialize_grads=True
+        )
 
         totals = torch.stack([met[0], *(current.sum() for current in currents)])
-        others = torch.autograd.grad(totals.sum(), leaves[1:], **options)
+        others = torch.autograd.grad(totals.sum(), leaves[1:], materialize_grads=True)
 
     synapses = []
     for name, gradient in zip(names, (*first, *others), strict=True):
@@ -285,8 +286,13 @@ def _replace_pooling(name: str, module: nn.Module) -> nn.Module | None:
     if isinstance(module, nn.AvgPool2d | nn.MaxPool2d):
         if getattr(module, "dilation", 1) not in (1, (1, 1)):
             _require_no(f"{name}, with gaps")
-        window = (module.kernel_size, module.stride, module.padding, module.ceil_mode)
-        return nn.AvgPool2d(*window, divisor_override=1)
+        return nn.AvgPool2d(
+            module.kernel_size,
+            module.stride,
+            module.padding,
+            module.ceil_mode,
+            divisor_override=1,
+        )
 
     if isinstance(module, nn.AdaptiveAvgPool2d | nn.AdaptiveMaxPool2d):
         # A sum is the mean times the size of a window.
