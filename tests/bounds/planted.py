@@ -4,8 +4,6 @@ A point within the budget is one where a class is ahead by the margin that it ha
 that margin as the limit every constraint holds for the point: its pixels and spike trains must stay
 in all domains that it was in before a propagation."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -23,10 +21,7 @@ from art_snn.bounds.search import merge_halves, select_half
 from art_snn.dynamics import Dynamics
 from art_snn.layers import Normalize
 from art_snn.neurons import Neuron
-from tests.bounds.random_networks import excite
-
-CLASSES = 4
-LIMITS = (0.0, 1.0)
+from tests.bounds.random_networks import CLASSES, LIMITS, excite
 
 
 def chain(seed: int, steps: int | None = None) -> tuple[SpikingNetwork, Tensor, float]:

@@ -1,7 +1,5 @@
 """Certificates hold for the network as it is computed, in whichever order it adds up."""
 
-from __future__ import annotations
-
 import copy
 from types import SimpleNamespace as Names
 
