@@ -128,11 +128,11 @@ def _differentiate(gates: list[Any], z: Tensor, differentiable: bool) -> list[Te
 
     All gates are closed meanwhile. Samples have the same gradients. So one backward pass
     takes another class at every sample."""
-    for gate in gates:
-        gate.closed = True
     edges: Any = [GradientEdge(gate, 0) for gate in gates]
     samples, classes = z.shape
     parts = []
+    for gate in gates:
+        gate.closed = True
     try:
         for start in range(0, classes, samples):
             index = torch.arange(start, min(start + samples, classes), device=z.device)
