@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from art_snn.attacks.balls import Ball
 from art_snn.attacks.iterated import BallState, IteratedAttack, checkpoints
+from art_snn.attacks.measures import Ball
 from art_snn.gradients.shared import align
 
 MOMENTUM, PROGRESS = 0.75, 0.75
@@ -26,7 +26,7 @@ class _Momentum(BallState):
         self.before, self.last = start, lowest
         self.step = self.step_then = align(torch.full_like(lowest, 2 * ball.eps), start)
         self.best = self.best_then = lowest
-        self.best_points, self.best_gradient = start.clone(), torch.zeros_like(start)
+        self.best_points, self.best_gradient = start, torch.zeros_like(start)
         self.raised = torch.zeros_like(lowest)
         self.then = 0
 

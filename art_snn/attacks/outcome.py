@@ -95,8 +95,7 @@ class Outcome:
         }
         columns["stage"] = np.array(stage, dtype=np.int64)
 
-        ran = {one.id for one in stages.values()}
-        ran |= {one.instead_of for one in stages.values() if one.status == "native"}
+        ran = {name for one in stages.values() for name in (one.id, one.instead_of)}
         return cls(
             tuple(stages.values()),
             tuple(one for one in skipped.values() if ran.isdisjoint((one.id, one.label))),

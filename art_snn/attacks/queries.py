@@ -42,8 +42,8 @@ class Queries:
         self.estimator, self.batch_size, self.draws = estimator, batch_size, 1
         self.progress = progress
         self.reports = True
-        self.forwards = torch.zeros(samples, dtype=torch.long, device="cpu")
-        self.backwards = torch.zeros(samples, dtype=torch.long, device="cpu")
+        counters = torch.zeros(2, samples, dtype=torch.long, device="cpu")
+        self.forwards, self.backwards = counters
         self.rows = torch.arange(samples, device="cpu")
 
     def select(self, rows: Tensor, **changes: Any) -> "Queries":

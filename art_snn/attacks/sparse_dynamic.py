@@ -6,8 +6,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from art_snn.attacks.balls import ROUNDING
-from art_snn.attacks.measures import FLIPS, Measure
+from art_snn.attacks.measures import FLIPS, ROUNDING, Measure
 from art_snn.attacks.persample import ActiveRows, BestPoints, PerSampleAttack
 from art_snn.attacks.queries import Queries, margin
 from art_snn.checks import invalid, require_count, require_seed
@@ -156,8 +155,6 @@ class SparseDynamicAttack(PerSampleAttack):
         :return: rows [m] of the samples that are broken."""
         rows = torch.arange(len(classes), device="cpu")
         left = ActiveRows(rows.to(classes.device), rows)
-        # Noise is drawn on the CPU, the same on every device.
-        samples = flips.samples.cpu()
 
         broken = [left.rows[:0]]
         for turn in range(self.max_iter):
@@ -183,10 +180,9 @@ class SparseDynamicAttack(PerSampleAttack):
             left, logits, gradient = left.select(stay, logits, gradient)
 
             # The bits of largest gradient are tried, each by itself.
-            noise = uniform_noise(samples[left.here], self.seed, turn).to(gradient.device)
-            rows, bits = flips.candidates(
-                left.rows, gradient, noise, self.candidates * (turn + 1)
-            )
+            noise = uniform_noise(flips.samples[left.rows], self.seed, turn)
+            count = self.candidates * (turn + 1)
+            rows, bits = flips.candidates(left.rows, gradient, noise, count)
             if not len(rows):
                 return torch.cat(broken)
 

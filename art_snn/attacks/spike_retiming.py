@@ -9,10 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from art_snn.attacks.balls import ROUNDING
 from art_snn.attacks.iterated import AttackState, StepwiseAttack
-from art_snn.attacks.measures import FLIPS, SHIFT, Measure
-from art_snn.attacks.persample import ActiveRows, BestPoints
+from art_snn.attacks.measures import FLIPS, ROUNDING, SHIFT, Measure
+from art_snn.attacks.persample import BestPoints
 from art_snn.attacks.queries import Objective, Queries, margin
 from art_snn.attacks.shifts import WHOLE, Shifts, counts, shifts
 from art_snn.checks import require, require_count, require_number
@@ -241,9 +240,8 @@ class SpikeRetiming(StepwiseAttack):
         best.reached = None
         walk = _Scores(best.samples.clone(), self)
         # Samples without spikes are left as they are.
-        rows = walk.rows
-        if len(rows):
-            self._run(queries, best, ActiveRows(rows, rows.cpu()), walk, classes[rows])
+        if len(walk.rows):
+            self._run(queries, best, walk.rows, walk, classes)
 
     def move(self, x: Tensor, gradient: Tensor) -> Tensor:
         """Samples [n, T, ...] whose spikes all move to where a gradient is largest.

@@ -8,9 +8,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from art_snn.attacks.balls import Ball
 from art_snn.attacks.iterated import BallState, IteratedAttack
-from art_snn.attacks.measures import MAXIMUM
+from art_snn.attacks.measures import MAXIMUM, Ball
 from art_snn.attacks.queries import Objective, margin
 from art_snn.checks import require, require_number
 from art_snn.gradients.shared import align

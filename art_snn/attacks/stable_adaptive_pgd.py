@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from art_snn.attacks.balls import SMALLEST, Ball
 from art_snn.attacks.iterated import BallState, IteratedAttack, checkpoints
+from art_snn.attacks.measures import SMALLEST, Ball
 
 KEPT, KEPT_SQUARES = 0.5, 0.8
 """Shares of the two moments that survive a step."""

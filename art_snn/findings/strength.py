@@ -12,8 +12,7 @@ from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
 
 from art_snn.attacks.auto_pgd import AutoPGD, OnwardPGD
-from art_snn.attacks.balls import Ball
-from art_snn.attacks.measures import FLIPS, SHIFT, Norm, require_measure
+from art_snn.attacks.measures import FLIPS, SHIFT, Ball, Norm, require_measure
 from art_snn.attacks.sparse_dynamic import SparseDynamicAttack
 from art_snn.attacks.spike_retiming import SpikeRetiming
 from art_snn.attacks.square_search import SQUARE_ATTACK, SquareSearch

@@ -4,8 +4,7 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 
-from art_snn.attacks.balls import Ball
-from art_snn.attacks.measures import EUCLIDEAN, MAXIMUM
+from art_snn.attacks.measures import EUCLIDEAN, MAXIMUM, Ball
 
 
 def around(measure, eps, seed):

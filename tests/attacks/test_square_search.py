@@ -6,8 +6,7 @@ import torch
 from art.attacks.evasion import SquareAttack
 
 from art_snn.attacks import SquareSearch, square_search
-from art_snn.attacks.balls import Ball
-from art_snn.attacks.measures import require_measure
+from art_snn.attacks.measures import Ball, require_measure
 from art_snn.attacks.square_search import SQUARES
 from art_snn.seeding import uniform_noise
 from tests.attacks.classifiers import stock

@@ -9,8 +9,7 @@ import torch
 from art_snn import RGA, STBP
 from art_snn.attacks import AutoPGD, Plan, SpikingAutoAttack, StableAdaptivePGD, Stage
 from art_snn.attacks.auto_pgd import OnwardPGD
-from art_snn.attacks.balls import Ball
-from art_snn.attacks.measures import MAXIMUM
+from art_snn.attacks.measures import MAXIMUM, Ball
 from art_snn.attacks.queries import margin
 from art_snn.seeding import uniform_noise
 from tests.classifiers import build
