@@ -76,13 +76,15 @@ class AttackState(ABC):
         """The state of some of the samples, rows [m]."""
 
 
+@dataclass(eq=False)
 class BallState(AttackState):
-    """The state of a walk through a ball; the samples are the rows of its tensors."""
+    """The state of a walk through a ball; the samples are the rows of its tensors.
 
-    def __init__(self, ball: Ball, points: Tensor, attack: "IteratedAttack") -> None:
-        self.ball = ball
-        self.points = points
-        self.attack = attack
+    :param points: where it begins."""
+
+    ball: Ball
+    points: Tensor
+    attack: "IteratedAttack"
 
     def select(self, which: Tensor) -> "BallState":
         some = copy.copy(self)

@@ -63,7 +63,7 @@ class BestMargin:
     was asked for; `heights` say how far the true class's logit is above the mean of all,
     at x [n]. `rows` are the samples that :meth:`take` is told of."""
 
-    COLUMNS: ClassVar[tuple[str, ...]] = ("points", "heights", "margins")
+    COLUMNS = ("points", "heights", "margins")
 
     def __init__(self, x: Tensor) -> None:
         self.points = x.clone()
@@ -135,9 +135,9 @@ class CountedAttack(EvasionAttack):  # type: ignore[misc]
 
     attack_params = _Settings()
     _estimator_requirements = (PyTorchClassifier,)
-    bytes_at_once: ClassVar[int] = 2**26
+    bytes_at_once = 2**26
     """Bytes of samples that are attacked at a time."""
-    needs_range: ClassVar[str] = ""
+    needs_range = ""
     """What clip_values must say, where the attack needs them."""
 
     estimator: InitVar[PyTorchClassifier] = field()
@@ -283,7 +283,7 @@ class PerSampleAttack(CountedAttack):
 
     radius: ClassVar[Any] = None
     """The largest change of a value that the attack makes; None where any may be made."""
-    by_gradients: ClassVar[bool] = True
+    by_gradients = True
     """True where it asks the classifier for gradients."""
 
     @classmethod

@@ -72,7 +72,8 @@ class Queries:
         """Predictions [n, K] and the gradient of the objective at points of the samples rows [n].
 
         Elements of the gradient that are not finite are 0."""
-        forwards, backwards = _passes(self.estimator.model)
+        network = self.estimator.model
+        forwards, backwards = _passes(network)
         self._forward(rows, forwards)
         self._count(self.backwards, rows, backwards)
 
@@ -81,7 +82,6 @@ class Queries:
         pairs = [logits_and_gradient(self.estimator, a, b, objective) for a, b in batches]
         logits, gradient = (torch.cat(parts) for parts in zip(*pairs, strict=True))
 
-        network = self.estimator.model
         exact = not isinstance(network, SpikingNetwork) or network.rule.exact_logits
         if not exact or self.estimator.postprocessing_defences:
             logits = self.logits(x, rows)

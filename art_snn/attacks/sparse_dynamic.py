@@ -1,7 +1,7 @@
 """SDA: binary event frames with as few flipped bits as it takes."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -118,7 +118,7 @@ class SparseDynamicAttack(PerSampleAttack):
     seed: int = 0
     verbose: bool = True
 
-    needs_range: ClassVar[str] = "which two values a bit has"
+    needs_range = "which two values a bit has"
 
     @classmethod
     def budget(cls, measure: Measure, eps: float) -> dict[str, Any] | None:
@@ -248,7 +248,7 @@ class SparseDynamicAttack(PerSampleAttack):
             middle = (most[at] + too_many[at]) // 2
             bits = flipped[at] & (rank[at] >= middle[:, None])
             points = flips.show(rows[at], bits)
-            logits = queries.logits(points, rows[at].cpu())
+            logits = queries.logits(points, rows[at])
 
             holds = self.succeeded(logits, classes[at])
             most[at] = torch.where(holds, middle, most[at])

@@ -261,10 +261,10 @@ class SpikingAutoAttack(CountedAttack):
                 why = "no networks to transfer from (sources) were given"
                 skipped.append(stage.record("skipped", reason=why))
 
-        # Attacks on event frames refuse samples of other values, each kind of attack once.
-        attacks = [step.attack for step in self._steps if not step.stage.transfer]
-        for attack in {type(attack)._samples: attack for attack in attacks}.values():
-            attack._samples(samples)
+        # Attacks on event frames refuse samples of other values.
+        for step in self._steps:
+            if not step.stage.transfer:
+                step.attack._samples(samples)
 
         records = [one.record for one in self.candidates]
         records += [step.record for step in self._steps]

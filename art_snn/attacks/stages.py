@@ -86,10 +86,10 @@ class ArtAttack(PerSampleAttack):
             array = attack.generate(as_array(x), as_array(classes))
         points = torch.as_tensor(array, device=x.device).to(x)
         points = ball.project(torch.where(points.isfinite(), points, x))
-        rows = torch.arange(len(x), device="cpu")
+        rows = torch.arange(len(x), device=x.device)
         logits = queries.logits(points, rows)
         broken = self.succeeded(logits, classes)
-        best.take(rows.to(x.device), points, margin(logits, classes), broken)
+        best.take(rows, points, margin(logits, classes), broken)
 
 
 @dataclass(frozen=True)
