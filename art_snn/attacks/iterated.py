@@ -32,7 +32,6 @@ from art_snn.checks import (
     require_choice,
     require_count,
     require_number,
-    require_seed,
     require_whole,
 )
 from art_snn.network import SpikingNetwork
@@ -85,6 +84,9 @@ class BallState(AttackState):
     ball: Ball
     points: Tensor
     attack: "IteratedAttack"
+
+    def __post_init__(self) -> None:
+        """Set what else the steps need."""
 
     def select(self, which: Tensor) -> "BallState":
         some = copy.copy(self)
@@ -225,7 +227,6 @@ class IteratedAttack(StepwiseAttack):
             self.num_random_init,
             remedy="0 starts at the samples themselves, 1 at one random point of the ball.",
         )
-        require_seed("seed", self.seed)
         require_choice(
             "loss_type",
             self.loss_type,

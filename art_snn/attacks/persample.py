@@ -13,7 +13,7 @@ from torch import Tensor
 
 from art_snn.attacks.measures import ROUNDING, Measure
 from art_snn.attacks.queries import Queries, attacking, predict
-from art_snn.checks import invalid, require, require_count
+from art_snn.checks import invalid, require, require_count, require_seed
 from art_snn.classifier.inputs import as_tensor, check_samples, class_indices
 from art_snn.gradients.shared import align
 from art_snn.layers import dtype_of
@@ -143,6 +143,7 @@ class CountedAttack(EvasionAttack):  # type: ignore[misc]
     estimator: InitVar[PyTorchClassifier] = field()
     targeted = False
     batch_size = 32
+    seed = 0
     verbose = False
 
     def __post_init__(self, estimator: PyTorchClassifier) -> None:
@@ -172,8 +173,11 @@ class CountedAttack(EvasionAttack):  # type: ignore[misc]
                 queries.backwards.numpy(),
             )
             self._prepare(samples, classes)
-            size = self._block_size(samples) if len(samples) else 1
-            for block in torch.split(queries.rows, size) if len(samples) else ():
+            for block in (
+                torch.split(queries.rows, self._block_size(samples))
+                if len(samples)
+                else ()
+            ):
                 before = progress.done
                 self._attack(queries, samples, classes, block.to(samples.device))
                 progress.update(before + len(block) - progress.done)
@@ -266,6 +270,7 @@ class CountedAttack(EvasionAttack):  # type: ignore[misc]
     def _check_params(self) -> None:
         super()._check_params()
         require_count("batch_size", self.batch_size, remedy="Batches of 32 are usual.")
+        require_seed("seed", self.seed)
         for one in fields(self):
             if isinstance(one.default, bool):
                 value = getattr(self, one.name)

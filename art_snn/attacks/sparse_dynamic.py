@@ -9,7 +9,7 @@ from torch import Tensor
 from art_snn.attacks.measures import FLIPS, ROUNDING, Measure
 from art_snn.attacks.persample import ActiveRows, BestPoints, PerSampleAttack
 from art_snn.attacks.queries import Queries, margin
-from art_snn.checks import invalid, require_count, require_seed
+from art_snn.checks import invalid, require_count
 from art_snn.seeding import uniform_noise
 
 _NOISE = 1e-5
@@ -281,4 +281,3 @@ class SparseDynamicAttack(PerSampleAttack):
             )
         require_count("max_iter", self.max_iter, remedy="The paper takes 500 rounds.")
         require_count("candidates", self.candidates, remedy="The paper takes 10.")
-        require_seed("seed", self.seed)

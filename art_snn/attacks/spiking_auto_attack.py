@@ -20,7 +20,16 @@ from art_snn.attacks.persample import (
     PerSampleAttack,
 )
 from art_snn.attacks.plans import resolve_plan
-from art_snn.attacks.queries import Queries, attacking
+from art_snn.attacks.queries import (
+    DRAWS_TO_AVERAGE,
+    DRAWS_TO_DECIDE,
+    DRAWS_TO_EXAMINE,
+    Queries,
+    Votes,
+    attacking,
+    count_votes,
+    draw_decisions,
+)
 from art_snn.attacks.stages import (
     Candidates,
     Plan,
@@ -29,16 +38,8 @@ from art_snn.attacks.stages import (
     require_sources,
     select_stages,
 )
-from art_snn.attacks.votes import (
-    DRAWS_TO_AVERAGE,
-    DRAWS_TO_DECIDE,
-    DRAWS_TO_EXAMINE,
-    Votes,
-    count_votes,
-    draw_decisions,
-)
 from art_snn.behaviour import is_random, predict_by_draws
-from art_snn.checks import quote, require, require_seed
+from art_snn.checks import quote, require
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.classifier.inputs import as_array, as_tensor
 from art_snn.gradients import EOT, Gradient
@@ -404,4 +405,3 @@ class SpikingAutoAttack(CountedAttack):
             quote(self.candidates),
             "Wrap arrays: Candidates(name, points, present).",
         )
-        require_seed("seed", self.seed)

@@ -11,8 +11,12 @@ from art.estimators.classification import PyTorchClassifier
 from scipy.stats import binomtest
 
 from art_snn.attacks.measures import EUCLIDEAN, ROUNDING, Measure, Norm, require_measure
-from art_snn.attacks.queries import cross_entropy, logits_and_gradient
-from art_snn.attacks.votes import DRAWS_TO_EXAMINE, count_votes
+from art_snn.attacks.queries import (
+    DRAWS_TO_EXAMINE,
+    count_votes,
+    cross_entropy,
+    logits_and_gradient,
+)
 from art_snn.behaviour import call_again, is_random, mirror_samples, predict_by_draws
 from art_snn.checks import (
     ArgumentError,
