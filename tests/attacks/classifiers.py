@@ -70,6 +70,16 @@ def around(network, shape, classes=4, clip_values=(0.0, 1.0), **options):
     return PyTorchSpikingClassifier(network, nn.CrossEntropyLoss(), shape, classes, **options)
 
 
+def project(z, x, norm, eps):
+    """The nearest point to z within eps of a sample x, and within 0 to 1."""
+    delta = z - x
+    if norm == np.inf:
+        delta = delta.clamp(-eps, eps)
+    else:
+        delta = delta * min(1, eps / max(float(delta.norm()), 1e-12))
+    return (x + delta).clamp(0, 1)
+
+
 def silent_queries(estimator, samples, batch_size):
     """Queries about that many samples, which show no progress."""
     return Queries(estimator, samples, batch_size, Progress("", samples, verbose=False))
