@@ -337,9 +337,9 @@ class SpikingAutoAttack(CountedAttack):
         self, queries: Queries, samples: Tensor, classes: Tensor, rows: Tensor
     ) -> None:
         assert self.outcome is not None
-        first_row, reached = int(rows[0]), BestMargin(samples[rows])
+        reached = BestMargin(samples[rows])
         run = _BlockAttack(
-            self, self.outcome, queries, samples, classes, first_row, reached
+            self, self.outcome, queries, samples, classes, int(rows[0]), reached
         )
         first, done = (-1, 0) if self.resume is None else map(int, self.resume["place"])
         if run.first < first:
