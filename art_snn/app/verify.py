@@ -36,8 +36,8 @@ from art_snn.attacks import (
     parse_stage,
     resolve_plan,
 )
+from art_snn.attacks.queries import DRAWS_TO_DECIDE, count_votes, draw_decisions
 from art_snn.attacks.stages import select_stages
-from art_snn.attacks.votes import DRAWS_TO_DECIDE, count_votes, draw_decisions
 from art_snn.bounds import certify_bounds, decide_bounds
 from art_snn.checks import SEEDS, ArgumentError, expand_path
 from art_snn.classifier import PyTorchSpikingClassifier

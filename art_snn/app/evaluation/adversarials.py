@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from art_snn.app.evaluation.record import NAME, Mask, name_from
 from art_snn.app.evaluation.verdict import describe_budget
 from art_snn.attacks import Candidates, Norm, require_measure
-from art_snn.attacks.balls import ROUNDING, rounding_of
+from art_snn.attacks.measures import ROUNDING, rounding_of
 from art_snn.attacks.sparse_dynamic import SparseDynamicAttack
 from art_snn.checks import ArgumentError, expand_path, quote, require
 from art_snn.classifier import PyTorchSpikingClassifier
