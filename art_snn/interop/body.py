@@ -31,10 +31,8 @@ class ModelBody(NetworkBody):
     """The body of a network around a model of another framework.
 
     :param encoder: None where the model maps [N, ...] and makes its time steps itself.
-    :param own_steps: those that it makes, where it was told; None with an encoder.
-    :param readout, harmless, elsewhere: as :func:`~art_snn.interop.adapt` takes them.
-    :param verify: called before a pass with this body, its rule (None for a prediction)
-        and its input, to refuse a model that computes otherwise than is believed."""
+    :param own_steps: those that it makes, where it was told; not used with an encoder.
+    :param readout, harmless, elsewhere: as :func:`~art_snn.interop.adapt` takes them."""
 
     def __init__(
         self,
@@ -45,14 +43,12 @@ class ModelBody(NetworkBody):
         readout: Readout,
         harmless: tuple[type, ...],
         elsewhere: Literal["native"] | None,
-        verify: Callable[["ModelBody", Gradient | None, Tensor], None],
     ) -> None:
         super().__init__(model, encoder)
         self.own_steps = own_steps
         self.readout = readout
         self.harmless = harmless
         self.elsewhere = elsewhere
-        self.verify = verify
         self.trace: Trace | None = None
         """Where passes note the calls of natives, if anywhere."""
 
@@ -80,21 +76,17 @@ class ModelBody(NetworkBody):
             excluded=excluded,
             hint=hint if some else "",
         )
-        conversion = next(
-            (one for one in flatten(rule) if isinstance(one, excluded)), None
-        )
-        does = (
-            "calls them step by step"
-            if members.steps_alone
-            else "has some that no rule knows"
-        )
-        require(
-            conversion is None,
-            argument,
-            f"a rule that needs spikes of the model's neurons, since it {does}",
-            f"{conversion}, whose ANN fires no spikes",
-            "All other rules are.",
-        )
+        does = "has some that no rule knows"
+        if members.steps_alone:
+            does = "calls them step by step"
+        for one in flatten(rule):
+            require(
+                not isinstance(one, excluded),
+                argument,
+                f"a rule that needs spikes of the model's neurons, since it {does}",
+                f"{one}, whose ANN fires no spikes",
+                "All other rules are.",
+            )
 
     def neurons(self) -> list[NeuronRef]:
         # Neurons without a reset that return their potential are left out: mostly it is read out.
