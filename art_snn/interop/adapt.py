@@ -45,7 +45,7 @@ def adapt(
     :param training_gradient: rule for gradients at the weights.
     :param input_shape: shape of one input, as :class:`~art_snn.SpikingNetwork` takes it.
     :param harmless: autograd functions of the model that are no spikes; our rules refuse others.
-    :param elsewhere: "native" lets neurons without a rule keep their own gradient; None refuses them.
+    :param elsewhere: "native" lets neurons that no rule knows keep their gradient; None does not.
     :raises TypeError: when `model` is no module, or one of art_snn already.
     :raises ValueError: when no neuron is known, arguments contradict, or a rule does not apply."""
     _check_model(model, native=str(gradient).lower() in ("native", "native()"))

@@ -17,6 +17,7 @@ from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map
 
 from art_snn.checks import invalid, require
 from art_snn.gradients.base import NeuronRef
@@ -229,17 +230,14 @@ def _copy_state(module: nn.Module) -> None:
     """Let a module keep its tensors, lists and mappings in copies; its weights stay shared."""
     attributes = dict(vars(module))
     vars(module).update(
-        {n: _copy(value) for n, value in attributes.items() if n not in _SHARED}
+        {n: tree_map(_copy, one) for n, one in attributes.items() if n not in _SHARED}
     )
 
 
 def _copy(value: Any) -> Any:
-    """A copy of tensors, lists and mappings that may be written into; anything else as it is."""
-    if isinstance(value, Tensor) and not isinstance(value, nn.Parameter):
-        return value.detach().clone()
-    if isinstance(value, dict):
-        return {key: _copy(entry) for key, entry in value.items()}
-    return list(map(_copy, value)) if type(value) is list else value
+    """A copy of a tensor that may be written into; anything else as it is."""
+    is_state = isinstance(value, Tensor) and not isinstance(value, nn.Parameter)
+    return value.detach().clone() if is_state else value
 
 
 _RESTORING = threading.RLock()
@@ -257,10 +255,12 @@ def restoring(
         ]
         before = [(module, _attributes(module)) for module in modules]
         # The same mappings are filled again, since others may hold them.
-        contents = []
-        for _, attributes in before:
-            for name in _COPIED & attributes.keys():
-                contents.append((attributes[name], dict(attributes[name])))
+        mappings = [
+            attributes[name]
+            for _, attributes in before
+            for name in _COPIED & attributes.keys()
+        ]
+        contents = [(mapping, dict(mapping)) for mapping in mappings]
         buffers = [
             (buffer, buffer.clone(), buffer._version) for buffer in model.buffers()
         ]

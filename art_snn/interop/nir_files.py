@@ -11,8 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from art_snn import checks
-from art_snn.checks import ArgumentError, expand_path, first_line, invalid, require
+from art_snn.checks import (
+    FILE,
+    ArgumentError,
+    expand_path,
+    first_line,
+    invalid,
+    require,
+    require_kind,
+)
 
 Node = dict[str, Any]
 """The type of a node and its parameters; of a graph its nodes and edges."""
@@ -56,7 +63,7 @@ def read_graph(path: Any) -> Node:
     if callable(to_dict):
         return dict(to_dict())
     file = expand_path("path_or_graph", path)
-    checks.require_kind("path_or_graph", file, checks.FILE, "a NIR file")
+    require_kind("path_or_graph", file, FILE, "a NIR file")
     hdf = package().serialization
     h5py = hdf.h5py
     size = file.stat().st_size
@@ -67,9 +74,8 @@ def read_graph(path: Any) -> Node:
         """The name of what is not in the file, once, as a group or as an array without code."""
         nonlocal items, room
         item = content[name] if type(link) is h5py.HardLink else None
-        if not isinstance(item, h5py.Group | h5py.Dataset):
-            return name
-        if h5py.h5o.get_info(item.id).rc > 1 or name.count("/") >= _DEPTH:
+        odd = not isinstance(item, h5py.Group | h5py.Dataset)
+        if odd or name.count("/") >= _DEPTH or h5py.h5o.get_info(item.id).rc > 1:
             return name
 
         items -= 1

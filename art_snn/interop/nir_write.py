@@ -16,7 +16,7 @@ from art_snn.encoders import Frames
 from art_snn.engine.body import LayeredBody
 from art_snn.engine.kinds import kind_of
 from art_snn.files import atomic_write
-from art_snn.interop.nir import FIELDS
+from art_snn.interop.nir import WINDOW
 from art_snn.interop.nir_files import Node, package
 from art_snn.layers import Normalize, Scale, TimeDistributed, list_layers
 from art_snn.network import SpikingNetwork
@@ -205,9 +205,9 @@ def _write_layer(
         and module.divisor_override in (None, 1)
         and module.count_include_pad
     ):
-        window = dict[str, Any]()
-        for field in FIELDS["AvgPool2d"]:
-            window[field] = np.broadcast_to(getattr(module, field), 2).copy()
+        window = {
+            field: np.broadcast_to(getattr(module, field), 2).copy() for field in WINDOW
+        }
         size, stride, padding = window.values()
         # NIR leaves out a last window that sticks out.
         left_over = (shape[-2:] + 2 * padding - size) % stride

@@ -225,7 +225,7 @@ def wrong_steps(name: str, got: int, expected: int) -> ArgumentError:
         "Is the model of another number of steps, does its input lack the time axis, or does a "
         "layer make another number of steps, as delays may?"
     )
-    places = got // expected if expected else 0
+    places = got // max(1, expected)
     if places > 1 and got == places * expected:
         remedy = (
             f"Does one neuron have {places} places in a step, so that two places share a state? "

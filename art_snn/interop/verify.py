@@ -71,10 +71,10 @@ def verify(body: ModelBody, rule: Gradient | None, x: Tensor) -> None:
     if len(x):
         facts = _settle(body, x)
         # A module that computes something else at every call, in training mode, is not verified.
-        drops = re.compile("Dropout|DropPath")
         modules = body.layers.modules()
         if not any(
-            varies(m) or (m.training and drops.search(type(m).__name__)) for m in modules
+            varies(m) or (m.training and re.search("Dropout|DropPath", type(m).__name__))
+            for m in modules
         ):
             for one in (None,) if rule is None else flatten(rule):
                 _verify_setup(body, one, x, facts)
@@ -179,10 +179,10 @@ def _setup(body: ModelBody, x: Tensor) -> Hashable:
     """A key that changes with the input's shape and the model's modules and settings."""
     modules = list(body.layers.named_modules())
     kinds = tuple((name, type(module), module.training) for name, module in modules)
-    neurons = [
-        (layer.name, layer.layout, layer.site.dynamics) for layer in body.neuron_layers()
-    ]
-    equations = tuple((name, layout, type(d), d.reset) for name, layout, d in neurons)
+    equations = tuple(
+        (layer.layout, type(layer.site.dynamics), layer.site.dynamics.reset)
+        for layer in body.neuron_layers()
+    )
     plain = frozenset(settings(modules, body.volatile).items())
     return x.shape[1:], x.dtype, x.device, str(body.encoder), kinds, equations, plain
 
@@ -192,23 +192,21 @@ def _require_gradient(body: ModelBody, rule: Gradient, x: Tensor) -> None:
     native = isinstance(rule, Native)
     if not native:
         _refuse_unread(body, rule, x.detach())
-    some = through = _gradient(body, rule, x, native)
-    if some:
+    through = _gradient(body, rule, x, native)
+    if through:
         return
     # By a slope that is nowhere zero: only the model itself can cut it.
     sites = body.members.ruled.values()
-    steep = STBP(surrogate=ATan())
-    applies = bool(sites) and all(site.dynamics.unknown is None for site in sites)
-    if some is not None and applies:
+    applies = all(site.dynamics.unknown is None for site in sites)
+    if through is not None and applies and sites:
         try:
-            through = _gradient(body, steep, x, native)
-        except (
-            ArgumentError
-        ):  # Of dynamics that are not the neurons', which native does not use.
+            through = _gradient(body, STBP(surrogate=ATan()), x, native)
+        except ArgumentError:
+            # Of dynamics that are not the neurons', which native does not use.
             if not native:
                 raise
             applies = False
-    if not through and (through is None or applies or not sites):
+    if not through and (through is None or applies):
         how = "none" if through is None else "zero"
         place = "input" if x.requires_grad else "weights"
         raise invalid(
