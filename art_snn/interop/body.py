@@ -66,15 +66,11 @@ class ModelBody(NetworkBody):
     def require_applicable(self, rule: Gradient, argument: str) -> None:
         members = self.members
         excluded = (Conversion,) if members.steps_alone or members.natives else ()
-        some = any(site.dynamics.unknown is None for site in members.ruled.values())
-        hint = " adapt(..., elsewhere='native') leaves that neuron its own gradient."
+        hint = ""
+        if any(site.dynamics.unknown is None for site in members.ruled.values()):
+            hint = " adapt(..., elsewhere='native') leaves that neuron its own gradient."
         check_applicable(
-            rule,
-            self.neurons(),
-            argument,
-            self.encoder,
-            excluded=excluded,
-            hint=hint if some else "",
+            rule, self.neurons(), argument, self.encoder, excluded=excluded, hint=hint
         )
         does = "has some that no rule knows"
         if members.steps_alone:

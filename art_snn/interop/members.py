@@ -7,7 +7,7 @@ the pass."""
 
 import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -324,12 +324,13 @@ def running(this: Any) -> Iterator[None]:
     """Within the block, and for the present thread or task, calls of members go to the pass.
 
     Where the model reads their state, modules have that of the pass, in one thread at a time."""
-    restored: AbstractContextManager[None] = nullcontext()
-    if this.reading:
-        restored = restoring(nn.ModuleList(this.members), this.members, this.volatile)
-    with restored:
+    members = this.members
+    with ExitStack() as restored:
+        if this.reading:
+            block = restoring(nn.ModuleList(members), members, this.body.volatile)
+            restored.enter_context(block)
         try:
-            for module, member in this.members.items():
+            for module, member in members.items():
                 if this.reading:
                     member.kind.refresh(module, this.steps)
                 with _LOCK:
@@ -340,7 +341,7 @@ def running(this: Any) -> Iterator[None]:
             with set_in_block(_RUNNING, this):
                 yield
         finally:
-            for module in this.members:
+            for module in members:
                 with _LOCK:
                     users = _USERS.get(module, set())
                     users.discard(id(this))

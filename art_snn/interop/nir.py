@@ -306,17 +306,12 @@ def from_nir(
     module = _connect(nodes, layers, encoder, readout)
     input_shape = (None, *shape) if isinstance(encoder, Frames) else shape
     network = SpikingNetwork(module, encoder, input_shape=input_shape)
-    network.body.reading = _describe_readings(nodes, reading)
+    notes = {f"read as {like or 'nir'}": reading.describe(nodes)}
+    others = {f"{one} reads": Reading(one, dt) for one in READERS if one != like}
+    for what, other in others.items():
+        notes[what] = other.describe(nodes)
+    network.body.reading = notes
     return network.eval()
-
-
-def _describe_readings(nodes: Nodes, reading: Reading) -> dict[str, str]:
-    """The neurons as they were read, and as the other readers read them, in words."""
-    notes = {f"read as {reading.like or 'nir'}": reading.describe(nodes)}
-    for other in READERS:
-        if other != reading.like:
-            notes[f"{other} reads"] = Reading(other, reading.dt).describe(nodes)
-    return notes
 
 
 def _build_layers(nodes: Nodes, reading: Reading) -> tuple[list[Any], tuple[int, ...]]:

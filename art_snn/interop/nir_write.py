@@ -126,13 +126,12 @@ def _write_neurons(name: str, d: Dynamics, shape: tuple[int, ...], dt: float) ->
 
     Its IF neuron is dv/dt = R x, so that gain = R dt."""
     leaky = d.decay != 1
-    fits = type(d) is Dynamics and d.amplitude == 1 and d.reset != "none"
+    is_usual = type(d) is Dynamics and d.amplitude == 1 and d.reset != "none"
+    fits = d.constant == 0
     if leaky:
-        fits = fits and type(d.decay) is not tuple and most(d.decay) < 1
-    else:
-        fits = fits and d.constant == 0
+        fits = type(d.decay) is not tuple and most(d.decay) < 1
     require(
-        fits,
+        is_usual and fits,
         "network",
         "neurons of one decay, with a reset, spikes of height 1 and, of IF, no constant",
         f"{name} with {d}",
@@ -236,13 +235,13 @@ def _write_weighted(
     _require_layer(kind is nn.Linear or is_convolution, name, module)
 
     weight, bias = folded or (module.weight, module.bias)
+    if bias is None and is_convolution:
+        bias = weight.new_zeros(len(weight))
     node: Node = {"weight": weight.detach().cpu().numpy()}
     if bias is not None:
         node["bias"] = bias.detach().cpu().numpy()
     if kind is nn.Linear:
         return {"type": "Linear" if bias is None else "Affine", **node}
-
-    node.setdefault("bias", np.zeros_like(node["weight"], shape=len(weight)))
 
     for field in ("stride", "padding", "dilation", "groups"):
         value = getattr(module, field)

@@ -31,6 +31,8 @@ class _Counting(ModelPass):
     """Runs the model as it is, and counts calls and time steps."""
 
     error: Exception | None = None
+    writes = False
+    """True if the model has written into its input."""
 
     def __init__(self, body: ModelBody, encoded: Tensor) -> None:
         super().__init__(body, encoded)
@@ -70,17 +72,16 @@ def find_traits(body: ModelBody, x: Tensor) -> None:
     encoded = body.encode(x[:2])
     traits = body.traits
     traits.reads = True  # Until something else is known.
-    given = encoded.clone(memory_format=torch.contiguous_format)
     if body.loops_itself:
-        seen = _try(body, given[0])
+        seen = _try(body, encoded[0])
         other_batch = 3 if len(x) == 1 else 1
-        other = _try(body, x[:1].expand(other_batch, *x.shape[1:]).clone())
+        other = _try(body, x[:1].expand(other_batch, *x.shape[1:]))
         _require_own_time(body, seen, other, x)
         one = seen if len(x) == 1 or other.error else other
         traits.steps = body.own_steps or one.length()
     else:
-        seen = _try(body, given)
-        traits.writes = given._version > 0 or given.shape != encoded.shape
+        seen = _try(body, encoded)
+        traits.writes = seen.writes
         single = _one_step(body, seen, encoded)
         seen = single or seen
         traits.single = single is not None
@@ -99,7 +100,7 @@ def _require_own_time(
 
     :param seen: how a call on x went.
     :param other: how one on another number of samples went."""
-    longer = seen.error and not _try(body, x.expand(2, *x.shape).clone()).error
+    longer = seen.error and not _try(body, x.expand(2, *x.shape)).error
     # Some layers may be given T * N rows, and none may be given fewer than T.
     uneven = not seen.error and not other.error and seen.least() != other.least()
     if longer or uneven or isinstance(seen.error or other.error, IndexError):
@@ -145,7 +146,7 @@ def _one_step(body: ModelBody, seen: _Counting, encoded: Tensor) -> _Counting | 
             return None
         if seen.most() != 1:
             # A loop over a fixed number of steps runs on so many rows, and on no fewer.
-            if made == steps > 1 and _try(body, encoded[1:].clone()).error:
+            if made == steps > 1 and _try(body, encoded[1:]).error:
                 return None
             raise invalid(
                 "model",
@@ -154,9 +155,9 @@ def _one_step(body: ModelBody, seen: _Counting, encoded: Tensor) -> _Counting | 
                 FORMS,
             )
 
-    one = _try(body, encoded[0].clone())
+    one = _try(body, encoded[0])
     if not one.error and one.most() == 1:
-        loop = _try(body, encoded.clone(), body.loop)
+        loop = _try(body, encoded, body.loop)
         if loop.forgotten and not loop.error:
             raise invalid(
                 "model",
@@ -183,15 +184,16 @@ def _try(
 ) -> _Counting:
     """How the neurons were called, or the error with which the model failed."""
     this = _Counting(body, x)
-    again = x.clone()
+    given = x.clone(memory_format=torch.contiguous_format)
     run = run or body.layers
     try:
         with body.restoring(), running(this), torch.random.fork_rng([]):
-            run(x)
+            run(given)
         if this.most() > 1:
-            this.preludes = _preludes(body, run, again)
+            this.preludes = _preludes(body, run, x)
     except Exception as error:
         this.error = error
+    this.writes = given._version > 0 or given.shape != x.shape
     return this
 
 
@@ -202,7 +204,7 @@ def _preludes(body: ModelBody, run: Callable[[Tensor], object], x: Tensor) -> in
         with body.restoring(), torch.enable_grad(), torch.random.fork_rng([]):
             this = StepPass(body, x[None], simulation)
             with running(this):  # The graph as it is, before anything fires.
-                output = run(x.requires_grad_().clone())
+                output = run(x.clone().requires_grad_().clone())
     except Exception:
         return 0
     currents = [calls.currents for calls in this.made.values()]
