@@ -1,7 +1,7 @@
 """ModelBody: how a model is run, who loops over time, and how its output is read."""
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any, Literal
 
 import torch
@@ -58,10 +58,8 @@ class ModelBody(NetworkBody):
         present = self.context.members
         return Members(self.layers, self.elsewhere) if present is None else present
 
-    @contextmanager
-    def opened(self) -> Iterator[None]:
-        with self.changed(members=Members(self.layers, self.elsewhere)):
-            yield
+    def opened(self) -> AbstractContextManager[None]:
+        return self.changed(members=Members(self.layers, self.elsewhere))
 
     def require_applicable(self, rule: Gradient, argument: str) -> None:
         members = self.members
@@ -196,14 +194,13 @@ class ModelBody(NetworkBody):
             )
             return logits
         if isinstance(output, list):
-            parts = [_part(readout, step) for step in output]
-            for part in parts:
-                _require_shape(part, (batch, "K"), " in a step")
-            outputs = torch.stack(parts)
+            shape = (batch, "K")
+            outputs = torch.stack(
+                [_read(readout, step, shape, " in a step") for step in output]
+            )
         else:
-            outputs = _part(readout, output)
             steps = () if readout is None else (self.steps_of(encoded) or "T",)
-            _require_shape(outputs, (*steps, batch, "K"))
+            outputs = _read(readout, output, (*steps, batch, "K"))
 
         if readout is None:
             return outputs
@@ -235,22 +232,21 @@ class ModelBody(NetworkBody):
         return outputs
 
 
-def _part(readout: Readout, output: Any) -> Any:
-    """The spikes or the potential, where several things are returned and one of them is read."""
-    if readout not in ("spikes", "potential"):
-        return output
-    require(
-        isinstance(output, tuple | list) and len(output) > 1,
-        "model",
-        "one that returns (spikes, potential)",
-        _describe(output),
-        "Where it returns a single tensor, take 'mean' or 'sum'.",
-    )
-    return output[0 if readout == "spikes" else -1]
+def _read(
+    readout: Readout, output: Any, shape: tuple[int | str, ...], where: str = ""
+) -> Any:
+    """The tensor that is read of an output: its spikes, its potential, or all of it.
 
-
-def _require_shape(output: object, shape: tuple[int | str, ...], where: str = "") -> None:
-    """Refuse an output of another shape, in which letters stand for any size."""
+    :param shape: that it must have, in which letters stand for any size."""
+    if readout in ("spikes", "potential"):
+        require(
+            isinstance(output, tuple | list) and len(output) > 1,
+            "model",
+            "one that returns (spikes, potential)",
+            _describe(output),
+            "Where it returns a single tensor, take 'mean' or 'sum'.",
+        )
+        output = output[0 if readout == "spikes" else -1]
     sizes = tuple(output.shape) if isinstance(output, Tensor) else ()
     pairs = zip(shape, sizes, strict=False)
     right = len(sizes) == len(shape) and all(
@@ -266,6 +262,7 @@ def _require_shape(output: object, shape: tuple[int | str, ...], where: str = ""
         "function of yours, as lambda out: out.mean(1) of [N, T, K]. encoder=None is for models "
         "that make their time steps themselves.",
     )
+    return output
 
 
 def _describe(output: object) -> str:

@@ -151,15 +151,6 @@ class Reading:
             f"{self.dt}",
             f"It is that of {what}.",
         )
-        needs, read = _fill_in(like, node, share)
-        for expected, holds in needs.items():
-            require(
-                holds,
-                "graph",
-                f"{expected}, as {like} needs it",
-                f"another at {what}",
-                'like="nir" reads any.',
-            )
         usual = {
             "decay": np.round(1 - share, 14) if leaky else 1.0,
             "threshold": node.get("v_threshold", 1.0),
@@ -168,35 +159,40 @@ class Reading:
             "constant": 0.0,
             "v_start": 0.0,
         }
-        return {**usual, **read}
+        return {**usual, **_fill_in(what, like, node, share)}
 
 
-def _fill_in(like: str, node: Node, share: Any) -> tuple[dict[str, bool], dict[str, Any]]:
-    """What a reader needs of a node, and its settings where they are not the usual ones.
+def _fill_in(what: str, like: str, node: Node, share: Any) -> dict[str, Any]:
+    """The settings that a node has for a reader, where they are not the usual ones.
 
     Usual are u = (1 - dt/tau) v + x, a spike above the threshold, and a hard reset to 0.
 
-    :param share: dt / tau of a neuron that leaks, dt of another one."""
+    :param share: dt / tau of a neuron that leaks, dt of another one.
+    :raises ValueError: for a node that the reader cannot read."""
+
+    def need(expected: str, holds: bool) -> None:
+        got, remedy = f"another at {what}", 'like="nir" reads any.'
+        require(holds, "graph", f"{expected}, as {like} needs it", got, remedy)
+
     leaky = "tau" in node
     r = node["r"]
     leak = node.get("v_leak", 0.0)
     v_reset = node.get("v_reset", 0.0)
-
-    needs = {"v_leak = 0": np.allclose(leak, 0)}
     is_plain = np.allclose(r, 1)
+
+    if like == "sinabs" or (like == "snntorch" and leaky):
+        need("v_leak = 0", np.allclose(leak, 0))
     match like:
         case "nir":
             gain = np.round(r * share, 14)
-            return {}, {"gain": gain, "constant": leak * share, "v_reset": v_reset}
+            return {"gain": gain, "constant": leak * share, "v_reset": v_reset}
         case "norse" if leaky:
-            return {}, {"gain": share, "constant": leak * share, "v_start": leak}
+            return {"gain": share, "constant": leak * share, "v_start": leak}
         case "spikingjelly":
             is_whole = np.allclose(r * share, 1, 1e-6)
-            needs = {
-                "R of tau/dt or 1, of IF 1/dt": is_whole or (leaky and is_plain),
-                "v_leak = v_reset": not leaky or np.allclose(leak, v_reset),
-            }
-            return needs, {
+            need("R of tau/dt or 1, of IF 1/dt", is_whole or (leaky and is_plain))
+            need("v_leak = v_reset", not leaky or np.allclose(leak, v_reset))
+            return {
                 "gain": 1.0 if is_whole else share,
                 "constant": leak * share,
                 "strict": False,
@@ -207,12 +203,13 @@ def _fill_in(like: str, node: Node, share: Any) -> tuple[dict[str, bool], dict[s
             varied = (
                 {"decay": np.exp(-share)} if leaky else {"floor": -node["v_threshold"]}
             )
-            return needs, {"strict": False, "reset": "soft", "max_spikes": None, **varied}
+            return {"strict": False, "reset": "soft", "max_spikes": None, **varied}
         case "snntorch" if leaky:
-            return needs, {"threshold": node["v_threshold"] / (r * share)}
+            return {"threshold": node["v_threshold"] / (r * share)}
         case "snntorch":
-            return {"R = 1": is_plain}, {"decay": 0.9, "reset": None}
-    return {}, {}
+            need("R = 1", is_plain)
+            return {"decay": 0.9, "reset": None}
+    return {}
 
 
 def _as_setting(value: Any) -> Setting:
@@ -307,9 +304,9 @@ def from_nir(
     input_shape = (None, *shape) if isinstance(encoder, Frames) else shape
     network = SpikingNetwork(module, encoder, input_shape=input_shape)
     notes = {f"read as {like or 'nir'}": reading.describe(nodes)}
-    others = {f"{one} reads": Reading(one, dt) for one in READERS if one != like}
-    for what, other in others.items():
-        notes[what] = other.describe(nodes)
+    for one in READERS:
+        if one != like:
+            notes[f"{one} reads"] = Reading(one, dt).describe(nodes)
     network.body.reading = notes
     return network.eval()
 

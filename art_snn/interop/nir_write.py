@@ -1,7 +1,7 @@
 """NIR files of our networks."""
 
 from copy import deepcopy
-from itertools import pairwise, takewhile
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from warnings import warn
@@ -64,8 +64,10 @@ def to_nir(
     lost = {f"the encoder {network.encoder}", "the readout", f"dt={dt:g}"}
     for _, layer in layers:
         if isinstance(layer, Neuron):
-            settings = {field: getattr(layer.dynamics, field) for field in _USUAL}
-            lost |= {f"{k}={v!r}" for k, v in settings.items() if v != _USUAL[k]}
+            for field, usual in _USUAL.items():
+                value = getattr(layer.dynamics, field)
+                if value != usual:
+                    lost.add(f"{field}={value!r}")
 
     nir = package()
     graph = {
@@ -87,12 +89,14 @@ def _write_nodes(
     # Of one step and one sample: layers run on it, so that every node knows its shape.
     x = torch.empty(1, 1, *shape, device="meta")
     nodes: dict[str, Node] = {"input": {"type": "Input", "shape": np.array(shape)}}
+    weighted: Node = {}
     for name, layer in layers:
         if isinstance(layer, Neuron):
             node = _write_neurons(name, layer.dynamics, x.shape[2:], dt)
             if fold:
-                _fold_resistance(name, node, nodes, dt)
+                _fold_resistance(name, node, weighted, dt)
             nodes[f"{len(nodes)}"] = node
+            weighted = {}
             continue
 
         _require_layer(type(layer) is TimeDistributed, name, layer)
@@ -101,6 +105,8 @@ def _write_nodes(
             node = _write_layer(name, module, folded, x.shape[2:])
             if node:
                 nodes[f"{len(nodes)}"] = node
+            if "weight" in node:
+                weighted = node
             x = TimeDistributed(module.to(device="meta"))(x)
     nodes["output"] = {"type": "Output", "shape": np.array(x.shape[2:])}
     return nodes
@@ -151,15 +157,13 @@ def _write_neurons(name: str, d: Dynamics, shape: tuple[int, ...], dt: float) ->
     return node
 
 
-def _fold_resistance(name: str, neurons: Node, nodes: dict[str, Node], dt: float) -> None:
-    """Move the R of neurons into the last weights of the nodes before them.
+def _fold_resistance(name: str, neurons: Node, weighted: Node, dt: float) -> None:
+    """Move the R of neurons into the last node with weights after earlier neurons.
 
     What remains is R = 1 of LIF and R = 1 / dt of IF, with which a current is added as it
     is."""
     usual = 1.0 if "tau" in neurons else 1 / dt
     factors = np.unique(neurons["r"] / usual)
-    before = takewhile(lambda node: "r" not in node, reversed(nodes.values()))
-    weighted: Node = next((node for node in before if "weight" in node), {})
     require(
         weighted and len(factors) == 1,
         "network",

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
-from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from art_snn.behaviour import draws_numbers
 from art_snn.checks import invalid
-from art_snn.engine.body import VERIFIED
 from art_snn.gradients.base import simulation
 from art_snn.interop.body import ModelBody
 from art_snn.interop.members import Member, running
-from art_snn.interop.passes import ModelPass, nodes_of
+from art_snn.interop.passes import ModelPass
 from art_snn.interop.steps import StepPass, graph_nodes
 
 FORMS = (
@@ -41,12 +37,11 @@ class _Counting(ModelPass):
         self.forgotten: list[str] = []
 
     def call(self, member: Member, *args: Any, **kwargs: Any) -> Any:
-        again = self.calls[member.name] > 0
         all_steps = member.layout in ("steps", "samples first", "time last")
         if all_steps and member.fires and args:
             self.lengths.add(len(member.to_steps(args[0], None)))
-        states = [value for value in (*args[1:], *kwargs.values()) if value is not None]
-        if again and member.kind.handed and not states:
+        started = any(value is not None for value in (*args[1:], *kwargs.values()))
+        if member.kind.handed and self.calls[member.name] and not started:
             self.forgotten.append(member.name)
         return super().call(member, *args, **kwargs)
 
@@ -87,10 +82,6 @@ def find_traits(body: ModelBody, x: Tensor) -> None:
         traits.single = single is not None
         traits.steps = len(encoded)
     traits.preludes = seen.preludes
-    # What fails here will fail again in the pass.
-    with suppress(Exception), body.restoring():
-        encoded = body.encode(x[:VERIFIED])
-        traits.draws = draws_numbers(partial(body.run_by_itself, encoded), x.device)
 
 
 def _require_own_time(
@@ -180,7 +171,7 @@ def _one_step(body: ModelBody, seen: _Counting, encoded: Tensor) -> _Counting | 
 
 
 def _try(
-    body: ModelBody, x: Tensor, run: Callable[[Tensor], object] | None = None
+    body: ModelBody, x: Tensor, run: Callable[[Tensor], Any] | None = None
 ) -> _Counting:
     """How the neurons were called, or the error with which the model failed."""
     this = _Counting(body, x)
@@ -197,23 +188,20 @@ def _try(
     return this
 
 
-def _preludes(body: ModelBody, run: Callable[[Tensor], object], x: Tensor) -> int:
+def _preludes(body: ModelBody, run: Callable[[Tensor], Any], x: Tensor) -> int:
     """1 where every neuron is called once before the first step, and its spikes are not read."""
     # Networks converted from an ANN charge their neurons so, with a constant.
     try:
         with body.restoring(), torch.enable_grad(), torch.random.fork_rng([]):
             this = StepPass(body, x[None], simulation)
             with running(this):  # The graph as it is, before anything fires.
-                output = run(x.clone().requires_grad_().clone())
+                this.output = run(x.clone().requires_grad_().clone())
     except Exception:
         return 0
-    currents = [calls.currents for calls in this.made.values()]
-    if any(len(steps) < 2 or steps[0].requires_grad for steps in currents):
+    made = this.made.values()
+    if any(len(one.currents) < 2 or one.currents[0].requires_grad for one in made):
         return 0
 
-    nodes = graph_nodes(nodes_of([output, *currents]))
-    read = {getattr(node, "variable", None) for node in nodes}
-    spikes = [calls.spikes for calls in this.made.values()]
-    return int(
-        all(s[0] not in read for s in spikes) and any(s[1] in read for s in spikes)
-    )
+    read = {getattr(node, "variable", None) for node in graph_nodes(this.roots())}
+    first_unread = all(one.spikes[0] not in read for one in made)
+    return int(first_unread and any(one.spikes[1] in read for one in made))

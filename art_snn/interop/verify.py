@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import CheckpointFunction
 
-from art_snn.behaviour import mirror_samples
+from art_snn.behaviour import draws_numbers, mirror_samples
 from art_snn.checks import ArgumentError, invalid
 from art_snn.dynamics import operand
 from art_snn.engine.body import VERIFIED, Traits
@@ -91,7 +91,7 @@ def _settle(body: ModelBody, x: Tensor) -> dict[Hashable, Any]:
         twin.traits = traits = Traits()
         with _isolated(x):
             find_traits(twin, x.detach())
-            traits.reads = _reads(twin, x.detach()[:VERIFIED])
+            _observe_runs(twin, x.detach()[:VERIFIED])
         facts = {"traits": traits}
         # What passes change by themselves is known now, and no part of the setup.
         remember(body.verified, _setup(body, x), facts, _REMEMBERED)
@@ -102,21 +102,29 @@ def _settle(body: ModelBody, x: Tensor) -> dict[Hashable, Any]:
 
 
 @torch.no_grad()
-def _reads(body: ModelBody, x: Tensor) -> bool:
-    """True if the model computes something else where it cannot read the state of its neurons."""
-    results = []
+def _observe_runs(body: ModelBody, x: Tensor) -> None:
+    """Find out whether the model draws, and whether it reads the state of its neurons.
+
+    It does where it computes something else if it cannot read it."""
+    traits = body.traits
+    results = list[Tensor]()
     try:
         encoded = body.encode(x)
-        for body.traits.reads in (True, False):
+
+        def run() -> None:
+            results.append(body.run_by_itself(encoded))
+
+        for traits.reads in (True, False):
             with body.restoring(), _same_draws(x):
                 before = [versions(module) for module in body.members]
-                results.append(body.run_by_itself(encoded))
+                traits.draws = draws_numbers(run, x.device)
                 after = [versions(module) for module in body.members]
-        _require_same(results[0], results[1], rounded=False)
+        alone, unread = results
+        _require_same(alone, unread, rounded=False)
         # Modules inside of neurons keep what they write, in whatever pass.
-        return before != after
+        traits.reads = before != after
     except Exception:  # What fails in both will fail again in the pass.
-        return True
+        traits.reads = True
 
 
 def _verify_setup(
@@ -433,14 +441,14 @@ class _ComparingExchange(Exchange):
     def answer(self, member: Member, x: Tensor, current: Tensor) -> Tensor:
         ours = super().answer(member, x, current)
         spikes = self.answer_alone(member, current)
-        several = self.calls[member.name] > 1 and isinstance(spikes, Tensor)
+        require_spikes(member.name, spikes, current)
+        several = self.calls[member.name] > 1
         if several and not torch.equal(spikes, self.answer_alone(member, current)):
             raise refusal(
                 "neurons that start from rest at every place",
                 f"{member.name}, which has several places and keeps a state",
                 "One neuron cannot be at two places: give every place one of its own.",
             )
-        require_spikes(member.name, spikes, current)
         spikes = member.to_steps(spikes, self.steps)
         _compare(self, member.name, spikes, ours)
         return ours
@@ -451,6 +459,6 @@ class _ComparingSteps(StepPass):
 
     def compare(self) -> None:
         for name, calls in self.made.items():
-            spikes = torch.stack([leaf.detach() for leaf in calls.spikes])
+            spikes = torch.stack(calls.spikes).detach()
             _compare(self, name, spikes, calls.fired)
             calls.compare_potentials()
