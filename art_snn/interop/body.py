@@ -153,10 +153,8 @@ class ModelBody(NetworkBody):
 
     def weights(self) -> list[Tensor]:
         """Weights of the model and of a readout that has some, which take gradients."""
-        parts = [
-            part for part in (self.layers, self.readout) if isinstance(part, nn.Module)
-        ]
-        return weights_of(nn.ModuleList(parts))
+        parts = (self.layers, self.readout)
+        return weights_of(nn.ModuleList(p for p in parts if isinstance(p, nn.Module)))
 
     def run_by_itself(self, encoded: Tensor, *, native: bool = False) -> Tensor:
         """Logits [N, K] of the model as it is, from rest; `native`: by its own surrogates."""

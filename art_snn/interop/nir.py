@@ -317,7 +317,7 @@ def _build_layers(nodes: Nodes, reading: Reading) -> tuple[list[Any], tuple[int,
     Outputs are computed without values, so that a node whose shapes do not fit is refused
     by its name."""
     layers = list[nn.Module]()
-    values = dict[str, Tensor]()
+    values = list[Tensor]()
     for name, node, sources in nodes:
         what = f"{node['type']} {name!r}"
         with refusing("graph", "nodes whose shapes fit", what):
@@ -325,7 +325,7 @@ def _build_layers(nodes: Nodes, reading: Reading) -> tuple[list[Any], tuple[int,
             layers.append(layer)
             if not sources:
                 shape = tuple(int(size) for size in node["shape"])
-                values[name] = torch.empty(1, 1, *shape, device="meta")
+                values.append(torch.empty(1, 1, *shape, device="meta"))
                 continue
 
             x: Any = sum(values[source] for source in sources)
@@ -335,7 +335,7 @@ def _build_layers(nodes: Nodes, reading: Reading) -> tuple[list[Any], tuple[int,
                     raise ValueError(f"{field} {[*numbers.shape]} for {[*x.shape[2:]]}")
             if isinstance(layer, TimeDistributed):
                 x = deepcopy(layer).to("meta")(x)
-            values[name] = x
+            values.append(x)
             require_memory("graph", what, "outputs", 4 * x.numel(), remedy=WRITE_AGAIN)
 
     if x.ndim > 3:
@@ -347,9 +347,7 @@ def _connect(
     nodes: Nodes, layers: list[Any], encoder: Encoder, readout: str | None
 ) -> nn.Module:
     """The layers as one module, whose last layer has the factor of a sum over time."""
-    numbers = {name: number for number, (name, *_) in enumerate(nodes)}
-    sources = [[numbers[source] for source in before] for _, _, before in nodes[1:]]
-
+    sources = [before for _, _, before in nodes[1:]]
     steps: Any = getattr(encoder, "steps", None)
     if readout is None:
         fires = all(
@@ -445,11 +443,9 @@ def _build_weighted(node: Node) -> nn.Module:
         module: nn.Module = nn.Linear(inputs, outputs, has_bias)
         if kernel:
             options = _read_sides(node, ("stride", "padding", "dilation"), len(kernel))
-            groups = int(node["groups"])
+            options["groups"] = groups = int(node["groups"])
             convolution = getattr(nn, node["type"])
-            module = convolution(
-                inputs * groups, outputs, kernel, groups=groups, **options
-            )
+            module = convolution(inputs * groups, outputs, kernel, **options)
     module.load_state_dict(weights, assign=True)
     return module
 

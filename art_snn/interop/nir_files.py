@@ -24,8 +24,8 @@ from art_snn.checks import (
 Node = dict[str, Any]
 """The type of a node and its parameters; of a graph its nodes and edges."""
 WRITE_AGAIN = "nir.write makes a file of a graph."
-Nodes = list[tuple[str, Node, list[str]]]
-"""Nodes in the order in which they compute: name, node, and names of the nodes that it adds up."""
+Nodes = list[tuple[str, Node, list[int]]]
+"""Nodes in the order in which they compute: name, node, and numbers of those that it adds up."""
 _ITEMS = 100_000
 """Most groups and arrays of a file, where every text of an array of texts counts as one."""
 _EXPANSION = 2000
@@ -128,7 +128,7 @@ def order_nodes(graph: Node) -> Nodes:
             )
             sources[target][source] = None
 
-    read = dict[str, list[str]]()
+    read = dict[str, dict[str, None]]()
     waiting = [last]
     while waiting:
         name = waiting.pop()
@@ -141,8 +141,8 @@ def order_nodes(graph: Node) -> Nodes:
             f"none to {name}",
             "Add one.",
         )
-        read[name] = [*sources[name]]
-        waiting += read[name]
+        read[name] = sources[name]
+        waiting += sources[name]
 
     try:
         order = list(TopologicalSorter(read).static_order())
@@ -150,7 +150,8 @@ def order_nodes(graph: Node) -> Nodes:
         remedy = 'Adapt the framework\'s own model under "native".'
         cycle = " → ".join(error.args[1])
         raise invalid("graph", "no recurrent connection", cycle, remedy) from error
-    return [(name, nodes[name], read[name]) for name in order]
+    numbers = {name: number for number, name in enumerate(order)}
+    return [(name, nodes[name], [numbers[one] for one in read[name]]) for name in order]
 
 
 def _inline(

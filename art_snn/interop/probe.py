@@ -1,7 +1,5 @@
 """Passes that find out the traits of a model, and refuse one of another form than was told."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -11,8 +11,6 @@
 * Once for every rule: the gradient passes through the model, which adds no autograd function of its
   own to the graph. A gradient of zero by the rule's own slope results in a warning."""
 
-from __future__ import annotations
-
 import re
 import warnings
 from collections.abc import Callable, Hashable, Iterator
