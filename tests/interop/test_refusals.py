@@ -15,6 +15,7 @@ from art_snn.gradients import ASSG, RGA, Native
 from art_snn.interop import adapt, register_neuron
 from tests.interop.neurons import (
     Gated,
+    Handed,
     Merged,
     Step,
     Steps,
@@ -24,19 +25,9 @@ from tests.interop.neurons import (
     dynamics,
 )
 from tests.interop.promises import ALL_STEPS, OWN_TIME, gradients, inputs
-from tests.interop.stacks import STEPS, Loop, OwnMerged, Stack
+from tests.interop.stacks import STEPS, Loop, OwnMerged, Stack, StateLoop
 
 IF = partial(Steps, 1.0)
-
-
-def test_a_neuron_that_fires_otherwise_in_training_mode_has_no_native_gradient():
-    class Otherwise(Gated):
-        def fire(self, distance):
-            return super().fire(distance + 0.5 * self.training)
-
-    network = adapt(Stack(Otherwise), steps=STEPS)
-    with pytest.raises(ValueError, match="logits then differ"):
-        gradients(network, "native", inputs())
 
 
 def test_a_forward_exchanged_on_a_module_is_refused_and_left_there():
@@ -48,6 +39,13 @@ def test_a_forward_exchanged_on_a_module_is_refused_and_left_there():
         with pytest.raises(ValueError, match=r"^model: .*neuron2.*exchanged"):
             call()
     assert vars(model.neuron2)["forward"] is exchanged
+
+
+class Otherwise(Gated):
+    """It fires otherwise in training mode."""
+
+    def fire(self, distance):
+        return super().fire(distance + 0.5 * self.training)
 
 
 class Twice(Loop):
@@ -185,17 +183,12 @@ class Late(nn.Module):
         return torch.stack(spikes) + 0 * x
 
 
-class Mistaken(Stack):
-    """Its spikes are said to be 1.5 high."""
-
-    def __init__(self):
-        super().__init__(again(Steps, dynamics=lambda module: Dynamics(0.5, amplitude=1.5)))
-
-
 for _cls in (Double, Late):
     register_neuron(_cls, dynamics=lambda module: Dynamics(1.0))
 
 
+TALL = again(Steps, dynamics=lambda module: Dynamics(0.5, amplitude=1.5))
+BEFORE, ALONE = (again(Handed, layout="step", returns=said) for said in ("before reset", None))
 FUNCTION, KEEPS, DARK = "Leap in its graph", "keeps a state", "neuron1, .*without a graph"
 # The first of these keep a native gradient.
 REFUSED = {
@@ -215,21 +208,24 @@ REFUSED = {
     "outsider": (partial(Outside, Step), "rga", r"a tensor \[12\] that is none of its para"),
     "no_grad": (partial(Blind, Steps), "rga", DARK),
     "2": (partial(Stack, Double, 3.0), "rga", r"neuron1, which gave 2\. .*amplitude=.*max_spikes="),
-    "amplitude": (Mistaken, "rga", r"0 or 1\.5, got neuron1, which gave 1\. "),
+    "amplitude": (partial(Stack, TALL), "rga", r"0 or 1\.5, got neuron1, which gave 1\. "),
     "other spikes": (partial(Stack, Late, 2.0), "rga", "neuron1, .* spikes .*differ.* at step 1"),
+    "returns after": (partial(StateLoop, BEFORE), "rga", "neuron1, .*not those before reset"),
+    "returns both": (partial(StateLoop, ALONE), "rga", "neuron1, .*something else"),
+    "merged": (partial(OwnMerged, Merged), "rga", "^steps: "),
+    "training mode": (partial(Stack, Otherwise), "native", "logits then differ"),
     "counter rga": (partial(Counting, Steps), "rga", KEEPS),
     "counter native": (partial(Counting, Steps), "native", KEEPS),
 }
 HAVE_NATIVE = list(REFUSED)[:14]
+OPTIONS = {"two places of a loop": OWN_TIME | ALL_STEPS, "merged": OWN_TIME}
 
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_models_that_would_give_a_wrong_gradient_are_refused(name):
     make, rule, message = REFUSED[name]
     model = make()
-    options = OWN_TIME if isinstance(model, Loop) else ALL_STEPS
-    if name == "two places of a loop":
-        options = OWN_TIME | ALL_STEPS
+    options = OPTIONS.get(name, OWN_TIME if isinstance(model, Loop) else ALL_STEPS)
     network = adapt(model, gradient="native", **options)
     with pytest.raises(ValueError, match=message):
         gradients(network, rule, inputs())
@@ -324,12 +320,6 @@ def test_neurons_that_rules_do_not_know_are_refused_by_name_and_reason(name):
     for rule in ALL_RULES:
         with pytest.raises(ValueError, match=rf"neuron 'neuron1'.*{reason}{ELSEWHERE}"):
             network.gradient = rule
-
-
-def test_merged_neurons_ask_for_the_number_of_steps():
-    network = adapt(OwnMerged(Merged), **OWN_TIME)
-    with pytest.raises(ValueError, match=r"^steps: "):
-        network(inputs().requires_grad_())
 
 
 @pytest.mark.parametrize("rule", ["stbp", "rga"])
@@ -439,16 +429,9 @@ def test_models_without_a_known_neuron_have_their_own_gradient_where_that_is_ask
         network.gradient = "bptr"
 
 
-class Odd(Double):
-    """Registered with a function that returns no dynamics."""
-
-
-register_neuron(Odd, dynamics=lambda module: 3)
-
-
 def test_functions_that_return_no_dynamics_are_refused():
     with pytest.raises(TypeError, match=r"^dynamics: .*returns 3"):
-        adapt(Stack(Odd), steps=STEPS)
+        adapt(Stack(again(Steps, dynamics=lambda module: 3)), steps=STEPS)
 
 
 class Forgetting(nn.Module):

@@ -12,11 +12,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from art_snn.dynamics import Dynamics
 from art_snn.interop import adapt
-from tests.interop.neurons import FedStep, Handed, Output, Step, again
-from tests.interop.promises import OWN_TIME, close, gradients, inputs, weighed
-from tests.interop.reference import RULES
+from tests.interop.neurons import FedStep, Handed, Output, Step
+from tests.interop.promises import OWN_TIME, RULES, close, gradients, inputs, weighed
 from tests.interop.stacks import STEPS, Loop, StateLoop
-from tests.oracles import rga_neuron
 
 
 class Read(Loop):
@@ -101,16 +99,6 @@ def test_so_are_those_of_neurons_with_a_decay_for_every_step(rule):
     assert_read_out(model, Dynamics(0.5), last, rule, after=False)
 
 
-@pytest.mark.parametrize("returns", ["before reset", None])
-def test_potentials_that_are_not_those_that_were_said_are_refused(returns):
-    message = "neuron1, .*not those before reset"
-    if returns is None:
-        message = "neuron1, .*something else"
-    neuron = again(Handed, layout="step", returns=returns)
-    with pytest.raises(ValueError, match=message):
-        gradients(adapt(StateLoop(neuron), **OWN_TIME), "rga", inputs())
-
-
 def test_spikes_and_potentials_may_both_be_read():
     both, potentials, spikes = (
         gradients(adapt(Read(Step, Output, spikes=s, potential=p), **OWN_TIME), "rga", inputs())
@@ -158,22 +146,3 @@ def test_two_graphs_that_live_at_once_do_not_mix():
     for k in (1, 0):
         (grad,) = torch.autograd.grad(weighed(logits[k]), given[k])
         assert torch.equal(grad, wanted[k])
-
-
-def test_skip_connections_add_up():
-    class Skipping(Loop):
-        def layers(self, x):
-            first = self.neuron1(self.fc1(x))
-            return self.fc3(self.neuron2(self.fc2(first)) + 0.5 * first[:, :8])
-
-    model = Skipping(Step)
-    x = inputs()
-    _, grad, _ = gradients(adapt(model, **OWN_TIME), "rga", x)
-    weights, equations = model.weights, Dynamics(0.5)
-    one, two, three = zip(weights[::2], weights[1::2], strict=True)
-    linear, x = nn.functional.linear, x.requires_grad_()
-    first = rga_neuron(equations, [linear(x.flatten(1), *one) for _ in range(STEPS)])
-    second = rga_neuron(equations, [linear(s, *two) for s in first])
-    outputs = [linear(b + 0.5 * a[:, :8], *three) for a, b in zip(first, second, strict=True)]
-    (wanted,) = torch.autograd.grad(weighed(sum(outputs) / STEPS), x)
-    torch.testing.assert_close(grad, wanted, rtol=0, atol=1e-12)
