@@ -267,10 +267,9 @@ class Sigmoid(nn.Module):
         return Spike.apply(x) if self.training else (x >= 0).to(x)
 
 
-class LIFNode(nn.Module):
+class LIFNode(Step):
     """Of spikingjelly.clock_driven of 2020, which many published networks use, and no index has."""
 
-    v: float | Tensor = 0.0
     v_threshold, v_reset, tau = 1.0, 0.0, 2.0
 
     def __init__(self) -> None:
@@ -285,9 +284,6 @@ class LIFNode(nn.Module):
 
     def charge(self, x: Tensor) -> Tensor:
         return self.v + (x - (self.v - self.v_reset)) / self.tau
-
-    def reset(self) -> None:
-        self.v = self.v_reset
 
 
 class PLIFNode(LIFNode):

@@ -17,7 +17,7 @@ from tests.gradients.test_objections import Refractory
 from tests.interop.neurons import Output, Spike, Step, Steps, TimeLast, again, dynamics
 from tests.interop.promises import EVERY, close, gradient, gradients, inputs
 from tests.interop.stacks import CLASSES, STEPS, Looping, OfOneStep, Stack, chain, images, lively
-from tests.interop.test_remedies import Charged
+from tests.interop.test_remedies import Charged, Read
 
 RULES = ("rga", "stbp", "bptr", "native")
 
@@ -81,11 +81,6 @@ def test_one_step_is_refused_until_someone_says_that_it_is_meant(rule):
     assert network.body.steps == 1
     flat = nn.Sequential(*list(of_one_step())[1:])  # It also takes [1, N, ...].
     assert torch.equal(adapt(flat, steps=1)(images().flatten(1)), network(images()))
-
-
-def test_what_returns_one_thing_names_the_readouts_of_such():
-    with pytest.raises(ValueError, match=r"\(spikes, potential\), got a tensor"):
-        adapt(of_one_step(), steps=STEPS, readout="spikes")(images())
 
 
 class Noisy(nn.Sequential):
@@ -185,11 +180,6 @@ def test_a_charge_before_the_first_step_is_no_step(rule):
     assert network.body.traits.preludes == 1
 
 
-class Swapped(nn.Module):
-    def forward(self, x: Tensor) -> Tensor:
-        return x.transpose(0, 1)
-
-
 class Mixed(nn.Module):
     """Subtracts the mean over the batch."""
 
@@ -200,7 +190,11 @@ class Mixed(nn.Module):
 MIXING: dict[str, tuple[Any, dict[str, Any], tuple[int, ...]]] = {
     "mean": (lambda: nn.Sequential(Mixed(), chain(Steps())), {"steps": STEPS}, (5, 1, 3, 3)),
     # Read out by the mean of axis 0, with N = T.
-    "[N, T, K]": (lambda: chain(Steps(), last=Swapped()), {"steps": STEPS}, (STEPS, 1, 3, 3)),
+    "[N, T, K]": (
+        lambda: Read(lambda out: out.transpose(0, 1)),
+        {"steps": STEPS},
+        (STEPS, 1, 3, 3),
+    ),
     "time first": (
         lambda: chain(Steps()),
         {"encoder": None, "readout": lambda out: out.mean(1)},
@@ -405,9 +399,6 @@ class AtThreshold(Steps):
         u = torch.add(x, v, alpha=self.decay)
         s = Spike.apply(u - self.threshold)
         return s, u, u - u * s + self.threshold * s
-
-    def forward(self, x):
-        return super().forward(x)
 
 
 register_neuron(

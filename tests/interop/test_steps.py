@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from functools import partial
+from itertools import product
 
 import pytest
 import torch
@@ -73,6 +74,7 @@ def assert_read_out(model, hidden, last, rule, *, after, tolerance=1e-12):
     close((logits, grad, *of_weights), (wanted.detach(), *by_hand), tolerance)
 
 
+DECAYS = (0.9, 0.5, 1.2, 0.4)
 LAST = {
     "hard": (partial(Output, 0.8, 0.25), Dynamics(0.8, 0.25)),
     "soft": (
@@ -80,23 +82,19 @@ LAST = {
         Dynamics(0.8, 0.25, reset="soft", reset_by=0.25),
     ),
     "none": (partial(Output, 0.8, reset="none"), Dynamics(0.8, reset="none")),
+    "decay of a step": (partial(FedStep, DECAYS, 0.25), Dynamics(DECAYS, 0.25)),
     "after the reset": (partial(Handed, 0.8, 0.25), Dynamics(0.8, 0.25)),
 }
 
 
-@pytest.mark.parametrize("rule", RULES)
-@pytest.mark.parametrize("last", LAST)
+NO_CURVE = {("decay of a step", "rga"), ("decay of a step", "static")}
+
+
+@pytest.mark.parametrize(("last", "rule"), sorted({*product(LAST, RULES)} - NO_CURVE))
 def test_potentials_are_read_out_before_or_after_the_reset(last, rule):
     make, equations = LAST[last]
     after = last == "after the reset"
     assert_read_out(Read(Step, make), Dynamics(0.5), equations, rule, after=after)
-
-
-@pytest.mark.parametrize("rule", ["stbp", "bptr", "hart"])
-def test_so_are_those_of_neurons_with_a_decay_for_every_step(rule):
-    decays = (0.9, 0.5, 1.2, 0.4)
-    model, last = Read(Step, partial(FedStep, decays, 0.25)), Dynamics(decays, 0.25)
-    assert_read_out(model, Dynamics(0.5), last, rule, after=False)
 
 
 def test_spikes_and_potentials_may_both_be_read():
