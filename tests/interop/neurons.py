@@ -261,8 +261,6 @@ class SynapticSteps(Synaptic):
 class Sigmoid(nn.Module):
     """The surrogate of clock_driven of 2020, with a gradient in training mode alone."""
 
-    spiking = True
-
     def forward(self, x: Tensor) -> Tensor:
         return Spike.apply(x) if self.training else (x >= 0).to(x)
 
@@ -270,6 +268,7 @@ class Sigmoid(nn.Module):
 class LIFNode(Step):
     """Of spikingjelly.clock_driven of 2020, which many published networks use, and no index has."""
 
+    __module__ = "spikingjelly.clock_driven.neuron"
     v_threshold, v_reset, tau = 1.0, 0.0, 2.0
 
     def __init__(self) -> None:
@@ -287,16 +286,14 @@ class LIFNode(Step):
 
 
 class PLIFNode(LIFNode):
+    __module__ = LIFNode.__module__
+
     def __init__(self) -> None:
         super().__init__()
         self.w = nn.Parameter(torch.tensor(0.0))
 
     def charge(self, x: Tensor) -> Tensor:
         return self.v + (x - (self.v - self.v_reset)) * self.w.sigmoid()
-
-
-for _cls in (LIFNode, PLIFNode):
-    _cls.__module__ = "spikingjelly.clock_driven.neuron"
 
 
 def dynamics(module: Any) -> Dynamics:

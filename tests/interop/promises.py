@@ -77,6 +77,14 @@ def close(results: Iterable[Tensor], wanted: Iterable[Tensor], tolerance: float 
         torch.testing.assert_close(got, expected, rtol=tolerance, atol=tolerance)
 
 
+def answer(network: SpikingNetwork, rule: str | None, x: Tensor) -> Tensor:
+    """Logits of a gradient pass, or of a prediction."""
+    if rule is not None:
+        return gradient(network, rule, x)[0]
+    with torch.no_grad():
+        return network(x)
+
+
 def by_hand(weights: list[Tensor], equations: Dynamics, x: Tensor, rule: str) -> Tensor:
     """Logits [N, K] of a stack, differentiable by the rule; nothing is read off a module.
 

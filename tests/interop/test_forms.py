@@ -12,22 +12,13 @@ from torch import Tensor, nn
 from art_snn import Direct, Frames, Poisson
 from art_snn.dynamics import Dynamics
 from art_snn.interop import adapt, register_neuron
-from art_snn.network import SpikingNetwork
 from tests.gradients.test_objections import Refractory
 from tests.interop.neurons import Output, Spike, Step, Steps, TimeLast, again, dynamics
-from tests.interop.promises import EVERY, close, gradient, gradients, inputs
+from tests.interop.promises import EVERY, answer, close, gradient, gradients, inputs
 from tests.interop.stacks import CLASSES, STEPS, Looping, OfOneStep, Stack, chain, images, lively
 from tests.interop.test_remedies import Charged, Read
 
 RULES = ("rga", "stbp", "bptr", "native")
-
-
-def answer(network: SpikingNetwork, rule: str | None, x: Tensor) -> Tensor:
-    """Logits of a gradient pass, or of a prediction."""
-    if rule is not None:
-        return gradient(network, rule, x)[0]
-    with torch.no_grad():
-        return network(x)
 
 
 def of_one_step(last: nn.Module | None = None) -> OfOneStep:
@@ -47,8 +38,7 @@ def test_a_model_of_one_step_is_called_once_for_every_step(readout, rule):
     assert torch.equal(looped[0], expected[0])
     torch.testing.assert_close(looped[1], expected[1])
     assert network.body.steps == wanted.body.steps == STEPS
-    with torch.no_grad():
-        assert torch.equal(network(images()), wanted(images()))
+    assert torch.equal(answer(network, None, images()), answer(wanted, None, images()))
 
 
 def test_a_function_as_readout_is_given_what_every_step_returned():
@@ -75,7 +65,7 @@ def test_a_model_of_one_step_takes_event_frames_and_poisson_spikes(encoder, shap
 def test_one_step_is_refused_until_someone_says_that_it_is_meant(rule):
     network = adapt(of_one_step(), encoder=None)
     with pytest.raises(ValueError, match=r"^steps: .*one of them"):
-        network(images()) if rule is None else gradient(network, rule, images())
+        answer(network, rule, images())
     network = adapt(of_one_step(), encoder=None, steps=1)
     assert network(images()).shape == (5, CLASSES)
     assert network.body.steps == 1
@@ -458,8 +448,7 @@ def test_layers_without_neurons_may_be_compiled_by_torch_jit(compiler, rule):
     wanted = gradients(adapt(Stack(Steps), steps=STEPS), rule, inputs())
     for tried in (network, copy.deepcopy(network)):
         close(gradient(tried, rule, inputs()), wanted[:2])
-        with torch.no_grad():
-            assert torch.equal(tried(inputs()), wanted[0])
+        assert torch.equal(answer(tried, None, inputs()), wanted[0])
 
 
 @pytest.mark.parametrize("rule", [None, *RULES])
