@@ -40,10 +40,8 @@ def mixed(kind: str, **options):
 
 @every_kind
 def test_where_the_rule_is_the_surrogate_the_mixture_is_plain_autograd(kind):
-    x = images().requires_grad_()
-    network = mixed(kind)
-    with network.using(STBP()):  # The triangle is the surrogate of these neurons.
-        (grad,) = torch.autograd.grad(weighed(network(x)), x)
+    # The triangle is the surrogate of these neurons.
+    _, grad = gradient(mixed(kind), STBP(), images())
     native = mixed(kind, elsewhere=None, gradient="native")
     torch.testing.assert_close(grad, gradient(native, "native", images())[1], rtol=1e-4, atol=1e-6)
     assert grad.any()

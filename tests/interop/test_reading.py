@@ -156,8 +156,7 @@ def test_state_whose_gradient_is_not_known_is_refused_by_name(make, what, rule):
     hiding.neuron3.hides = True
     with pytest.raises(ValueError, match="held of neuron3"):
         gradient(adapt(hiding, encoder=None), rule, inputs())
-    with torch.no_grad():
-        assert torch.equal(network(inputs()), make(what)(inputs()))
+    assert torch.equal(answer(network, None, inputs()), make(what)(inputs()))
 
 
 class Celled(RecordingStep):
