@@ -25,9 +25,7 @@ Returned = Literal["before reset", "after reset"]
 # How frameworks compute u from x and v, with a factor f, a gain g and a leak towards l. All are
 # ``decay v + gain x + constant``, but they round differently, and spikes are equal bit for bit in
 # one order only.
-_Order = Callable[["ReadOff", Tensor, Tensor, Any], Tensor]
-"""(dynamics, x, v, f) -> u."""
-_ORDERS: Mapping[str, _Order] = {
+_ORDERS: Mapping[str, Callable[["ReadOff", Tensor, Tensor, Any], Tensor]] = {
     "v + x": lambda d, x, v, f: v + x,
     "f v + x": lambda d, x, v, f: (v * f).add_(x),
     "f v + g x": lambda d, x, v, f: (v * f).add_(x * d.gain),
@@ -37,6 +35,7 @@ _ORDERS: Mapping[str, _Order] = {
     "v - (v - l) f + x": lambda d, x, v, f: torch.sub(v, d.beyond(v) * f).add_(x),
     "v + f ((x + l) - v)": lambda d, x, v, f: (x + d.v_leak).sub_(v).mul_(f).add_(v),
 }
+"""(dynamics, x, v, f) -> u."""
 
 
 @dataclass(frozen=True, repr=False)

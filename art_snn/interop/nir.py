@@ -180,7 +180,7 @@ def _fill_in(what: str, like: str, node: Node, share: Any) -> dict[str, Any]:
     v_reset = node.get("v_reset", 0.0)
     is_plain = np.allclose(r, 1)
 
-    if like == "sinabs" or (like == "snntorch" and leaky):
+    if like in ("sinabs", "snntorch"):
         need("v_leak = 0", np.allclose(leak, 0))
     match like:
         case "nir":

@@ -49,7 +49,7 @@ def to_nir(
     :raises ValueError: for a network without a known input_shape, and for layers and
         neurons that NIR does not have."""
     require_number("dt", dt, above=0, remedy="With 1 the time constants are in steps.")
-    shape: Any = network.input_shape or (None,)
+    shape: Any = network.input_shape or (None, None)
     if isinstance(network.encoder, Frames):
         shape = shape[1:]
     require(

@@ -66,37 +66,31 @@ def verify(body: ModelBody, rule: Gradient | None, x: Tensor) -> None:
     :param rule: that is to differentiate the pass; None for a prediction."""
     if RUN.get().constant_weights and not x.requires_grad:
         rule = None  # Nothing is differentiated.
-    if len(x):
-        facts = _settle(body, x)
-        # A module that computes something else at every call, in training mode, is not verified.
-        modules = body.layers.modules()
-        if not any(
-            varies(m) or (m.training and re.search("Dropout|DropPath", type(m).__name__))
-            for m in modules
-        ):
-            for one in (None,) if rule is None else flatten(rule):
-                _verify_setup(body, one, x, facts)
+    if not len(x):
+        return
 
-
-def _settle(body: ModelBody, x: Tensor) -> dict[Hashable, Any]:
-    """Find out the traits of the model once for every setup of it.
-
-    :return: the traits and all else that is known of that setup."""
+    # The traits of the model and all else that is known of its present setup.
     facts: dict[Hashable, Any] = body.verified.get(_setup(body, x), {})
     if "traits" not in facts:
         # A twin, since passes of other threads may rely on the traits of their setup.
         twin = body.share()
-        twin.traits = traits = Traits()
+        twin.traits = facts["traits"] = Traits()
         with _isolated(x):
             find_traits(twin, x.detach())
             _observe_runs(twin, x.detach()[:VERIFIED])
-        facts = {"traits": traits}
         # What passes change by themselves is known now, and no part of the setup.
         remember(body.verified, _setup(body, x), facts, _REMEMBERED)
-        if traits.draws and not body.layers.training:
+        if twin.traits.draws and not body.layers.training:
             warnings.warn(_DRAWS, stacklevel=2)
     body.traits = facts["traits"]
-    return facts
+
+    # A module that computes something else at every call, in training mode, is not verified.
+    if not any(
+        varies(m) or (m.training and re.search("Dropout|DropPath", type(m).__name__))
+        for m in body.layers.modules()
+    ):
+        for one in (None,) if rule is None else flatten(rule):
+            _verify_setup(body, one, x, facts)
 
 
 @torch.no_grad()
