@@ -17,7 +17,6 @@ from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_map
 
 from art_snn.checks import invalid, require
 from art_snn.gradients.base import NeuronRef
@@ -223,14 +222,17 @@ def _copy_state(module: nn.Module) -> None:
     """Let a module keep its tensors, lists and mappings in copies; its weights stay shared."""
     attributes = dict(vars(module))
     vars(module).update(
-        {n: tree_map(_copy, one) for n, one in attributes.items() if n not in _SHARED}
+        {n: _copy(value) for n, value in attributes.items() if n not in _SHARED}
     )
 
 
 def _copy(value: Any) -> Any:
-    """A copy of a tensor that may be written into; anything else as it is."""
-    is_state = isinstance(value, Tensor) and not isinstance(value, nn.Parameter)
-    return value.detach().clone() if is_state else value
+    """A copy of tensors, lists and mappings that may be written into; anything else as it is."""
+    if isinstance(value, Tensor) and not isinstance(value, nn.Parameter):
+        return value.detach().clone()
+    if isinstance(value, dict):
+        return {key: _copy(entry) for key, entry in value.items()}
+    return list(map(_copy, value)) if type(value) is list else value
 
 
 _RESTORING = threading.RLock()
