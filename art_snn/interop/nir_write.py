@@ -208,7 +208,7 @@ def _write_layer(
         and module.divisor_override in (None, 1)
         and module.count_include_pad
     ):
-        window = {
+        window: dict[str, Any] = {
             field: np.broadcast_to(getattr(module, field), 2).copy() for field in WINDOW
         }
         size, stride, padding = window.values()
