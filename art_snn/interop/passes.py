@@ -27,6 +27,7 @@ class ModelPass:
     :param native: whether it is to be differentiated by the model's own surrogates."""
 
     def __init__(self, body: Any, encoded: Tensor, *, native: bool = False) -> None:
+        self.body = body
         self.members: Members = body.members
         self.steps: int | None = body.steps_of(encoded)
         """Time steps T; None where the neurons have them."""
@@ -35,8 +36,6 @@ class ModelPass:
         """Calls of every neuron before the first time step."""
         self.reading: bool = body.traits.reads
         """True if the model reads state of its neurons, which then is on its modules."""
-        self.volatile = body.volatile
-        """Attributes that a pass changes by itself, where it is reading."""
         self.twins: dict[nn.Module, nn.Module] = {}
         self.calls: Counter[str] = Counter()
         self.graph = torch.is_grad_enabled()
@@ -87,7 +86,6 @@ class FiringPass(ModelPass):
         super().__init__(body, encoded)
         self.sites = self.members.ruled
         self.firing = firing
-        self.trace: Trace | None = body.trace
         self.lively: set[str] = set()
         """Neurons that were compared, and have both fired and been silent."""
 
@@ -102,8 +100,8 @@ class FiringPass(ModelPass):
         self.calls[member.name] += 1
         if self.trains(member):
             answer = self.answer_alone(member, *args, **kwargs)
-            if self.trace is not None:
-                self.trace.append((nodes_of(answer), nodes_of((args, kwargs))))
+            if self.body.trace is not None:
+                self.body.trace.append((nodes_of(answer), nodes_of((args, kwargs))))
             return answer
         if not args and kwargs:
             # The current by its name, which differs from framework to framework.
@@ -225,7 +223,7 @@ def wrong_steps(name: str, got: int, expected: int) -> ArgumentError:
         "Is the model of another number of steps, does its input lack the time axis, or does a "
         "layer make another number of steps, as delays may?"
     )
-    places = got // expected if expected else 0
+    places = got // max(1, expected)
     if places > 1 and got == places * expected:
         remedy = (
             f"Does one neuron have {places} places in a step, so that two places share a state? "
