@@ -9,13 +9,14 @@ from art_snn.app.evaluate.blocks import PART, Store
 @pytest.fixture
 def store(tmp_path):
     full = Store(tmp_path / "out" / "blocks", "key")
-    full.put("one", {"figure": 3}, {"values": np.arange(4)})
+    full.put("one", {"figure": 3}, {"values": np.arange(4)}, 1.5)
     return full
 
 
 def test_a_block_that_is_done_is_read(store):
     assert store.done(["one", "two"]) == {"one"}
-    assert store.read("one")["figure"] == 3
+    assert store.read("one", dict) == {"figure": 3}
+    assert store.took("one") == 1.5
     np.testing.assert_array_equal(store.arrays("one")["values"], np.arange(4))
 
 
@@ -31,7 +32,7 @@ def test_a_block_that_was_damaged_since_is_not_done(store, how):
 
 @pytest.mark.parametrize("how", ["exchanged", "copied", "rewritten"])
 def test_a_block_with_the_files_of_another_is_not_done(store, how):
-    store.put("two", {"figure": 4}, {"values": np.arange(1, 5)})
+    store.put("two", {"figure": 4}, {"values": np.arange(1, 5)}, 1)
     one, two = store.file("one"), store.file("two")
     if how == "exchanged":
         first = one.read_bytes()
@@ -46,14 +47,14 @@ def test_a_block_with_the_files_of_another_is_not_done(store, how):
 
 @pytest.mark.parametrize("name", ["one", "two"])
 def test_blocks_and_parts_of_something_else_are_refused_and_stay(name, store):
-    store.put("two" + PART, {}, {})
+    store.put("two" + PART, None, {}, 1)
     with pytest.raises(ValueError, match=r"output: .*without results.*delete"):
         Store(store.folder, "another key").done([name])
     assert store.done(["one"]) == {"one"}
 
 
 def test_the_part_of_a_block_is_not_the_block(store):
-    store.put("two" + PART, {}, {"values": np.arange(4)})
+    store.put("two" + PART, None, {"values": np.arange(4)}, 1)
     assert store.whole("two" + PART)
     assert not store.whole("one" + PART)
     assert store.done(["one", "two"]) == {"one"}
