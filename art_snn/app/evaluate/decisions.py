@@ -25,6 +25,8 @@ def decide_block(block: Block, eps: float, part: Part) -> tuple[None, Arrays]:
 
     A killed run goes on after the last sample that was written, as time limits give other
     decisions each time."""
+    settings = block.target.settings
+    assert settings.decide is not None
     arrays = part.arrays
     if arrays is None:
         samples = len(block.y)
@@ -36,7 +38,22 @@ def decide_block(block: Block, eps: float, part: Part) -> tuple[None, Arrays]:
         if arrays["asked"][row]:
             continue
 
-        _decide_sample(block, eps, row, arrays)
+        try:
+            decision = decide_bounds(
+                block.target.classifier,
+                block.x[[row]],
+                block.y[[row]],
+                eps,
+                seconds=settings.decide,
+                batch_size=settings.batch_size,
+                seed=derive_seed(block.seed, row),
+            )
+            for column in ("safe", "broken", "adversarial"):
+                arrays[column][row] = getattr(decision, column)[0]
+        except Exception as error:  # The sample stays open; the record says why.
+            arrays["raised"][row] = f"{type(error).__name__}: {first_line(error)}"
+        arrays["asked"][row] = True
+
         unknown = np.count_nonzero(arrays["asked"] & ~arrays["safe"] & ~arrays["broken"])
         part.note(f"decided {count - unknown} of {len(left)}, {unknown} open")
         part.write(lambda: arrays)
@@ -51,27 +68,6 @@ def _find_undecided(block: Block, eps: float) -> Mask:
     broken = [block.read_outcome(*one).stage != Outcome.STANDING for one in plans]
     undecided: Mask = ~np.logical_or.reduce(certified + broken)
     return undecided
-
-
-def _decide_sample(block: Block, eps: float, row: int, arrays: Arrays) -> None:
-    """Search around one sample of a block, and note the decision in its row of the arrays."""
-    settings = block.target.settings
-    assert settings.decide is not None
-    try:
-        decision = decide_bounds(
-            block.target.classifier,
-            block.x[[row]],
-            block.y[[row]],
-            eps,
-            seconds=settings.decide,
-            batch_size=settings.batch_size,
-            seed=derive_seed(block.seed, row),
-        )
-        for column in ("safe", "broken", "adversarial"):
-            arrays[column][row] = getattr(decision, column)[0]
-    except Exception as error:  # The sample stays open; the record says why.
-        arrays["raised"][row] = f"{type(error).__name__}: {first_line(error)}"
-    arrays["asked"][row] = True
 
 
 def join_decisions(blocks: Sequence[Block]) -> Decisions:

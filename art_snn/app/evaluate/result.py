@@ -239,8 +239,12 @@ def _quote_command() -> str:
 def _list_versions(*classifiers: PyTorchSpikingClassifier) -> dict[str, str]:
     """Versions of all that the numbers depend on, and of the frameworks of the networks."""
     versions = {"art_snn": art_snn.__version__, "Python": platform.python_version()}
-    kinds = {type(module) for one in classifiers for module in one.model.modules()}
-    used = {base.__module__.partition(".")[0] for kind in kinds for base in kind.__mro__}
+    used = {
+        base.__module__.partition(".")[0]
+        for one in classifiers
+        for module in one.model.modules()
+        for base in type(module).__mro__
+    }
     for name in (*_PACKAGES, *(name for name in _FRAMEWORKS if name in used)):
         versions[name] = (
             "not installed"  # One that is used from its sources has no version.

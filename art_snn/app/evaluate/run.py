@@ -84,8 +84,7 @@ def run(settings: Evaluate) -> EvaluationResult | None:
             names = [unit.name for unit in units]
             evaluation = team.on_leader(lambda: assemble(target, store, names))
 
-        below = settings.fail_under or 0.0
-        result = EvaluationResult(evaluation, below, settings.strict)
+        result = EvaluationResult(evaluation, settings.fail_under or 0.0, settings.strict)
         team.on_leader(lambda: result.write(settings.output))
         rmtree(store.folder, ignore_errors=True)
         return result if team.leads else None
@@ -125,35 +124,43 @@ def _compute(units: Sequence[Unit], store: Store, team: Team) -> None:
 
 def list_units(target: Target, store: Store) -> list[Unit]:
     """All units of an evaluation: bounds, attacks and decisions of each block, and the others."""
-    units = []
-
     blocks = [Block(target, store, rows) for rows in target.slices]
-    for place, (about, examine) in enumerate(list_examinations(target).items()):
-        name = f"findings-{place}"
-        units.append(Unit(name, "findings", partial(_examine, about, examine), inf))
-
-    for eps, block in product(target.bounded, blocks):
-        name = block.name(f"bounds-{eps}")
-        step = f"bounds, eps {eps:.4g}"
-        units.append(Unit(name, step, partial(_bound, block, eps), turn=0))
-
-    for (eps, plan), block in product(target.plans, blocks):
-        name = block.name_attack(eps, plan.name)
-        step = f"{plan.name}, eps {eps:.4g}"
-        units.append(
-            Unit(name, step, partial(_attack, block, eps, plan), len(plan.stages))
+    units = [
+        Unit(f"findings-{place}", "findings", partial(_examine, about, examine), inf)
+        for place, (about, examine) in enumerate(list_examinations(target).items())
+    ]
+    units += [
+        Unit(
+            block.name(f"bounds-{eps}"),
+            f"bounds, eps {eps:.4g}",
+            partial(_bound, block, eps),
+            turn=0,
         )
-
-    for eps, block in product(target.searched, blocks):
-        name = block.name(f"decisions-{eps}")
-        step = f"decisions, eps {eps:.4g}"
-        units.append(Unit(name, step, partial(decide_block, block, eps), turn=2))
-
-    for rows in target.certificate_slices:
-        block = Block(target, store, rows)
-        units.append(
-            Unit(block.name("certificate"), "certificates", partial(_certify, block))
+        for eps, block in product(target.bounded, blocks)
+    ]
+    units += [
+        Unit(
+            block.name_attack(eps, plan.name),
+            f"{plan.name}, eps {eps:.4g}",
+            partial(_attack, block, eps, plan),
+            len(plan.stages),
         )
+        for (eps, plan), block in product(target.plans, blocks)
+    ]
+    units += [
+        Unit(
+            block.name(f"decisions-{eps}"),
+            f"decisions, eps {eps:.4g}",
+            partial(decide_block, block, eps),
+            turn=2,
+        )
+        for eps, block in product(target.searched, blocks)
+    ]
+    small = [Block(target, store, rows) for rows in target.certificate_slices]
+    units += [
+        Unit(block.name("certificate"), "certificates", partial(_certify, block))
+        for block in small
+    ]
     return units
 
 
