@@ -63,12 +63,12 @@ def _collect_excerpt(
     broken = np.zeros((len(budgets), count), bool)
 
     first = [block for block in blocks if block.rows.start < count]
-    for trial in trials:
+    for trial in reversed(trials):
         points = join_adversarials(first, trial, decisions)
         row = budgets.index(trial.eps)
-        new = (trial.outcome.stage[:count] >= 0) & ~broken[row]
-        adversarial[row][new] = points[:count][new]
-        broken[row] |= new
+        hits = trial.outcome.stage[:count] >= 0
+        adversarial[row][hits] = points[:count][hits]
+        broken[row] |= hits
 
     return {
         "eps": np.array(budgets, dtype=float),

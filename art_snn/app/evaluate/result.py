@@ -125,10 +125,10 @@ class EvaluationResult(Result):
         write_text(folder / PAGE, render_page([item]))
 
 
-def assemble(target: Target, store: Store, names: Sequence[str]) -> Evaluation:
+def assemble(target: Target, store: Store, seconds: float) -> Evaluation:
     """Join all blocks to the evaluation, and write the arrays next to it.
 
-    :param names: of all blocks."""
+    :param seconds: that all blocks took together."""
     settings = target.settings
     blocks = [Block(target, store, rows) for rows in target.slices]
     decisions = join_decisions(blocks)
@@ -162,7 +162,7 @@ def assemble(target: Target, store: Store, names: Sequence[str]) -> Evaluation:
         clean=tuple(clean.tolist()),
         trials=tuple(trials),
         findings=tuple(collect_findings(target, store, attacked, trials)),
-        provenance=describe_provenance(target, sum(map(store.took, names))),
+        provenance=describe_provenance(target, seconds),
         date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         certificate=Certificate.concatenate(certificates) if certificates else None,
         bounds=join_bounds(blocks, decisions),
@@ -175,9 +175,9 @@ def _choose_name(target: Target) -> str:
     settings = target.settings
     if settings.name is not None:
         return settings.name
-    if target.subject.checkpoint is not None:
-        return name_from(settings.network_name)
-    return name_from(settings.output.resolve().name.removeprefix("evaluation-"))
+    folder = settings.output.resolve().name.removeprefix("evaluation-")
+    named = target.subject.checkpoint is not None
+    return name_from(settings.network_name if named else folder)
 
 
 def _average_operations(target: Target) -> dict[str, tuple[float, ...]]:

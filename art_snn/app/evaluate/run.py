@@ -81,8 +81,11 @@ def run(settings: Evaluate) -> EvaluationResult | None:
             team.on_leader(target.check)
             units = list_units(target, store)
             _compute(units, store, team)
-            names = [unit.name for unit in units]
-            evaluation = team.on_leader(lambda: assemble(target, store, names))
+            evaluation = team.on_leader(
+                lambda: assemble(
+                    target, store, sum(store.took(unit.name) for unit in units)
+                )
+            )
 
         result = EvaluationResult(evaluation, settings.fail_under or 0.0, settings.strict)
         team.on_leader(lambda: result.write(settings.output))

@@ -20,29 +20,23 @@ def test_a_block_that_is_done_is_read(store):
     np.testing.assert_array_equal(store.arrays("one")["values"], np.arange(4))
 
 
-@pytest.mark.parametrize("how", ["cut", "gone"])
-def test_a_block_that_was_damaged_since_is_not_done(store, how):
-    path = store.file("one")
-    content = path.read_bytes()
-    path.write_bytes(content[: len(content) // 2])
-    if how == "gone":
-        path.unlink()
-    assert store.done(["one"]) == set()
-
-
-@pytest.mark.parametrize("how", ["exchanged", "copied", "rewritten"])
-def test_a_block_with_the_files_of_another_is_not_done(store, how):
+@pytest.mark.parametrize(
+    ("how", "done"),
+    [("cut", {"two"}), ("gone", {"two"}), ("swap", set()), ("copy", {"one"}), ("new", {"one"})],
+)
+def test_a_block_that_was_damaged_or_exchanged_since_is_not_done(how, done, store):
     store.put("two", {"figure": 4}, {"values": np.arange(1, 5)}, 1)
-    one, two = store.file("one"), store.file("two")
-    if how == "exchanged":
-        first = one.read_bytes()
-        one.write_bytes(two.read_bytes())
-        two.write_bytes(first)
-    elif how == "copied":
-        two.write_bytes(one.read_bytes())
-    else:
+    paths = one, two = store.file("one"), store.file("two")
+    first, second = (path.read_bytes() for path in paths)
+    half = first[: len(first) // 2]
+    files = {"cut": (half, second), "swap": (second, first), "copy": (first, first)}
+    for path, content in zip(paths, files.get(how, (first, second)), strict=True):
+        path.write_bytes(content)
+    if how == "gone":
+        one.unlink()
+    if how == "new":
         np.savez(two, values=np.zeros(4, int))
-    assert store.done(["one", "two"]) == (set() if how == "exchanged" else {"one"})
+    assert store.done(["one", "two"]) == done
 
 
 @pytest.mark.parametrize("name", ["one", "two"])
