@@ -27,11 +27,10 @@ def decide_block(block: Block, eps: float, part: Part) -> tuple[None, Arrays]:
     decisions each time."""
     settings = block.target.settings
     assert settings.decide is not None
-    arrays = part.arrays
-    if arrays is None:
-        samples = len(block.y)
-        arrays = {name: np.zeros(samples, bool) for name in ("asked", "safe", "broken")}
-        arrays |= {"adversarial": block.x.copy(), "raised": np.zeros(samples, "U200")}
+    samples = len(block.y)
+    new: Arrays = {name: np.zeros(samples, bool) for name in ("asked", "safe", "broken")}
+    new |= {"adversarial": block.x.copy(), "raised": np.zeros(samples, "U200")}
+    arrays = part.arrays or new
 
     left = np.flatnonzero(_find_undecided(block, eps))
     for count, row in enumerate(left.tolist(), 1):

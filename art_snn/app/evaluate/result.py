@@ -138,13 +138,12 @@ def assemble(target: Target, store: Store, seconds: float) -> Evaluation:
         attacked.append(Trial(plan.name, eps, Outcome.concatenate(outcomes)))
     trials = [add_decision(trial, decisions, target) for trial in attacked]
     eps, first = target.plans[0]
-    arrays = [store.arrays(block.name_attack(eps, first.name)) for block in blocks]
-    clean = np.concatenate([one["clean"] for one in arrays])
-    places = [
-        Block(target, store, rows).name("certificate")
+    names = [block.name_attack(eps, first.name) for block in blocks]
+    clean = np.concatenate([store.arrays(name)["clean"] for name in names])
+    certificates = [
+        store.read(Block(target, store, rows).name("certificate"), Certificate)
         for rows in target.certificate_slices
     ]
-    certificates = [store.read(place, Certificate) for place in places]
 
     for name in (EXAMPLES, DECIDED):  # No earlier file stays where there is none now.
         (settings.output / name).unlink(missing_ok=True)
@@ -246,9 +245,8 @@ def _list_versions(*classifiers: PyTorchSpikingClassifier) -> dict[str, str]:
         for base in type(module).__mro__
     }
     for name in (*_PACKAGES, *(name for name in _FRAMEWORKS if name in used)):
-        versions[name] = (
-            "not installed"  # One that is used from its sources has no version.
-        )
+        # One that is used from its sources has no version.
+        versions[name] = "not installed"
         with suppress(PackageNotFoundError):
             versions[name] = version(name)
     return versions
