@@ -28,7 +28,7 @@ from art_snn.app.evaluation.verdict import (
     verdicts,
 )
 from art_snn.app.results import as_json
-from art_snn.app.tables import Notes, Part, Table
+from art_snn.app.tables import Notes, Table
 from art_snn.attacks import require_measure
 from art_snn.files import digest
 from art_snn.metrics import Share
@@ -290,12 +290,12 @@ def _describe_credits(record: _Record) -> str:
     alone where it broke them all."""
     breakers = {file: one.breakers() for file, one in record.verdicts.items()}
     broken = np.flatnonzero(record.verdict.outcome.correct & ~record.standing)
-    counts = Counter(_credit_sample(record, breakers, row) for row in broken.tolist())
+    names = [_credit_sample(record, breakers, row) for row in broken.tolist()]
+    counts = Counter(sorted(names))
     plan = record.first.plan or join_words(record.first.names)
     if {*counts} <= {plan}:
         return plan
-    credits = sorted(counts.items(), key=lambda credit: (-credit[1], credit[0]))
-    return ", ".join(f"{name}: {count}" for name, count in credits)
+    return ", ".join(f"{name}: {count}" for name, count in counts.most_common())
 
 
 def _credit_sample(
@@ -349,13 +349,8 @@ def _remarks(record: _Record, leader: _Record, name: str) -> list[str]:
             f"Evaluated with art_snn {mine}, {name} with {other}: plans may differ"
         )
 
-    findings = dict.fromkeys(finding.title for finding in record.verdict.findings)
-    return [*lines, *(f"Open finding, {finding}" for finding in findings)]
-
-
-def board_parts(board: Board) -> list[Part]:
-    """The table and notes, as a page of the documentation includes them; last, what is left out."""
-    return [*READING, *board[:2]]
+    findings = record.verdict.findings
+    return [*lines, *(f"Open finding, {finding.title}" for finding in findings)]
 
 
 def render_board_page(board: Board) -> str:

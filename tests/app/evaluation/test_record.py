@@ -78,7 +78,7 @@ def test_it_writes_the_files_that_it_names_and_the_page_shows_the_examples(tmp_p
     images(2).write(tmp_path)
     write(large(20), tmp_path)
     names = ["evaluation.json", "evaluation.md", "evaluation.png", "report.html"]
-    assert EvaluationResult(large(20)).files == names
+    assert EvaluationResult(large(20)).files == [*names, FILE, "first.npz"]
     assert sorted(file.name for file in tmp_path.iterdir()) == sorted([*names, FILE])
     assert (tmp_path / "report.html").read_text("utf-8").count("data:image/png") == 6
 
