@@ -21,7 +21,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import nn
 
-from art_snn.app.architecture import Architecture
+from art_snn.app.architecture import Architecture, is_own
 from art_snn.app.machine import (
     describe_machine,
     measure_medians,
@@ -29,7 +29,6 @@ from art_snn.app.machine import (
     torch_device,
 )
 from art_snn.app.network import random_samples, read_architecture
-from art_snn.app.own import is_own
 from art_snn.app.results import Result, run_folder
 from art_snn.app.settings import Cost
 from art_snn.app.tables import COLOURS, Notes, Part, Table, write_title

@@ -15,8 +15,7 @@ import torch
 from torch import Tensor
 
 from art_snn import checkpoint, zoo
-from art_snn.app.architecture import Architecture
-from art_snn.app.own import HUB, ZOO, is_own
+from art_snn.app.architecture import HUB, ZOO, Architecture, is_own
 from art_snn.app.settings import Network
 from art_snn.checks import first_line, invalid, require, require_memory
 from art_snn.classifier import PyTorchSpikingClassifier, wrap

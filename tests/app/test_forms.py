@@ -9,8 +9,7 @@ import pytest
 import torch
 
 from art_snn import Direct, Frames, Poisson, SpikingNetwork
-from art_snn.app.architecture import Architecture
-from art_snn.app.own import build_forms, is_own
+from art_snn.app.architecture import Architecture, build_forms, is_own
 from art_snn.checks import ArgumentError, MissingFile
 from art_snn.interop import ModelBody
 from tests.interop import adapted
