@@ -16,7 +16,7 @@ from torch import Tensor
 
 from art_snn import checkpoint, zoo
 from art_snn.app.architecture import HUB, ZOO, Architecture, is_own
-from art_snn.app.settings import Network
+from art_snn.app.settings import Subject
 from art_snn.checks import first_line, invalid, require, require_memory
 from art_snn.classifier import PyTorchSpikingClassifier, wrap
 from art_snn.data import Dataset, Source
@@ -126,7 +126,7 @@ class ResolvedNetwork:
         return f"{self.settle(data).describe(network)} on {data.name}{how}{trained}"
 
 
-def resolve_network(settings: Network, *, drawn: bool = False) -> ResolvedNetwork:
+def resolve_network(settings: Subject, *, drawn: bool = False) -> ResolvedNetwork:
     """The network that settings name, with the weights and the data of the zoo for zoo:NAME.
 
     For hf:OWNER/REPO/NAME@COMMIT the weights are those of NAME.safetensors there; no code is run.
@@ -138,7 +138,8 @@ def resolve_network(settings: Network, *, drawn: bool = False) -> ResolvedNetwor
     entry = None
     frames = settings.steps if settings.data in EVENTS else None
     names = ("data", "download", "image_size", "value_range")
-    source = Source(frames=frames, **{name: getattr(settings, name) for name in names})
+    given = {name: value for name, value in vars(settings).items() if name in names}
+    source = Source(frames=frames, **given)
     require(model or path, "model", "a network with weights", "none", _NONE_GIVEN)
     name = model or ""
     if name.startswith((ZOO, HUB)):

@@ -43,7 +43,17 @@ MARKS = {
     "tex": "% written by art-snn report",
 }
 """A mark in the first lines of a report, by which it is recognised; by the ending of its file."""
-_MOST_THREADS, _MOST_CHANNELS, _MOST_DRAWS = 1024, 2**16, 10_000
+_COUNTS = {
+    "threads": 1024,
+    "samples": MOST,
+    "batch_size": MOST,
+    "repeats": MOST,
+    "block": MOST,
+    "draws": MOST,
+    "eot": 10_000,
+    "channels": 2**16,
+}
+"""Options of any command that are whole numbers from 1, with the largest that they may be."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +72,9 @@ class Run:
     quiet: Flag = False
 
     def __post_init__(self) -> None:
-        self.check_counts("threads", up_to=_MOST_THREADS)
+        for name, most in _COUNTS.items():
+            self.check_count(name, up_to=most)
+        require_seed("seed", getattr(self, "seed", 0))
         places = (self.output, *self.output.parents)
         file = next((path for path in places if path_kind("output", path) == FILE), None)
         folder = file is None and self.output.suffix != ".json"
@@ -74,13 +86,13 @@ class Run:
             "Give the name of a folder: results are written into it.",
         )
 
-    def check_counts(
-        self, *names: str, up_to: int = MOST, remedy: str = "Use a whole number from 1."
+    def check_count(
+        self, name: str, *, up_to: int, remedy: str = "Use a whole number from 1."
     ) -> None:
-        """Refuse fields that are neither None nor whole numbers from 1."""
-        for name in names:
-            if (value := getattr(self, name)) is not None:
-                require_count(name, value, up_to=up_to, remedy=remedy)
+        """Refuse a field that is there, and neither None nor a whole number from 1."""
+        value = getattr(self, name, None)
+        if value is not None:
+            require_count(name, value, up_to=up_to, remedy=remedy)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,10 +125,6 @@ class Subject:
     checkpoint: Open[Path] = None
     steps: Open[int] = None
     readout: Open[Literal["mean", "sum", "spikes", "potential"]] = None
-
-
-SUBJECT = tuple(field.name for field in fields(Subject))
-"""Options that name a network and its data."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -255,12 +263,6 @@ class Compare(Network):
     eot: int = 1
     repeats: int = 5
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.check_counts("samples", "batch_size", "repeats")
-        self.check_counts("eot", up_to=_MOST_DRAWS)
-        require_seed("seed", self.seed)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Cost(Run):
@@ -309,9 +311,7 @@ class Cost(Run):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.check_counts("batch_size", "repeats")
-        self.check_counts("channels", up_to=_MOST_CHANNELS)
-        self.check_counts("image_size", up_to=LONGEST_SIDE)
+        self.check_count("image_size", up_to=LONGEST_SIDE)
         if self.training_step:
             refuse_given(
                 self,
@@ -352,11 +352,6 @@ class Inspect(Network):
     rules: Rules = None
     batch_size: int = 8
     channels: Open[int] = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.check_counts("batch_size")
-        self.check_counts("channels", up_to=_MOST_CHANNELS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -418,8 +413,9 @@ class Report(Subject):
             )
             return
 
+        names = [field.name for field in fields(Subject)]
         refuse_given(
-            self, SUBJECT, "None without --verify", "Add --verify, or leave it out."
+            self, names, "None without --verify", "Add --verify, or leave it out."
         )
         output = self.output or Path("leaderboard.html" if self.board else "report.html")
         endings = [".html"] if self.board else [f".{ending}" for ending in MARKS]
