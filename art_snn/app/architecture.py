@@ -334,10 +334,8 @@ def build_forms(
         for option in options:
             remedy = "They are options of a NIR file."
             require_choice("model", option, _READING, remedy=remedy)
-        options |= {
-            "encoder": encoder or Direct(steps or DEFAULTS["steps"]),
-            "readout": readout,
-        }
+        options["encoder"] = encoder or Direct(steps or DEFAULTS["steps"])
+        options["readout"] = readout
         networks = iter([from_nir(name, **options)])
         source = expand_path("model", name)
     else:

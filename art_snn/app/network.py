@@ -34,6 +34,10 @@ _NONE_GIVEN = (
     "Take --model zoo:digits-plain, another network that art-snn zoo lists, or --checkpoint with "
     "weights that art-snn train wrote."
 )
+_GIVE_SIZE = (
+    "Give --channels (3) and --image-size, name --data where the command has it, or return "
+    "adapt(model, ..., input_shape=(C, H, W))."
+)
 
 
 @dataclass(frozen=True)
@@ -256,26 +260,20 @@ def random_samples(
         got = f"{model}, which takes samples of shape {form}"
         remedy = "Images are [C, H, W]."
         require(len(form) == len(size), "image_size", "a network of images", got, remedy)
-        for name, given, axis in (
-            ("channels", channels, -3),
-            ("image_size", image_size, -1),
-        ):
+        sides = ("channels", channels, form[-3]), ("image_size", image_size, form[-1])
+        for name, given, taken in sides:
             require(
-                form[axis] is None or given in (None, form[axis]),
+                taken is None or given in (None, taken),
                 name,
-                f"{form[axis]}, which {model} takes",
+                f"{taken}, which {model} takes",
                 given,
                 "Leave it out, or have that function build another network.",
             )
         expected = f"the side of square images that {model} takes"
-        remedy = (
-            "Give --channels (3) and --image-size, name --data where the command has it, or return "
-            "adapt(model, ..., input_shape=(C, H, W))."
-        )
         sized = image_size or None not in form[-2:]
-        require(sized, "image_size", expected, str(image_size), remedy)
+        require(sized, "image_size", expected, str(image_size), _GIVE_SIZE)
         shape = tuple(b if a is None else a for a, b in zip(form, size, strict=True))
-        complaint = "image_size", expected, "x".join(map(str, shape)), remedy
+        complaint = "image_size", expected, "x".join(map(str, shape)), _GIVE_SIZE
         some = torch.zeros(2, *shape, device="cpu")
         network = architecture.build_own_for(some, complaint).eval()
         with torch.no_grad():

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from art_snn import ASSG, CBA, EOT, GRADIENTS, RGA, STBP
 from art_snn.app import compare as module
-from art_snn.app.compare import CAUTION, Comparison, _compare_rules
+from art_snn.app.compare import CAUTION, Comparison, _compare_rules, _Subject
 from art_snn.app.results import as_json, from_json, read_result
 from art_snn.app.settings import Compare
 from art_snn.checks import ArgumentError
@@ -67,7 +67,7 @@ def compare(wrapped, rules=None, file=None, given=None, attack="pgd(max_iter=5)"
     options = {"attack": attack, "eps": 0.03, "batch_size": 4, "repeats": 1} | options
     with TemporaryDirectory() as folder:
         settings = Compare(output=file.parent if file else Path(folder), **options)
-        return _compare_rules(settings, rules, wrapped, x, y, "")
+        return _compare_rules(_Subject(settings, wrapped, x, y), rules, "")
 
 
 @pytest.mark.parametrize(("decay", "applies"), [(0.5, False), (1.0, True)])
