@@ -8,7 +8,7 @@ import pytest
 
 from art_snn.files import write_arrays
 from art_snn.team import Team
-from tests.command import call
+from tests.command import call, complain, succeed
 
 NETWORK = """
 import torch
@@ -43,9 +43,9 @@ COMMANDS = {
 }
 
 
-def run(name: str, *more: str):
+def words(name: str, *more: str) -> tuple[str, ...]:
     """The command on the network as it lies in the folder."""
-    return call(name, "--model", "mine.py:build", *COMMANDS[name], *SAME, *more)
+    return (name, "--model", "mine.py:build", *COMMANDS[name], *SAME, *more)
 
 
 @pytest.fixture(autouse=True)
@@ -59,22 +59,19 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_results_of_an_edited_file_are_refused_and_kept_and_the_same_file_goes_on(name):
-    assert run(name).status == 0
+    succeed(*words(name))
     before = {path: path.read_bytes() for path in Path("out").rglob("*") if path.is_file()}
     Path("mine.py").write_text(EDITED)
-    done = run(name)
-    assert (done.status, done.stdout) == (2, "")
-    assert "--output: expected a" in done.complaint
+    assert "--output: expected a" in complain(*words(name))
     assert {path: path.read_bytes() for path in before} == before
     Path("mine.py").write_text(NETWORK)
-    assert run(name).status == 0
+    succeed(*words(name))
 
 
 def test_processes_that_have_different_code_do_not_work_on_one_evaluation(monkeypatch):
     monkeypatch.setattr(Team, "gather", lambda self, thing: [thing, "that of another"])
-    done = run("evaluate")
-    assert (done.status, done.stdout) == (2, "")
-    assert "--model: expected the same in every process, got several." in done.complaint
+    expected = "--model: expected the same in every process, got several."
+    assert expected in complain(*words("evaluate"))
 
 
 ODD = """
@@ -96,17 +93,15 @@ def half():
 
 def test_a_network_that_cuts_gradients_is_a_complaint_about_the_model():
     Path("mine.py").write_text(NETWORK + ODD)
-    done = run("evaluate", "--model", "mine.py:cut")
-    assert (done.status, done.stdout) == (2, "")
-    complaint = "--model: expected a network through which gradients pass, got one that cuts them ("
-    assert f"error: {complaint}element 0 of" in done.complaint
+    expected = "--model: expected a network through which gradients pass, got one that cuts them ("
+    complaint = complain(*words("evaluate", "--model", "mine.py:cut"))
+    assert f"error: {expected}element 0 of" in complaint
 
 
 def test_a_network_in_bfloat16_is_evaluated_and_known_again():
     Path("mine.py").write_text(NETWORK + ODD)
     for _ in range(2):
-        done = run("evaluate", "--model", "mine.py:half")
-        assert done.status == 0, done.stderr
+        succeed(*words("evaluate", "--model", "mine.py:half"))
 
 
 BROKEN = """
@@ -135,27 +130,26 @@ def boom():
 
 
 @pytest.mark.parametrize(
-    ("name", "words", "line"),
+    ("name", "told", "line"),
     [
         ("forward", "got mine.py:forward (my own bug)", 'raise IndexError("my own bug")'),
         ("file", "No such file or directory: 'weights.pt'", 'open("weights.pt")'),
         ("setting", "decay: expected a number", "return LIF(decay=7)"),
     ],
 )
-def test_a_complaint_about_code_of_the_user_names_its_line(name, words, line):
+def test_a_complaint_about_code_of_the_user_names_its_line(name, told, line):
     source = NETWORK + BROKEN
     Path("mine.py").write_text(source)
-    done = run("evaluate", "--model", f"mine.py:{name}")
-    assert (done.status, done.stdout) == (2, "")
+    complaint = complain(*words("evaluate", "--model", f"mine.py:{name}"))
     number = source[: source.index(line)].count("\n") + 1
-    assert words in done.complaint
-    assert f"({Path('mine.py').resolve()}, line {number}: {line})" in done.complaint
+    assert told in complaint
+    assert f"({Path('mine.py').resolve()}, line {number}: {line})" in complaint
 
 
 def test_an_error_of_a_function_is_no_complaint_about_samples_and_keeps_its_traceback():
     Path("mine.py").write_text(NETWORK + BROKEN)
     with pytest.raises(ValueError, match=r"^my own bug$") as caught:
-        run("evaluate", "--model", "mine.py:boom")
+        call(*words("evaluate", "--model", "mine.py:boom"))
     assert caught.traceback[-1].name == "boom"
 
 
