@@ -284,7 +284,7 @@ def test_what_gives_no_network_is_refused(source, model, words, tmp_path):
 def test_errors_of_the_user_s_own_code_keep_their_traceback(place, source, error, tmp_path):
     (tmp_path / "mine.py").write_text(source)
     with pytest.raises(error) as caught:
-        build_own(f"{place}:f")
+        Architecture(model=f"{place}:f").build_own_for(torch.rand(1, 3), COMPLAINT)
     assert not isinstance(caught.value, ArgumentError)
     assert source[:3] == "def" or "art_snn_own_mine" not in sys.modules, "no half module is left"
     assert "mine.py" in [Path(str(frame.path)).name for frame in caught.traceback]
@@ -318,27 +318,21 @@ from torch import nn
 from tests.interop.neurons import Output, Step, Steps
 from tests.interop.stacks import OfOneStep, Stack
 
-
 class Repeating(Stack):
     def forward(self, x):
         return super().forward(x.repeat(4, 1, 1, 1, 1)).mean(0)
 
-
 def steps():
     return Stack(Steps).float()
-
 
 def own_time():
     return Repeating(Steps).float()
 
-
 def one_step():
     return OfOneStep(Step(), nn.Identity())
 
-
 def both():
     return OfOneStep(Step(), Output())
-
 
 def vectors():
     return nn.Sequential(*list(OfOneStep(Step(), Output()))[1:])

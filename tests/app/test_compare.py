@@ -21,17 +21,13 @@ from art_snn.encoders import Poisson
 from art_snn.gradients import Gradient, NeuronRef, StaticCurve, TemporalGradient, parse_rules
 from art_snn.metrics import Share, union
 from tests.classifiers import classifier, pgd_by_hand, samples, untouched
-from tests.command import call
+from tests.command import succeed
 from tests.datasets import images
 from tests.interop import adapted
 from tests.outcomes import outcome
 
 ALL = parse_rules(",".join((*GRADIENTS, "pdsg-per-sample", "native")))
 TWO: dict[str, Gradient] = {"stbp": STBP(), "rga": RGA()}
-
-
-class Mine(STBP):
-    """A rule of one's own, of the same engine."""
 
 
 @dataclass(frozen=True)
@@ -250,11 +246,11 @@ def test_bare_models_are_compared_by_their_own_gradient_if_need_be(tmp_path, mon
     images(tmp_path / "images.npz")
     words = ("compare", "--data", "images.npz", "--device", "cpu", "--attack", "pgd(max_iter=1)")
     words += ("--samples", "4", "--batch-size", "4", "--repeats", "1", "--model")
-    done = call(*words, adapted.own(tmp_path), "--rules", "rga(beta=3),cba,relu", "--output", "one")
-    assert done.status == 0, done.stderr
+    mine = adapted.own(tmp_path)
+    text = succeed(*words, mine, "--rules", "rga(beta=3),cba,relu", "--output", "one")
     rows = read_result(Path("one", "compare.json"))["rows"]
     assert rows["rga(beta=3)"]["rule"] == "RGA(beta=3.0, gamma=0.2)"
-    assert "cba does not apply" in done.stdout
-    done = call(*words, adapted.own(tmp_path, "inline"), "--output", "two")
+    assert "cba does not apply" in text
+    succeed(*words, adapted.own(tmp_path, "inline"), "--output", "two")
     rows = read_result(Path("two", "compare.json"))["rows"]
     assert [name for name, row in rows.items() if not row["objection"]] == ["native"]

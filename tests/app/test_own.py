@@ -9,6 +9,9 @@ import pytest
 from art_snn.files import write_arrays
 from art_snn.team import Team
 from tests.command import call, complain, succeed
+from tests.datasets import counts
+from tests.interop import adapted
+from tests.records import evaluation_in
 
 NETWORK = """
 import torch
@@ -16,11 +19,9 @@ from torch import nn
 
 from art_snn import LIF, Direct, SpikingNetwork, TimeDistributed
 
-
 class Scaled(nn.Module):
     def forward(self, x):
         return x * 1.0
-
 
 def build():
     torch.manual_seed(0)
@@ -79,12 +80,10 @@ class Cut(nn.Module):
     def forward(self, x):
         return x.detach()
 
-
 def cut():
     network = build()
     network.layers.insert(1, Cut())
     return network
-
 
 def half():
     return build().to(torch.bfloat16)
@@ -109,23 +108,16 @@ class Broken(nn.Module):
     def forward(self, x):
         raise IndexError("my own bug")
 
-
 def forward():
     network = build()
     network.layers.append(Broken())
     return network
 
-
 def file():
     open("weights.pt")
 
-
 def setting():
     return LIF(decay=7)
-
-
-def boom():
-    raise ValueError("my own bug")
 """
 
 
@@ -146,16 +138,19 @@ def test_a_complaint_about_code_of_the_user_names_its_line(name, told, line):
     assert f"({Path('mine.py').resolve()}, line {number}: {line})" in complaint
 
 
-def test_an_error_of_a_function_is_no_complaint_about_samples_and_keeps_its_traceback():
-    Path("mine.py").write_text(NETWORK + BROKEN)
-    with pytest.raises(ValueError, match=r"^my own bug$") as caught:
-        call(*words("evaluate", "--model", "mine.py:boom"))
-    assert caught.traceback[-1].name == "boom"
-
-
-def test_inspection_names_the_line_of_a_network_that_fails_under_a_rule():
-    fails = "if x.requires_grad: raise IndexError('my own bug')"
-    Path("mine.py").write_text(NETWORK.replace("return x * 1.0", f"{fails}\n        return x"))
-    done = call("inspect", "--model", "mine.py:build", "--data", "tiny.npz", "--device", "cpu")
-    shown = " ".join(done.stdout.split())
-    assert f"IndexError: my own bug ({Path('mine.py').resolve()}, line 10: {fails})" in shown
+def test_a_plan_of_which_one_stage_has_the_only_gradient_is_an_open_finding(tmp_path):
+    counts(tmp_path / "counts.npz")
+    frames = {k: v > 1 if k[0] == "x" else v for k, v in np.load("counts.npz").items()}
+    np.savez(tmp_path / "frames.npz", **frames)
+    model = adapted.own(tmp_path, "inline", shape=(3, 2, 4, 4))
+    evaluate = ("evaluate", "--samples", "4", "--batch-size", "4", "--value-range", "0,1")
+    evaluate += ("--data", "frames.npz", "--model", model)
+    strict = ("--eps", "3", "--norm", "0", "--strict", "--plan", "ensemble-19", "--output", "out")
+    done = call(*evaluate, *strict)
+    assert done.status == 4, done.stderr
+    found = evaluation_in(Path("out"))
+    assert ("ensemble-19", "few-gradients") in [(one.about, one.id) for one in found.findings]
+    assert found.provenance.rules == {"native": "Native()"}
+    complaint = complain(*evaluate, "--plan", "fast", "--rules", "stbp", "--output", "other")
+    assert complaint.startswith("art-snn evaluate: error: --rules: expected one that suits")
+    assert "Take --rules native: the network has its own gradient." in complaint

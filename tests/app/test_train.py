@@ -21,9 +21,9 @@ from art_snn.checks import ArgumentError
 from art_snn.data import Source
 from art_snn.metrics import Share
 from art_snn.training import IBP, TRADES, Epoch, Recipe
-from tests.command import call
+from tests.command import call, succeed
 from tests.datasets import halves, halves_in_frames, images
-from tests.interop.adapted import own as adapted
+from tests.interop import adapted
 from tests.own import own
 
 SMALL: dict[str, Any] = {"steps": 2, "epochs": 2, "batch_size": 8, "learning_rate": 0.02}
@@ -145,11 +145,22 @@ def test_a_network_of_the_user_that_does_not_fit_the_data_leaves_no_file(change,
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.parametrize("kind", ["step", "steps", "inline"])
+def test_a_bare_model_is_trained_and_can_be_loaded(kind, tmp_path):
+    images(tmp_path / "images.npz")
+    model, output = adapted.own(tmp_path, kind), str(tmp_path / "out")
+    words = ("--epochs", "1", "--validation", "0.4", "--batch-size", "4", "--attack", "fgsm")
+    data = ("--data", str(tmp_path / "images.npz"), "--model", model, "--output", output)
+    succeed("train", *words, *data)
+    found = checkpoint.load(adapted.network(kind), f"{output}/network.safetensors")
+    assert found["subject"]["model"] == model
+
+
 @pytest.mark.parametrize(
     ("given", "settled"), [({}, "potential"), ({"readout": "spikes"}, "spikes")]
 )
 def test_a_model_that_returns_both_is_trained_on_potentials(given, settled, tmp_path):
-    asked = settings(tmp_path / "new", model=adapted(tmp_path, "both", classes=2), **given)
+    asked = settings(tmp_path / "new", model=adapted.own(tmp_path, "both", classes=2), **given)
     result = train_network(replace(asked, steps=None, epochs=1), halves())
     assert result.notes["subject"]["readout"] == settled
 
