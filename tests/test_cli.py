@@ -140,15 +140,14 @@ ENDS = [
 
 
 @pytest.mark.parametrize(("error", "status", "words"), ENDS, ids=repr)
-def test_the_end_of_a_command_tells_where_results_are(error, status, words, monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
+def test_the_end_of_a_command_tells_where_results_are(error, status, words, monkeypatch, here):
     failing(monkeypatch, error)
-    (tmp_path / "out").mkdir()
+    (here / "out").mkdir()
     done = call(*COMPARE, "--output", "out")
     assert (done.status, done.stdout) == (status, "")
     assert done.stderr.startswith(f"\nart-snn compare: {words}")
     assert "so far" not in done.stderr
-    (tmp_path / "out" / "training.pt").touch()
+    (here / "out" / "training.pt").touch()
     told = "Results so far are in out; the same command continues."
     assert told in call(*COMPARE, "--output", "out").stderr
 
@@ -192,13 +191,12 @@ def test_refused_arguments_and_missing_files_are_usage_errors(error, flag, monke
         ("compare --model zoo:digits-plain --batch_size 0", "expected a whole number >= 1, got 0."),
     ],
 )
-def test_a_refused_value_is_told_by_its_flag_as_it_was_typed(typed, start, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_a_refused_value_is_told_by_its_flag_as_it_was_typed(typed, start, here):
     command, *_, flag, _ = typed.split()
     complaint = complain(*typed.split())
     assert complaint.startswith(f"art-snn {command}: error: {flag}: {start}")
     assert complaint.endswith(f" art-snn {command} --help shows the usage.")
-    assert list(tmp_path.iterdir()) == []
+    assert list(here.iterdir()) == []
 
 
 def test_every_public_name_can_be_imported_and_no_other():

@@ -241,16 +241,15 @@ def test_a_comparison_survives_json_and_is_drawn(tmp_path):
     assert [label.get_text() for label in bars.get_yticklabels()] == ["stbp", "rga", "pdsg"]
 
 
-def test_bare_models_are_compared_by_their_own_gradient_if_need_be(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    images(tmp_path / "images.npz")
+def test_bare_models_are_compared_by_their_own_gradient_if_need_be(here):
+    images(here / "images.npz")
     words = ("compare", "--data", "images.npz", "--device", "cpu", "--attack", "pgd(max_iter=1)")
     words += ("--samples", "4", "--batch-size", "4", "--repeats", "1", "--model")
-    mine = adapted.own(tmp_path)
+    mine = adapted.own(here)
     text = succeed(*words, mine, "--rules", "rga(beta=3),cba,relu", "--output", "one")
     rows = read_result(Path("one", "compare.json"))["rows"]
     assert rows["rga(beta=3)"]["rule"] == "RGA(beta=3.0, gamma=0.2)"
     assert "cba does not apply" in text
-    succeed(*words, adapted.own(tmp_path, "inline"), "--output", "two")
+    succeed(*words, adapted.own(here, "inline"), "--output", "two")
     rows = read_result(Path("two", "compare.json"))["rows"]
     assert [name for name, row in rows.items() if not row["objection"]] == ["native"]

@@ -16,11 +16,7 @@ from tests.interop import adapted
 HART = "hart(surrogate.width=0.5)"
 """The first rule of the plan standard, by the name that evaluate gives it."""
 WORDS = ("inspect", "--device", "cpu", "--batch-size", "4", "--output", "out")
-
-
-@pytest.fixture(autouse=True)
-def _here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("here")
 
 
 def inspect(*words: str):

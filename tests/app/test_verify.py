@@ -128,10 +128,7 @@ def enlarge_network(content):
     content["provenance"]["parameters"] = 10**9
 
 
-def far(excerpt):
-    return np.where(excerpt["adversarial"] > 0.5, 0.0, 1.0).astype(np.float32)
-
-
+FAR = {"adversarial": lambda one: (one["adversarial"] <= 0.5).astype(np.float32)}
 HARMLESS = {"adversarial": lambda one: np.stack([one["x"], one["x"]])}
 FIRST = "record/first.npz"
 CASES = {
@@ -147,7 +144,7 @@ CASES = {
     "plan": (lambda folder: forge(folder, other_plan), "standing: expected one of"),
     "missing": (lambda folder: (folder / FIRST).unlink(), "first.npz: expected"),
     "damaged": (lambda folder: (folder / FIRST).write_bytes(b"PK"), "first.npz: expected"),
-    "far": (lambda folder: swap(folder, adversarial=far), "ball: "),
+    "far": (lambda folder: swap(folder, **FAR), "ball: "),
     "harmless": (lambda folder: swap(folder, **HARMLESS), "fool the network"),
     "flags": (lambda folder: swap(folder, broken=lambda one: ~one["broken"]), "broken samples: "),
     "others": (lambda folder: swap(folder, x=lambda one: one["x"][::-1]), "of other samples or"),
