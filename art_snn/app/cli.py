@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import field, fields, make_dataclass
 from importlib import import_module
 from pathlib import Path
-from types import NoneType
-from typing import Any, get_args
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin
 
 import docstring_parser
 import tyro
@@ -219,8 +219,12 @@ def _report_stop(name: str, why: str, output: Path | None, status: int) -> int:
 @_REGISTRY.primitive_rule
 def _number_rule(info: Any) -> PrimitiveConstructorSpec[Any] | None:
     """How tyro reads numbers, and several of them in one word: 0.03, 8/255, or 8/255,16/255."""
-    kinds = [kind for kind in get_args(info.type | None) if kind is not NoneType]
-    forms = [get_args(kind) or (kind,) for kind in kinds]
+    kinds = (
+        get_args(info.type)
+        if get_origin(info.type) in (Union, UnionType)
+        else (info.type,)
+    )
+    forms = [get_args(kind) or (kind,) for kind in kinds if kind is not NoneType]
     number = forms[0][0] if forms else None
     if number not in _METAVARS or any(form[0] is not number for form in forms):
         return None
