@@ -27,7 +27,8 @@ def _modules(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     before, path = set(sys.modules), list(sys.path)
     yield
     for name in set(sys.modules) - before:
-        del sys.modules[name]
+        if name.startswith(("mine", "deep", "art_snn_own_")):
+            del sys.modules[name]
     assert sys.path == path
 
 
