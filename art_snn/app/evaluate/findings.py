@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from art_snn import zoo
+from art_snn.app.architecture import ZOO
 from art_snn.app.evaluate.blocks import Store
 from art_snn.app.evaluate.target import Target
 from art_snn.app.evaluation.record import Trial
 from art_snn.app.evaluation.verdict import count_words, describe_budgets
-from art_snn.app.own import ZOO
 from art_snn.app.results import booleans
 from art_snn.attacks import SHIFT, Outcome, Stage, attack_errors
 from art_snn.checks import ArgumentError
