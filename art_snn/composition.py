@@ -10,7 +10,7 @@ from torch import nn
 from art_snn.checks import require
 from art_snn.layers import global_hooks
 from art_snn.network import SpikingNetwork
-from art_snn.running.digests import hooks_of
+from art_snn.running.digests import find_exchanged_forward, hooks_of
 
 
 def find_addition(network: SpikingNetwork) -> str | None:
@@ -52,13 +52,10 @@ def require_composed(network: SpikingNetwork, argument: str) -> None:
 
 def _has_exchanged_forward(module: nn.Module) -> bool:
     """True where a module does not run the forward that its class was written with."""
-    exchanged = vars(module).get("forward")
-    # Passes of adapted networks put one there for a while, and say what was there before.
-    if getattr(exchanged, "earlier", exchanged) is not None:
-        return True
     cls = type(module)
     of_torch = cls.__module__.startswith("torch.nn.modules.")
-    return of_torch and not _comes_from(cls.forward, ("torch.",))
+    is_patched = of_torch and not _comes_from(cls.forward, ("torch.",))
+    return is_patched or find_exchanged_forward(module) is not None
 
 
 def _comes_from(function: object, packages: tuple[str, ...]) -> bool:
