@@ -119,7 +119,7 @@ def _resize(x: np.ndarray, size: Sides) -> np.ndarray:
         return x
     # By parts, since the interpolation needs more memory than bytes do.
     resized = []
-    for part in torch.tensor(x, device="cpu").split(1024):
+    for part in torch.split(torch.tensor(x, device="cpu"), 1024):
         resized.append(
             functional.interpolate(part, size, mode="bilinear", antialias=True)
         )

@@ -73,7 +73,7 @@ def read_graph(path: Any) -> Node:
     def find(name: str, link: Any) -> str | None:
         """The name of what is not in the file, once, as a group or as an array without code."""
         nonlocal items, room
-        item = content[name] if type(link) is h5py.HardLink else None
+        item: Any = content[name] if type(link) is h5py.HardLink else None
         odd = not isinstance(item, h5py.Group | h5py.Dataset)
         if odd or name.count("/") >= _DEPTH or h5py.h5o.get_info(item.id).rc > 1:
             return name

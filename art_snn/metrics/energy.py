@@ -255,7 +255,7 @@ def _replace_weights(network: SpikingNetwork) -> SpikingNetwork:
             module.weight.copy_(module.weight != 0)
 
             convolves = isinstance(module, _ConvNd)
-            size = module.out_channels if convolves else module.out_features
+            size: Any = module.out_channels if convolves else module.out_features
             module.bias = nn.Parameter(module.weight.new_ones(size))
         elif isinstance(module, _NormBase) and module.running_var is not None:
             _replace_norm(module)

@@ -125,7 +125,7 @@ def record_spikes(classifier: PyTorchSpikingClassifier, samples: np.ndarray) -> 
             continue
 
         # [T, 2, k, M]: without and with the attack.
-        spikes = (output != 0).unflatten(1, (2, -1)).flatten(3).cpu().numpy()
+        spikes = torch.unflatten(output != 0, 1, (2, -1)).flatten(3).cpu().numpy()
         names.append(layer.name)
         rates.append(spikes.mean((0, 2, 3)))
 
