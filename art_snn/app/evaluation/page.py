@@ -1,6 +1,5 @@
 """One page that shows everything: it loads nothing, and can be read without its one script."""
 
-import html
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -30,9 +29,7 @@ def render_page(items: Sequence[ReportItem]) -> str:
     """One evaluation, or several side by side, as one page of HTML."""
     views = [
         {"id": f"r{number}", "label": label, "item": item, **_describe_item(item)}
-        for number, (item, label) in enumerate(
-            zip(items, tables.labels(items), strict=True), 1
-        )
+        for number, (label, item) in enumerate(tables.label_items(items), 1)
     ]
     several = {}
     if len(items) > 1:
@@ -52,7 +49,7 @@ def render_page(items: Sequence[ReportItem]) -> str:
 def _find_terms(page: str) -> list[tuple[str, str]]:
     """The terms of the glossary that occur in the text of a page, with what they mean."""
     body = page.partition("<body>")[2].partition("<script>")[0]
-    text = " ".join(html.unescape(re.sub("<[^>]*>", " ", body)).split())
+    text = Markup(body.replace("<", " <")).striptags()
     terms = json.loads((_HERE / "glossary.json").read_text(encoding="utf-8"))
     return [
         (term, words)
@@ -107,4 +104,4 @@ def render_template(name: str, **content: object) -> str:
 def _mark_share(text: str) -> Markup:
     """The content of a cell, in which an interval stays with its share, and is set apart."""
     share = r'<span class="share">\1<small>\2</small></span>'
-    return Markup(re.sub(_SHARE, share, str(escape(text))).replace(" %", "\u00a0%"))
+    return Markup(_SHARE.sub(share, str(escape(text))).replace(" %", "\u00a0%"))

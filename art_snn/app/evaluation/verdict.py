@@ -165,15 +165,19 @@ class Verdict:
         less = self.left < share.count
         return describe_bound(share, (self.open or about or less) and share.count > 0)
 
-    def breakers(self) -> list[Trial | None]:
-        """The trial that broke each sample, from this budget to smaller ones, the plan first."""
+    def breaker(self, row: int) -> Trial | None:
+        """The trial that broke a sample, from this budget to smaller ones, the plan first."""
         evaluation = self.evaluation
-        trials = [trial for trial in evaluation.trials if trial.eps <= self.eps]
-        trials.sort(key=lambda trial: (-trial.eps, trial.name != evaluation.plan))
-        return [
-            next((trial for trial in trials if trial.outcome.stage[row] >= 0), None)
-            for row in range(len(evaluation.samples))
+        trials = [
+            trial
+            for trial in evaluation.trials
+            if trial.eps <= self.eps and trial.outcome.stage[row] >= 0
         ]
+        return min(
+            trials,
+            key=lambda trial: (-trial.eps, trial.name != evaluation.plan),
+            default=None,
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON: eps, norm, clean, robust, low, high, upper_bound, certified, exact, findings.
@@ -306,11 +310,8 @@ def verdicts(evaluation: Evaluation) -> list[Verdict]:
         against = tuple(one for one in decisive if one.eps in (None, eps))
         trials += [trial.robustness for trial in evaluation.at(eps).values()]
         outcome = union(trials)
-        certified = evaluation.certified(eps)
-        if (
-            evaluation.certificate is not None
-        ):  # Most of eleven draws may be wrong all the same.
-            certified &= outcome.correct & outcome.robust
+        # Most of eleven draws may be wrong of what is certified by more of them.
+        certified = evaluation.certified(eps) & outcome.correct & outcome.robust
         share = Share.of(certified) if evaluation.certifies else None
         results.append(Verdict(evaluation, eps, outcome, against, share))
     return results
@@ -346,10 +347,10 @@ def _make_card(norm: str, group: Sequence[Finding]) -> Card:
     """A card of the same finding about the same thing at several budgets, the gravest first."""
 
     def where(some: Sequence[Finding]) -> str:
-        budgets = [one.eps for one in some if one.eps is not None]
-        if len(budgets) < len(some):
+        budgets = {one.eps for one in some}
+        if None in budgets:
             return "at every budget"
-        return describe_budgets(norm, *sorted({*budgets}))
+        return describe_budgets(norm, *sorted(filter(None, budgets)))
 
     def measured(one: Finding) -> str:
         return ", ".join(
@@ -362,9 +363,7 @@ def _make_card(norm: str, group: Sequence[Finding]) -> Card:
     sentences = list(alike)
     if len(alike) > 1:  # A sentence that does not name its budgets begins with them.
         pairs = [(where(some), text) for text, some in alike.items()]
-        sentences = [
-            t if at in t else f"{at[:1].upper()}{at[1:]}: {t}" for at, t in pairs
-        ]
+        sentences = [t if at in t else f"{at.capitalize()}: {t}" for at, t in pairs]
     first = group[0]
     return {
         "name": first.title[:1].upper() + first.title[1:],
