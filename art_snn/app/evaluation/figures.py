@@ -7,9 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
-from matplotlib import colormaps, rc_params_from_file
+from matplotlib import colormaps, rc_context, rc_params_from_file
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
@@ -42,7 +41,7 @@ _STYLE: Any = rc_params_from_file(
     Path(__file__).with_name("report.mplstyle"), False, False
 )
 _STYLE["axes.prop_cycle"] = cycler(color=SERIES)
-_styled = matplotlib.rc_context(_STYLE)
+_styled = rc_context(_STYLE)
 """Decorates what draws in that style."""
 _INK = _STYLE["text.color"]
 _WIDTH = 3.6

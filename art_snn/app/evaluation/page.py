@@ -63,13 +63,7 @@ def _describe_item(item: ReportItem) -> Mapping[str, Any]:
     evaluation = item.evaluation
     results = verdicts(evaluation)
     decisive, others = make_cards(evaluation)
-    legend = item.objection
-    examples: list[dict[str, Any]] = []
-    spikes = None
-    if item.examples is not None:
-        legend, examples = figures.draw_examples(evaluation, item.examples)
-        spikes = figures.draw_spikes(item.examples)
-    return {
+    view = {
         "tables": tables.evaluation_tables(evaluation),
         "verdict": describe_verdicts(results),
         "open": decisive or any(verdict.open for verdict in results),
@@ -79,10 +73,15 @@ def _describe_item(item: ReportItem) -> Mapping[str, Any]:
         "accuracy": figures.draw_accuracy(evaluation),
         "classes": figures.draw_classes(evaluation),
         "operations": figures.draw_operations(evaluation),
-        "legend": legend,
-        "examples": examples,
-        "spikes": spikes,
+        "legend": item.objection,
+        "examples": [],
+        "spikes": None,
     }
+    if item.examples is not None:
+        legend, examples = figures.draw_examples(evaluation, item.examples)
+        spikes = figures.draw_spikes(item.examples)
+        view |= {"legend": legend, "examples": examples, "spikes": spikes}
+    return view
 
 
 def render_template(name: str, **content: object) -> str:
@@ -96,8 +95,7 @@ def render_template(name: str, **content: object) -> str:
         keep_trailing_newline=True,
     )
     environment.filters |= {"cell": _mark_share, "count_words": count_words}
-    style = Markup((_HERE / "report.css").read_text(encoding="utf-8"))
-    environment.globals |= {"style": style, "summing": (UNION, CERTIFIED)}
+    environment.globals["summing"] = (UNION, CERTIFIED)
     return environment.get_template(name).render(**content)
 
 

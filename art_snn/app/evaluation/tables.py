@@ -103,7 +103,6 @@ def _attack_table(evaluation: Evaluation) -> Table:
 
     The last column says whether the attack breaks more than the first one, by McNemar's test."""
     first, *others = evaluation.names
-    several = len(evaluation.trials) > 1
     titles = [
         "attack",
         "eps",
@@ -136,7 +135,7 @@ def _attack_table(evaluation: Evaluation) -> Table:
                     difference,
                 ]
             )
-        if several:
+        if len(evaluation.trials) > 1:
             success = str(verdict.outcome.attack_success)
             rows.append([UNION, eps, clean, success, verdict.share, "", ""])
         if verdict.certified is not None:
@@ -274,8 +273,8 @@ def _describe_sample(verdict: Verdict, sample: int) -> str:
     if breaker is None:
         if not verdict.standing[sample]:
             return "broken while findings were looked for"
-        certified = evaluation.certified(verdict.eps)
-        return "certified" if certified[sample] else "survives"
+        certified = evaluation.certified(verdict.eps)[sample]
+        return "certified" if certified else "survives"
 
     outcome = breaker.outcome
     words = f"broken by {breaker.name}"
@@ -444,13 +443,9 @@ def latex_table(items: Sequence[ReportItem]) -> str:
     norms = join_words(dict.fromkeys(NORMS[one.norm] for one in evaluations))
     words = f"{titles}. Accuracy on {counts} samples, with budgets eps in {norms}."
     caption = words.translate(str.maketrans(LATEX_ESCAPE_RULES))
-    return "\n".join(
-        [
-            r"\begin{table}[t]",
-            r"\centering\small",
-            rf"\caption{{{caption}}}",
-            r"\label{tab:robustness}",
-            text,
-            r"\end{table}",
-        ]
-    )
+    return rf"""\begin{{table}}[t]
+\centering\small
+\caption{{{caption}}}
+\label{{tab:robustness}}
+{text}
+\end{{table}}"""

@@ -159,11 +159,14 @@ class Verdict:
 
         It is an upper bound where the verdict is one, where a finding is about the trial, unless
         the verdict is exact, and where the other trials left less of it; 0 never is."""
-        findings = (one for one in self.evaluation.findings if one.about == trial.name)
-        about = any(one.eps in (None, trial.eps) for one in findings) and not self.exact
+        about = any(
+            one.about == trial.name and one.eps in (None, trial.eps)
+            for one in self.evaluation.findings
+        )
         share = trial.robustness.robust_accuracy
         less = self.left < share.count
-        return describe_bound(share, (self.open or about or less) and share.count > 0)
+        doubted = self.open or less or (about and not self.exact)
+        return describe_bound(share, doubted and share.count > 0)
 
     def breaker(self, row: int) -> Trial | None:
         """The trial that broke a sample, from this budget to smaller ones, the plan first."""
@@ -205,12 +208,10 @@ def describe_verdicts(results: Sequence[Verdict]) -> str:
     norm = results[0].norm
     clean = results[0].outcome.clean_accuracy
     if len(results) > 3:
-        tenth = [
-            place for place, one in enumerate(results) if 10 * one.left >= clean.count
-        ]
-        results = [
-            results[n] for n in sorted({0, max(tenth, default=0), len(results) - 1})
-        ]
+        # Larger budgets leave no more.
+        tenth = sum(10 * one.left >= clean.count for one in results)
+        shown = {0, max(tenth - 1, 0), len(results) - 1}
+        results = [results[place] for place in sorted(shown)]
     first, *larger = results
     image = len(first.evaluation.provenance.shape) == 3 and norm in SIZES
     kind, value = ("image", "pixel") if image else ("sample", "value")
@@ -231,8 +232,12 @@ def _describe_proof(results: Sequence[Verdict]) -> str:
     """What bounds or draws prove, in sentences; "" without them, and where no sample is left."""
     evaluation = results[0].evaluation
     proven = [(one, one.certified) for one in results if one.certified and one.left]
-    trials = [trial for one, _ in proven for trial in evaluation.at(one.eps).values()]
-    statuses = [stage.status for trial in trials for stage in trial.outcome.stages]
+    statuses = {
+        stage.status
+        for one, _ in proven
+        for trial in evaluation.at(one.eps).values()
+        for stage in trial.outcome.stages
+    }
     if "decided" in statuses:  # The exact search took what was left.
         both = join_words(_describe_ends(one, low) for one, low in proven)
         return f"Bounds and a search prove that the robust accuracy is {both}."
