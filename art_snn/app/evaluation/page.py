@@ -41,15 +41,18 @@ def render_page(items: Sequence[ReportItem]) -> str:
             "pairs": compared,
             "drawing": drawing,
         }
-    content = {"views": views, "several": several, "most": tables.MOST_SAMPLES}
-    shown = render_template("report.html.j2", **content, glossary=())
-    return render_template("report.html.j2", **content, glossary=_find_terms(shown))
+    return render_template(
+        "report.html.j2",
+        views=views,
+        several=several,
+        most=tables.MOST_SAMPLES,
+        find_terms=_find_terms,
+    )
 
 
 def _find_terms(page: str) -> list[tuple[str, str]]:
     """The terms of the glossary that occur in the text of a page, with what they mean."""
-    body = page.partition("<body>")[2].partition("<script>")[0]
-    text = Markup(body.replace("<", " <")).striptags()
+    text = Markup(str(page).replace("<", " <")).striptags()
     terms = json.loads((_HERE / "glossary.json").read_text(encoding="utf-8"))
     return [
         (term, words)
