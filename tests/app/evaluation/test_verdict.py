@@ -6,24 +6,14 @@ import pytest
 
 from art_snn.app.evaluation.verdict import describe_verdicts, format_eps, make_cards, verdicts
 from art_snn.findings import Finding, Remedy
-from tests.evaluations import (
-    EXACT,
-    GAP,
-    RISES,
-    VANISHED,
-    WEAK,
-    evaluation,
-    large,
-    proven,
-    provenance,
-    small,
-    trial,
-)
+from tests.evaluations import EXACT, RISES, VANISHED, evaluation, proven, provenance, small, trial
 
 EPS = 8 / 255
 AVERAGE = (Remedy("Average."),)
 RANDOM = Finding("random-network", "random network", {"most": 3}, "if draws differ", AVERAGE)
 ERROR = replace(VANISHED, severity="error")
+WEAK = replace(RISES, about="PGD-7 by stbp")
+GAP = (proven(-1, -1, -1, -1),)
 SURE, AT_MOST = "25.0 % [4.6, 69.9]", "at most 25.0 % [4.6, 69.9]"
 NONE, ONE = "No warning casts doubt", "A warning suggests"
 AGREE = "is exact: certified and attacked agree."
@@ -208,8 +198,8 @@ def test_a_note_is_shown_and_changes_no_verdict():
 def test_sentences_that_differ_are_told_by_budget_and_evidence_stands_in_for_none():
     texts = dict(zip((2, 4, 8), ("One.", "Two.", "One."), strict=True))
     findings = tuple(replace(RISES, eps=e / 255, sentence=text) for e, text in texts.items())
-    ((card,), _) = make_cards(large(40, findings=findings))
+    ((card,), _) = make_cards(small(findings=findings))
     assert card["sentences"] == ["At eps 2/255 and 8/255: One.", "At eps 4/255: Two."]
-    ((card,), _) = make_cards(large(40, findings=(VANISHED,)))
+    ((card,), _) = make_cards(small(findings=(VANISHED,)))
     assert card["sentences"] == ["Measured: zero\u00a00.12, not finite\u00a00."]
     assert card["place"] == "stbp gradients, at every budget"
