@@ -81,8 +81,8 @@ def test_doubt_makes_the_number_an_upper_bound_unless_bounds_meet_it(changes, sh
     (verdict,) = verdicts(small(**changes))
     assert verdict.share == share
     text = describe_verdicts([verdict])
-    assert text.startswith(START)
-    assert words in text if "bounds" in changes else text.startswith(START + words)
+    assert text.startswith(START if "bounds" in changes else START + words)
+    assert words in text
     content = verdict.as_dict()
     assert (content["clean"], content["robust"], content["eps"]) == (0.75, 0.25, EPS)
     assert content["upper_bound"] == (share == AT_MOST)
