@@ -1,6 +1,6 @@
 """Adversarials that anybody made, from a file: checked before a network is asked about them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +36,7 @@ class Submission:
 
     def within(self, eps: float) -> Candidates:
         """Those that a budget allows."""
-        return Candidates(
-            self.candidates.name, self.candidates.points, self.min_budget <= eps
-        )
+        return replace(self.candidates, present=self.min_budget <= eps)
 
     @classmethod
     def read(
