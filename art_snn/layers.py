@@ -16,8 +16,8 @@ from art_snn.gradients.fixed import without_saving
 from art_snn.gradients.shared import align, repeat_step, repeats_one_step
 from art_snn.modulation import Gains, Gates, Noise
 from art_snn.neurons import Neuron
+from art_snn.running.context import RUN
 from art_snn.running.digests import HOOKS, hooks_of
-from art_snn.running.run import RUN
 
 
 def varies(module: nn.Module) -> bool:

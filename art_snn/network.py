@@ -16,8 +16,7 @@ from art_snn.gradients import STBP, Execution, Gradient, choose_rule
 from art_snn.gradients.base import simulation
 from art_snn.gradients.names import parse_rule
 from art_snn.layers import dtype_of
-from art_snn.running.context import set_in_block
-from art_snn.running.run import RUN, NetworkRun
+from art_snn.running.context import RUN, NetworkRun, set_in_block
 
 
 class SpikingNetwork(nn.Module):

@@ -10,7 +10,7 @@ from art_snn.checks import invalid, require_choice
 from art_snn.dynamics import SOFT_AND_HARD, Dynamics
 from art_snn.gradients.base import NeuronRef
 from art_snn.gradients.rules.stbp import STBP
-from art_snn.running.run import RUN
+from art_snn.running.context import RUN
 
 
 @dataclass(frozen=True)

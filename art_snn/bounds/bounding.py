@@ -30,8 +30,7 @@ from art_snn.gradients.shared import repeats_one_step
 from art_snn.layers import device_of, dtype_of
 from art_snn.modulation import Gates
 from art_snn.network import SpikingNetwork
-from art_snn.running.context import keep_modes, set_in_block
-from art_snn.running.run import RUN, NetworkRun
+from art_snn.running.context import RUN, NetworkRun, keep_modes, set_in_block
 
 _REMEDY = "docs/bounds.md lists the layers that have bounds; attacks need none."
 _BUDGET_ROUNDING = 2e-6

@@ -10,7 +10,6 @@ from abc import ABC, abstractmethod
 from dataclasses import replace
 from functools import lru_cache
 from math import inf
-from types import MappingProxyType
 from typing import ClassVar, NamedTuple
 
 import torch
@@ -28,7 +27,7 @@ from art_snn.bounds.margins import SpikeBounds
 from art_snn.dynamics import Dynamics, operand
 from art_snn.gradients.base import Firing, NeuronRef, simulation
 from art_snn.gradients.shared import blocks, repeat_step, repeats_one_step
-from art_snn.running.run import RUN
+from art_snn.running.context import RUN
 
 _BUFFERS = 16
 """Tensors of one step's size in a block, which should fit into the cache."""
@@ -165,7 +164,7 @@ class Counts(BoundingMethod):
             write_meetings(spans, low[0], high[0], *out)
 
 
-METHODS = MappingProxyType({"counts": Counts, "s-ibp": SIBP})
+METHODS = {"counts": Counts, "s-ibp": SIBP}
 """Methods by name."""
 
 

@@ -26,7 +26,7 @@ from art_snn.bounds.box import Box, Nonlinear, Unbounded, has_boxes, view_first,
 from art_snn.bounds.margins import mark_nonlinear
 from art_snn.gradients.fixed import METADATA, without_saving
 from art_snn.pooling import tiles
-from art_snn.running.run import RUN
+from art_snn.running.context import RUN
 
 
 class Propagation(TorchFunctionMode):

@@ -19,7 +19,7 @@ from art_snn.gradients.names import check_applicable, objection
 from art_snn.layers import TimeDistributed, device_of, dtype_of, varies
 from art_snn.modulation import Gains
 from art_snn.neurons import Neuron, NeuronLayer
-from art_snn.running.context import keep_modes, set_in_block
+from art_snn.running.context import RUN, keep_modes, set_in_block
 from art_snn.running.digests import (
     comparable,
     count_writes,
@@ -27,7 +27,6 @@ from art_snn.running.digests import (
     settings,
     structure,
 )
-from art_snn.running.run import RUN
 
 VERIFIED = 8
 """Samples on which a model of another framework is verified at first."""

@@ -46,7 +46,7 @@ class Snapshot:
     """The layers of a network as they are, and what has been computed of them in that state.
 
     `neurons` have the names that they have in the network; `plain` is that of a
-    :class:`~art_snn.running.run.NetworkRun`."""
+    :class:`~art_snn.running.context.NetworkRun`."""
 
     def __init__(self, layers: nn.Module, watches: bool = False) -> None:
         names = {module: name for name, module in layers.named_modules(prefix="layers")}

@@ -9,8 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from art_snn.dynamics import Dynamics, operand
-from art_snn.running.context import PerContext, set_in_block
-from art_snn.running.run import RUN
+from art_snn.running.context import RUN, PerContext, set_in_block
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from torch.overrides import TorchFunctionMode
 
 from art_snn.gradients.shared import align, apply
 from art_snn.pooling import pair, tiles, unpool
-from art_snn.running.run import RUN
+from art_snn.running.context import RUN
 
 
 def weights_fixed() -> AbstractContextManager[object]:

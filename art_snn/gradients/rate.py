@@ -41,8 +41,7 @@ from art_snn.gradients.shared import (
     mean_over_time,
     straight_through,
 )
-from art_snn.running.context import set_in_block
-from art_snn.running.run import RUN
+from art_snn.running.context import RUN, set_in_block
 
 _RELATIVE_TOLERANCE = 1e-3
 """Largest difference between replayed and recorded current, relative to the sample's largest."""

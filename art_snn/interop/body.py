@@ -21,7 +21,7 @@ from art_snn.interop.passes import Exchange, ModelPass, Trace
 from art_snn.interop.steps import StepPass
 from art_snn.layers import weights_of
 from art_snn.neurons import NeuronLayer
-from art_snn.running.run import RUN
+from art_snn.running.context import RUN
 
 READOUTS = ("mean", "sum", "spikes", "potential")
 Readout = Literal["mean", "sum", "spikes", "potential"] | Callable[[Any], Tensor] | None

@@ -14,8 +14,7 @@ from art_snn.gradients.base import Firing, NeuronRef
 from art_snn.gradients.fixed import saved_tensor_hooks
 from art_snn.interop.members import Member, Members, hand_over
 from art_snn.interop.reading import Potentials, versions
-from art_snn.running.context import set_in_block
-from art_snn.running.run import RUN
+from art_snn.running.context import RUN, set_in_block
 
 Trace = list[tuple[list[Any], list[Any]]]
 """Outputs and inputs of natives, as nodes of the graph."""

@@ -42,9 +42,8 @@ from art_snn.interop.probe import FORMS, find_traits
 from art_snn.interop.reading import versions
 from art_snn.interop.steps import StepPass, graph_nodes
 from art_snn.layers import varies
-from art_snn.running.context import WATCHED, set_in_block
+from art_snn.running.context import RUN, WATCHED, set_in_block
 from art_snn.running.digests import count_writes, settings
-from art_snn.running.run import RUN
 
 _REMEMBERED = 256
 # States that a network remembers to be verified.

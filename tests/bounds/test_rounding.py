@@ -14,8 +14,7 @@ from art_snn.bounds.bounding import average_steps, enclose_samples
 from art_snn.bounds.box import Box, unit_roundoff
 from art_snn.bounds.firing import bound_currents, bound_steps
 from art_snn.bounds.operations import Propagation
-from art_snn.running.context import set_in_block
-from art_snn.running.run import RUN, NetworkRun
+from art_snn.running.context import RUN, NetworkRun, set_in_block
 from tests.bounds.random_networks import Drawn, around
 from tests.conftest import varied
 

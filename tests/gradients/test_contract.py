@@ -20,7 +20,7 @@ from art_snn.gradients import ASSG, RGA, STBP, Extended, Gradient, Mean, Rectifi
 from art_snn.gradients.base import simulation
 from art_snn.gradients.surrogates import Surrogate
 from art_snn.models import vgg
-from art_snn.running.run import RUN
+from art_snn.running.context import RUN
 from tests.architectures import (
     AFFINE,
     CLASSES,

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from art_snn import HART, IF, LIF, RGA, Direct, Frames, SpikingNetwork, TimeDistributed
 from art_snn.gradients import RateGradient, Trace
-from art_snn.running.run import RUN
+from art_snn.running.context import RUN
 from tests.architectures import AFFINE, Switch, batch, chain, max_pooled, network
 from tests.gradients.ways import by_collapse, by_steps
 from tests.oracles import assert_close, assert_same_spikes, naive, result, rga_neuron

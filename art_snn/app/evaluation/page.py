@@ -66,7 +66,7 @@ def _describe_item(item: ReportItem) -> Mapping[str, Any]:
     evaluation = item.evaluation
     results = verdicts(evaluation)
     decisive, others = make_cards(evaluation)
-    view = {
+    view: dict[str, Any] = {
         "tables": tables.evaluation_tables(evaluation),
         "verdict": describe_verdicts(results),
         "open": decisive or any(verdict.open for verdict in results),
@@ -81,9 +81,9 @@ def _describe_item(item: ReportItem) -> Mapping[str, Any]:
         "spikes": None,
     }
     if item.examples is not None:
-        legend, examples = figures.draw_examples(evaluation, item.examples)
-        spikes = figures.draw_spikes(item.examples)
-        view |= {"legend": legend, "examples": examples, "spikes": spikes}
+        drawn = figures.draw_examples(evaluation, item.examples)
+        view["legend"], view["examples"] = drawn
+        view["spikes"] = figures.draw_spikes(item.examples)
     return view
 
 
