@@ -5,7 +5,7 @@ kind: a pass of theirs, a call of the network, or a prediction of a classifier. 
 stands what they have in common: which calls tell it, and which results count as
 different."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -22,15 +22,16 @@ Result = TypeVar("Result")
 
 def draws_numbers(call: Callable[[], object], device: torch.device) -> bool:
     """True if a call draws from torch's generators, of the CPU or of a GPU that computes."""
-    before = list(_generator_states(device))
+    before = _generator_states(device)
     call()
-    return before != list(_generator_states(device))
+    return before != _generator_states(device)
 
 
-def _generator_states(device: torch.device) -> Iterator[bytes]:
-    yield torch.get_rng_state().numpy().tobytes()
+def _generator_states(device: torch.device) -> list[bytes]:
+    states = [torch.get_rng_state()]
     if device.type == "cuda":
-        yield torch.cuda.get_rng_state(device).numpy().tobytes()
+        states.append(torch.cuda.get_rng_state(device))
+    return [state.numpy().tobytes() for state in states]
 
 
 def predict_by_draws(

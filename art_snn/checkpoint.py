@@ -118,11 +118,11 @@ def _read(path: Path) -> tuple[Mapping[str, Any], dict[str, Any] | None]:
     require_kind("path", expand_path("path", path), FILE, "a checkpoint file")
     if path.suffix == _ENDING:
         return _read_safetensors(path)
+    damage = corruption(path, packed=False)
+    if damage is not None:
+        raise _unreadable(path, damage)
     try:
-        damage = corruption(path, packed=False)
-        content = (
-            None if damage else torch.load(path, map_location="cpu", weights_only=True)
-        )
+        content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         # A damaged file fails in any way; of a pickle torch advises to run its code.
         reason = first_line(error)
@@ -131,8 +131,6 @@ def _read(path: Path) -> tuple[Mapping[str, Any], dict[str, Any] | None]:
             reason = "no archive of tensors and plain values"
             remedy = "Save the weights alone: torch.save(model.state_dict(), path)."
         raise _unreadable(path, f"cannot be read ({reason})", remedy) from error
-    if damage is not None:
-        raise _unreadable(path, damage, "Take another copy of it, or save it again.")
     if not isinstance(content, dict):
         raise _unreadable(
             path,
@@ -147,7 +145,6 @@ def _read(path: Path) -> tuple[Mapping[str, Any], dict[str, Any] | None]:
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
-    remedy = "Take another copy of it, or save it again."
     try:
         with safe_open(path, "pt") as file:
             texts = file.metadata() or {}
@@ -160,15 +157,12 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any] | N
         if not isinstance(noted, dict):
             raise TypeError(f"a {type(noted).__name__} in place of notes")
     except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise _unreadable(
-            path, f"holds no tensors and notes that can be read ({error})", remedy
-        ) from error
+        why = f"holds no tensors and notes that can be read ({error})"
+        raise _unreadable(path, why) from error
     # Networks of the zoo have none of their notes: the manifest has one of the file.
     notes_match = content.get("notes_sha256") in (None, _sum_notes(noted))
     if content.get("sha256") != _sum(weights) or not notes_match:
-        raise _unreadable(
-            path, "is damaged: its checksum does not match its content", remedy
-        )
+        raise _unreadable(path, "is damaged: its checksum does not match its content")
     return weights, noted
 
 
@@ -184,7 +178,9 @@ def _sum_notes(notes: Mapping[str, Any]) -> str:
     return digest(json.dumps(notes, sort_keys=True))
 
 
-def _unreadable(path: str | Path, why: str, remedy: str) -> CheckpointError:
+def _unreadable(
+    path: Path, why: str, remedy: str = "Take another copy of it, or save it again."
+) -> CheckpointError:
     return CheckpointError.of(
         "path",
         "a checkpoint written by art_snn.checkpoint.save",

@@ -341,7 +341,7 @@ def require_kind(argument: str, path: Path, kind: str, expected: str) -> None:
 def require_root(root: str | Path) -> Path:
     """The folder of data sets on disk, with its ~ expanded; it may be missing."""
     path = expand_path("root", root)
-    if path_kind("root", path) is not None:
+    if path.exists():
         require_kind("root", path, FOLDER, "a folder of data sets")
     return path
 

@@ -6,17 +6,16 @@ shows it. So all of them ask :func:`require_composed`. No list of such changes i
 complete. So each of them also sends points through the network itself, and compares."""
 
 from torch import nn
-from torch.nn.modules import module as torch_module
 
 from art_snn.checks import require
-from art_snn.layers import GLOBAL_HOOKS
+from art_snn.layers import global_hooks
 from art_snn.network import SpikingNetwork
-from art_snn.running.digests import hooks_of
+from art_snn.running.digests import find_exchanged_forward, hooks_of
 
 
 def find_addition(network: SpikingNetwork) -> str | None:
     """What takes part in a pass next to encoder, layers and mean over time, in words, or None."""
-    if any(getattr(torch_module, name, None) for name in GLOBAL_HOOKS):
+    if global_hooks():
         return "a hook on all modules of torch"
 
     # The methods that lead a pass from the input to the logits.
@@ -53,13 +52,10 @@ def require_composed(network: SpikingNetwork, argument: str) -> None:
 
 def _has_exchanged_forward(module: nn.Module) -> bool:
     """True where a module does not run the forward that its class was written with."""
-    exchanged = vars(module).get("forward")
-    # Passes of adapted networks put one there for a while, and say what was there before.
-    if getattr(exchanged, "earlier", exchanged) is not None:
-        return True
     cls = type(module)
     of_torch = cls.__module__.startswith("torch.nn.modules.")
-    return of_torch and not _comes_from(cls.forward, ("torch.",))
+    is_patched = of_torch and not _comes_from(cls.forward, ("torch.",))
+    return is_patched or find_exchanged_forward(module) is not None
 
 
 def _comes_from(function: object, packages: tuple[str, ...]) -> bool:

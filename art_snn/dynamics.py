@@ -7,7 +7,6 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, fields
-from functools import partial
 from typing import Any, ClassVar, Literal, TypeAlias
 
 import torch
@@ -39,20 +38,15 @@ MOST_STEPS = 100_000
 _Operation: TypeAlias = Callable[[Any, Any], Any]
 
 
-def _apply_to_numbers(operation: _Operation) -> tuple[_Operation, _Operation]:
-    """The operation of Values with another operand after them, and with one before them."""
+def _apply_to_numbers(operation: _Operation) -> _Operation:
+    """The operation of Values with another operand."""
 
     def apply(values: Values, other: Any) -> Any:
         if isinstance(other, Tensor):
             return operation(values.at(other), other)
         return Values(operation(values.numbers, getattr(other, "numbers", other)))
 
-    def apply_after(values: Values, other: Any) -> Any:
-        if isinstance(other, Tensor):
-            return operation(other, values.at(other))
-        return Values(operation(other, values.numbers))
-
-    return apply, apply_after
+    return apply
 
 
 class Values:
@@ -84,10 +78,12 @@ class Values:
     def __repr__(self) -> str:
         return f"({self:.4g}, {self.numbers.numel()} values)"
 
-    __add__, __radd__ = _apply_to_numbers(operator.add)
-    __sub__, __rsub__ = _apply_to_numbers(operator.sub)
-    __mul__, __rmul__ = _apply_to_numbers(operator.mul)
-    __truediv__, __rtruediv__ = _apply_to_numbers(operator.truediv)
+    __add__ = __radd__ = _apply_to_numbers(operator.add)
+    __sub__ = _apply_to_numbers(operator.sub)
+    __rsub__ = _apply_to_numbers(lambda values, other: other - values)
+    __mul__ = __rmul__ = _apply_to_numbers(operator.mul)
+    __truediv__ = _apply_to_numbers(operator.truediv)
+    __rtruediv__ = _apply_to_numbers(lambda values, other: other / values)
 
     def __neg__(self) -> Values:
         return Values(-self.numbers)
@@ -210,9 +206,12 @@ class Dynamics:
 
     def __post_init__(self) -> None:
         set_fields(self, decay=_check_decay(self.decay), strict=bool(self.strict))
-        is_named = self.reset in ("hard", "soft", "none")
         require(
-            is_named, "reset", "'hard', 'soft' or 'none'", repr(self.reset), SOFT_AND_HARD
+            self.reset in ("hard", "soft", "none"),
+            "reset",
+            "'hard', 'soft' or 'none'",
+            repr(self.reset),
+            SOFT_AND_HARD,
         )
 
         if self.v_start is None:
@@ -231,18 +230,16 @@ class Dynamics:
 
     def _check_together(self) -> None:
         """Refuse settings that others do not allow."""
-        fits = self.v_reset == 0 or self.reset == "hard"
         require(
-            fits,
+            self.v_reset == 0 or self.reset == "hard",
             "v_reset",
             "0 where the reset is not hard",
             self.v_reset,
             "Leave it out.",
         )
 
-        fits = self.reset_by is None or self.reset == "soft"
         require(
-            fits,
+            self.reset_by is None or self.reset == "soft",
             "reset_by",
             "None unless the reset is soft",
             self.reset_by,
@@ -252,9 +249,8 @@ class Dynamics:
         if self.max_spikes is not None:
             require_count("max_spikes", self.max_spikes, remedy="None is for any number.")
         further = (self.strict, self.v_reset, self.reset_by)
-        fits = self.max_spikes == 1 or further == (False, 0, None)
         require(
-            fits,
+            self.max_spikes == 1 or further == (False, 0, None),
             "max_spikes",
             "1, unless neurons fire at the threshold and are reset to 0 or by it",
             self.max_spikes,
@@ -264,9 +260,8 @@ class Dynamics:
             ),
         )
 
-        fits = self.floor is None or most(self.floor - self.v_reset) <= 0
         require(
-            fits,
+            self.floor is None or most(self.floor - self.v_reset) <= 0,
             "floor",
             f"at most v_reset, {self.v_reset:g}",
             self.floor,
@@ -275,13 +270,16 @@ class Dynamics:
 
     def __repr__(self) -> str:
         """The fields, of the further ones those that change something."""
-        words = []
-        for place, field in enumerate(fields(Dynamics)):
-            value = getattr(self, field.name)
-            usual = self.v_reset if field.name == "v_start" else field.default
-            if place < 3 or value != usual:
-                words.append(f"{field.name}={value!r}")
+        names = ("decay", "threshold", "reset", *self._changed)
+        words = (f"{name}={getattr(self, name)!r}" for name in names)
         return f"Dynamics({', '.join(words)})"
+
+    @property
+    def _changed(self) -> list[str]:
+        """The further parameters that change something."""
+        usual = {field.name: field.default for field in fields(Dynamics)[3:]}
+        usual["v_start"] = self.v_reset
+        return [name for name, value in usual.items() if getattr(self, name) != value]
 
     @property
     def resets_below(self) -> bool:
@@ -291,9 +289,7 @@ class Dynamics:
     @property
     def uniform(self) -> bool:
         """True if each setting is one number, with at most one spike in a step and no floor."""
-        varied = any(
-            isinstance(getattr(self, f.name), Values | tuple) for f in fields(self)
-        )
+        varied = any(isinstance(value, Values | tuple) for value in vars(self).values())
         return (varied, self.max_spikes, self.floor) == (False, 1, None)
 
     @property
@@ -304,24 +300,7 @@ class Dynamics:
     @property
     def is_standard(self) -> bool:
         """True if the further parameters change nothing; the amplitude changes no spike."""
-        further = (
-            self.gain,
-            self.constant,
-            self.strict,
-            self.v_reset,
-            self.v_start,
-            self.reset_by,
-        )
-        return (*further, self.max_spikes, self.floor) == (
-            1,
-            0,
-            False,
-            0,
-            0,
-            None,
-            1,
-            None,
-        )
+        return {"amplitude"}.issuperset(self._changed)
 
     @property
     def origin(self) -> Setting:
@@ -351,8 +330,9 @@ class Dynamics:
 
         It is gain * x + constant - (1 - decay) * origin. If every step has its own decay,
         the mean of the decays is taken."""
-        several = isinstance(self.decay, tuple)
-        decay = sum(self.decay) / len(self.decay) if several else self.decay
+        decay = self.decay
+        if isinstance(decay, tuple):
+            decay = sum(decay) / len(decay)
         shift = self.constant - (1 - decay) * self.origin
         return current.mul(operand(self.gain, current)).add(operand(shift, current))
 
@@ -382,30 +362,31 @@ class Dynamics:
         :param spikes: buffer [T, N, ...] for the result, or None to make one."""
         if spikes is None:
             spikes = empty_steps(current)
-        decays, last = self.decays(current.shape[0]), current.shape[0] - 1
-        plain = type(self)._charge is Dynamics._charge
-        first = plain and (self.gain, self.constant, self.v_start) == (1, 0, 0)
+        decays = self.decays(len(current))
+        last = len(current) - 1
+        first = type(self)._charge is Dynamics._charge and (
+            self.gain,
+            self.constant,
+            self.v_start,
+        ) == (1, 0, 0)
         v = torch.empty_like(spikes[0]) if first else self._at_start(spikes[0])
-        fired, potentials = (
-            spikes.unbind(),
-            None if potential is None else potential.unbind(),
-        )
+        fires = self._fires
         threshold = operand(self.threshold, v)
-        fires, single = self._fires, self.max_spikes == 1
-        if single and not isinstance(
-            threshold, Tensor
-        ):  # Made one here, not in every comparison.
+        if self.max_spikes == 1 and not isinstance(threshold, Tensor):
+            # Made one here, not in every comparison.
             threshold = torch.full((), threshold, dtype=v.dtype, device="cpu")
-        for t, (x, s) in enumerate(zip(current.unbind(), fired, strict=True)):
-            u = v if potentials is None else potentials[t]
+        before: Tensor | None = None
+        for t, (x, s) in enumerate(zip(current, spikes, strict=True)):
+            u = v if potential is None else potential[t]
             if t == 0 and first:  # The potential is the current.
-                u = x if potentials is None else u.copy_(x)
+                u = x if potential is None else u.copy_(x)
             else:
-                self._charge(x, v, fired[t - 1] if t else None, u, decays[t])
+                self._charge(x, v, before, u, decays[t])
             fires(u, threshold, out=s)
             if t < last:
                 self._reset(u, s, v)
                 self._apply_floor(v)
+            before = s
         return spikes
 
     def fire(self, u: Tensor) -> Tensor:
@@ -416,10 +397,9 @@ class Dynamics:
     def _fires(self) -> Callable[..., Tensor]:
         if self.max_spikes == 1:
             return torch.gt if self.strict else torch.ge
-        divide = partial(torch.div, rounding_mode="trunc")
-        return lambda u, threshold, out: divide(u, threshold, out=out).clamp_(
-            0, self.max_spikes
-        )
+        return lambda u, threshold, out: torch.div(
+            u, threshold, rounding_mode="trunc", out=out
+        ).clamp_(0, self.max_spikes)
 
     def _at_start(self, like: Tensor) -> Tensor:
         """The potential before the first step, a new tensor."""
@@ -463,7 +443,8 @@ class Dynamics:
 
     def above_floor(self, u: Tensor) -> Tensor:
         """Height of potentials u above the floor after the reset, before the floor lifts them."""
-        self._reset(u, self.fire(u), v := torch.empty_like(u))
+        v = torch.empty_like(u)
+        self._reset(u, self.fire(u), v)
         return v.sub_(operand(self.floor, v))
 
 

@@ -16,8 +16,8 @@ from art_snn.gradients.fixed import without_saving
 from art_snn.gradients.shared import align, repeat_step, repeats_one_step
 from art_snn.modulation import Gains, Gates, Noise
 from art_snn.neurons import Neuron
+from art_snn.running.context import RUN
 from art_snn.running.digests import HOOKS, hooks_of
-from art_snn.running.run import RUN
 
 
 def varies(module: nn.Module) -> bool:
@@ -26,14 +26,15 @@ def varies(module: nn.Module) -> bool:
     return trains or isinstance(module, Gains | Gates)
 
 
-GLOBAL_HOOKS = tuple(f"_global{kind}" for kind in HOOKS)
-"""Names of torch's hooks on all modules."""
+def global_hooks() -> list[int]:
+    """The keys of torch's hooks on all modules."""
+    mappings = (getattr(nn.modules.module, f"_global{kind}", ()) for kind in HOOKS)
+    return list(chain(*mappings))
 
 
 def are_plain(modules: Iterable[nn.Module]) -> bool:
     """True for modules of torch or ours, with their own forward, that no hook sees."""
-    hooked = any(getattr(nn.modules.module, name, None) for name in GLOBAL_HOOKS)
-    return not hooked and all(
+    return not global_hooks() and all(
         type(module).__module__.startswith(("torch.nn.modules.", "art_snn."))
         and not ("forward" in vars(module) or hooks_of(module))
         for module in modules
@@ -44,8 +45,12 @@ def list_layers(module: nn.Module, name: str) -> list[tuple[str, nn.Module]]:
     """The layers of nested sequences, by name; one as often as it is called."""
     if type(module) is not nn.Sequential:
         return [(name, module)]
-    parts = ((n, child) for n, child in module._modules.items() if child is not None)
-    return [one for n, child in parts for one in list_layers(child, f"{name}.{n}")]
+    return [
+        layer
+        for part, child in module._modules.items()
+        if child is not None
+        for layer in list_layers(child, f"{name}.{part}")
+    ]
 
 
 def device_of(module: nn.Module) -> torch.device:
@@ -86,8 +91,8 @@ def weights_of(module: nn.Module) -> list[Tensor]:
             *inner._parameters.values(),
             *getattr(inner, "_former_parameters", {}).values(),
         ]
-    unique = {id(w): w for w in weights if isinstance(w, Tensor) and w.requires_grad}
-    return list(unique.values())
+    taking = (w for w in weights if isinstance(w, Tensor) and w.requires_grad)
+    return list(dict.fromkeys(taking))
 
 
 def fold(convolution: nn.Module, norm: nn.Module) -> tuple[Tensor, Tensor] | None:
@@ -230,9 +235,8 @@ class Normalize(nn.Module):
 
     def __init__(self, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
         super().__init__()
-        fits = len(mean) == len(std) and all(value > 0 for value in std)
         require(
-            fits,
+            len(mean) == len(std) and all(value > 0 for value in std),
             "std",
             f"{len(mean)} numbers above 0, as many as in mean",
             repr(std),

@@ -16,8 +16,7 @@ from art_snn.gradients import STBP, Execution, Gradient, choose_rule
 from art_snn.gradients.base import simulation
 from art_snn.gradients.names import parse_rule
 from art_snn.layers import dtype_of
-from art_snn.running.context import set_in_block
-from art_snn.running.run import RUN, NetworkRun
+from art_snn.running.context import RUN, NetworkRun, set_in_block
 
 
 class SpikingNetwork(nn.Module):
@@ -58,7 +57,7 @@ class SpikingNetwork(nn.Module):
         body: Callable[[nn.Module, Encoder], NetworkBody] = LayeredBody,
     ) -> None:
         super().__init__()
-        if isinstance(layers, type) or not isinstance(layers, nn.Module | Iterable):
+        if not isinstance(layers, nn.Module | Iterable):
             raise TypeError(
                 f"layers: expected a torch module or a sequence of modules, got {layers!r}. "
                 "Pass instances, for example [LIF(), TimeDistributed(nn.Linear(32, 10))]."
@@ -68,8 +67,9 @@ class SpikingNetwork(nn.Module):
                 f"encoder: expected an instance such as Direct(steps=8), got {encoder!r}. "
                 "Any callable that maps [N, ...] to [T, N, ...] will do."
             )
-        self.layers: nn.Module
-        self.layers = layers if isinstance(layers, nn.Module) else nn.Sequential(*layers)
+        self.layers: nn.Module = (
+            layers if isinstance(layers, nn.Module) else nn.Sequential(*layers)
+        )
         self.encoder = encoder
         self._body = body(self.layers, encoder)
         self.gradient = choose_rule(self) if gradient is None else gradient
@@ -168,11 +168,10 @@ class SpikingNetwork(nn.Module):
             )
 
         self.forget()
-        attack = self.body.changed(
-            radius=radius, attacking=True, constant_weights=True, snapshots={}
-        )
         try:
-            with attack:
+            with self.body.changed(
+                radius=radius, attacking=True, constant_weights=True, snapshots={}
+            ):
                 yield
         finally:
             self.forget()
@@ -200,8 +199,9 @@ class SpikingNetwork(nn.Module):
         body = self.body
         context = body.context
         # Parametrised weights that are cached would be constants after the pass as well.
-        constant = context.constant_weights and not parametrize._cache_enabled
-        run = NetworkRun(constant_weights=constant)
+        run = NetworkRun(
+            constant_weights=context.constant_weights and not parametrize._cache_enabled
+        )
         with body.opened(), set_in_block(RUN, run):
             x = self._cast(x, body)
             if context.forward is not None:
@@ -222,9 +222,8 @@ class SpikingNetwork(nn.Module):
             raise TypeError(
                 f"x: expected a torch tensor [N, ...], got {type(x).__name__}."
             )
-        plain = not torch._C._functorch.is_functorch_wrapped_tensor(x)
         require(
-            plain,
+            not torch._C._functorch.is_functorch_wrapped_tensor(x),
             "x",
             "a plain tensor",
             "one within vmap or torch.func",

@@ -6,11 +6,11 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from art_snn.checks import invalid, require
+from art_snn.checks import invalid, require_choice
 from art_snn.dynamics import SOFT_AND_HARD, Dynamics
 from art_snn.gradients.base import NeuronRef
 from art_snn.gradients.rules.stbp import STBP
-from art_snn.running.run import RUN
+from art_snn.running.context import RUN
 
 
 @dataclass(frozen=True)
@@ -78,13 +78,7 @@ class LIF(Neuron):
         threshold: float = 1.0,
         reset: Literal["hard", "soft"] = "hard",
     ) -> None:
-        require(
-            reset in ("hard", "soft"),
-            "reset",
-            "'hard' or 'soft'",
-            repr(reset),
-            SOFT_AND_HARD,
-        )
+        require_choice("reset", reset, ("hard", "soft"), remedy=SOFT_AND_HARD)
         super().__init__(Dynamics(decay, threshold, reset))
 
 

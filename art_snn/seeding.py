@@ -30,9 +30,7 @@ def fix_seed(seed: int) -> Iterator[None]:
 
 def random_state() -> str:
     """The global random states of torch, numpy, Python and CUDA devices, as JSON."""
-    of_torch = [torch.get_rng_state()]
-    if torch.cuda.is_available():
-        of_torch += torch.cuda.get_rng_state_all()
+    of_torch = [torch.get_rng_state(), *torch.cuda.get_rng_state_all()]
     states = (np.random.get_state(), random.getstate(), of_torch)  # noqa: NPY002
     return json.dumps(states, default=methodcaller("tolist"))
 

@@ -77,6 +77,11 @@ class Defect:
     reason: str
     remedy: str
 
+    @property
+    def present(self) -> bool:
+        """Whether it is there: what numpy 2 removed, earlier versions have."""
+        return "numpy" not in self.reason or np.lib.NumpyVersion(np.__version__) >= "2.0.0"
+
     def __str__(self) -> str:
         return f"after `{self.remedy}`: without it ART 1.20.1 fails, since {self.reason}"
 

@@ -40,6 +40,20 @@ def call(*arguments: str) -> Done:
     return Done(status, out.getvalue(), err.getvalue())
 
 
+def succeed(*arguments: str) -> str:
+    """What a call prints that ends well."""
+    done = call(*arguments)
+    assert done.status == 0, done.stderr
+    return done.stdout
+
+
+def complain(*arguments: str) -> str:
+    """What a call that is refused complains about; it prints nothing else."""
+    done = call(*arguments)
+    assert (done.status, done.stdout) == (2, "")
+    return done.complaint
+
+
 def start(*arguments, cwd=ROOT, session=False, **environment):
     """Start a fresh interpreter that finds this package and takes one thread.
 

@@ -16,18 +16,23 @@ import pytest
 import art_snn
 from art_snn.app import cli
 from art_snn.checks import ArgumentError, MissingFile, WriteFailed
-from tests.command import Done, call, python
+from tests.command import Done, call, complain, python
 
 NAMES = ["evaluate", "report", "train", "compare", "cost", "inspect", "zoo"]
 HEAVY = ("torch", "art", "matplotlib", "sklearn", "scipy", "torchvision")
 COMPARE = ("compare", "--model", "zoo:digits-plain")
 
 
+def explain(*arguments: str) -> str:
+    """The words of a help, without the frames that are drawn around them."""
+    done = call(*arguments)
+    assert (done.status, done.stderr) == (0, "")
+    return " ".join(done.stdout.replace("│", " ").replace("|  ", " ").split())
+
+
 @pytest.mark.parametrize("arguments", [(), ("--help",), ("-h",)])
 def test_help_lists_every_command_with_a_sentence(arguments):
-    done = call(*arguments)
-    words = " ".join(done.stdout.replace("│", " ").replace("|  ", " ").split())
-    assert (done.status, done.stderr) == (0, "")
+    words = explain(*arguments)
     assert list(cli.COMMANDS) == NAMES
     for name in NAMES:
         sentence = cli._settings_class(name).__doc__.partition("\n\n")[0]
@@ -36,9 +41,7 @@ def test_help_lists_every_command_with_a_sentence(arguments):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_help_of_every_command_explains_its_options(name):
-    done = call(name, "--help")
-    assert (done.status, done.stderr) == (0, "")
-    words = " ".join(done.stdout.replace("│", " ").replace("|  ", " ").split())
+    words = explain(name, "--help")
     assert f"usage: art-snn {name} " in words
     assert [form for form in (":param", "None)", "0.0313", "STR") if form in words] == []
     if name != "zoo":
@@ -76,9 +79,7 @@ def test_the_module_prints_the_version_and_leaves_with_the_status_of_the_command
 
 @pytest.mark.parametrize("name", ["trian", "Train", "--verbose", "", "cli", "base"])
 def test_an_unknown_command_is_a_usage_error_that_lists_the_known_ones(name):
-    done = call(name)
-    assert (done.status, done.stdout) == (2, "")
-    assert f"Available subcommands: {', '.join(NAMES)}" in done.complaint
+    assert f"Available subcommands: {', '.join(NAMES)}" in complain(name)
 
 
 @pytest.mark.slow
@@ -108,20 +109,7 @@ COMPLAINTS = [
 
 @pytest.mark.parametrize(("typed", "complaint"), COMPLAINTS)
 def test_what_no_option_takes_is_refused_with_what_was_expected_and_what_came(typed, complaint):
-    done = call("train", *typed.split())
-    assert (done.status, done.stdout) == (2, "")
-    assert complaint in done.complaint
-
-
-@pytest.mark.parametrize("flag", ["--batch_size", "--batch-size"])
-def test_a_refused_value_is_told_by_its_flag_as_it_was_typed(flag, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    done = call(*COMPARE, flag, "0")
-    assert (done.status, done.stdout) == (2, "")
-    first, second = done.stderr.splitlines()
-    assert first.startswith(f"art-snn compare: error: {flag}: expected a whole number >= 1, got 0.")
-    assert second == "art-snn compare --help shows the usage."
-    assert list(tmp_path.iterdir()) == []
+    assert complaint in complain("train", *typed.split())
 
 
 def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException | None) -> None:
@@ -152,15 +140,14 @@ ENDS = [
 
 
 @pytest.mark.parametrize(("error", "status", "words"), ENDS, ids=repr)
-def test_the_end_of_a_command_tells_where_results_are(error, status, words, monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
+def test_the_end_of_a_command_tells_where_results_are(error, status, words, monkeypatch, here):
     failing(monkeypatch, error)
-    (tmp_path / "out").mkdir()
+    (here / "out").mkdir()
     done = call(*COMPARE, "--output", "out")
     assert (done.status, done.stdout) == (status, "")
     assert done.stderr.startswith(f"\nart-snn compare: {words}")
     assert "so far" not in done.stderr
-    (tmp_path / "out" / "training.pt").touch()
+    (here / "out" / "training.pt").touch()
     told = "Results so far are in out; the same command continues."
     assert told in call(*COMPARE, "--output", "out").stderr
 
@@ -186,14 +173,11 @@ REFUSING += [(FileNotFoundError("no such file"), "")]
 @pytest.mark.parametrize(("error", "flag"), REFUSING, ids=repr)
 def test_refused_arguments_and_missing_files_are_usage_errors(error, flag, monkeypatch):
     failing(monkeypatch, error)
-    done = call(*COMPARE)
-    assert (done.status, done.stdout) == (2, "")
-    refused, usage = done.stderr.splitlines()
     words = f"{flag}{getattr(error, 'complaint', error)}"
     # This file stands for code of the user, which raises the error.
-    place = f" ({__file__}, line "
-    assert refused.startswith(f"art-snn compare: error: {words}{place}")
-    assert usage == "art-snn compare --help shows the usage."
+    complaint = complain(*COMPARE)
+    assert complaint.startswith(f"art-snn compare: error: {words} ({__file__}, line ")
+    assert complaint.endswith(" art-snn compare --help shows the usage.")
 
 
 @pytest.mark.parametrize(
@@ -203,15 +187,16 @@ def test_refused_arguments_and_missing_files_are_usage_errors(error, flag, monke
         ("compare --checkpoint none.pt", "expected a checkpoint file, but"),
         ("compare --model none.py:build", "expected file.py:function or"),
         ("train --data none.npz", "expected a .npz file, but none.npz does"),
+        ("compare --model zoo:digits-plain --batch-size 0", "expected a whole number >= 1, got 0."),
+        ("compare --model zoo:digits-plain --batch_size 0", "expected a whole number >= 1, got 0."),
     ],
 )
-def test_files_that_are_not_there_are_usage_errors(typed, start, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    done = call(*typed.split())
-    assert (done.status, done.stdout) == (2, "")
+def test_a_refused_value_is_told_by_its_flag_as_it_was_typed(typed, start, here):
     command, *_, flag, _ = typed.split()
-    assert done.stderr.startswith(f"art-snn {command}: error: {flag}: {start}")
-    assert list(tmp_path.iterdir()) == []
+    complaint = complain(*typed.split())
+    assert complaint.startswith(f"art-snn {command}: error: {flag}: {start}")
+    assert complaint.endswith(f" art-snn {command} --help shows the usage.")
+    assert list(here.iterdir()) == []
 
 
 def test_every_public_name_can_be_imported_and_no_other():

@@ -15,8 +15,7 @@ from art_snn import GRADIENTS, LIF, PyTorchSpikingClassifier
 from art_snn.engine.snapshot import Snapshot
 from art_snn.gradients.fixed import weights_fixed
 from art_snn.models import sew_resnet17
-from art_snn.running.context import set_in_block
-from art_snn.running.run import RUN, NetworkRun
+from art_snn.running.context import RUN, NetworkRun, set_in_block
 from tests.architectures import (
     CLASSES,
     SHAPE,

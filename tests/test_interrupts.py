@@ -13,7 +13,7 @@ from torch import nn
 
 from art_snn import LIF, Direct, PyTorchSpikingClassifier, SpikingNetwork, TimeDistributed as Timed
 from art_snn.gradients import objection, parse_rule
-from art_snn.running.run import RUN
+from art_snn.running.context import RUN
 from tests import classifiers as small
 from tests.architectures import Switch, same, weights
 

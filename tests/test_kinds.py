@@ -17,8 +17,7 @@ from art_snn.interop import to_nir
 from art_snn.layers import Normalize, Residual, Scale
 from art_snn.metrics import synaptic_operations
 from art_snn.modulation import Noise
-from art_snn.running.context import set_in_block
-from art_snn.running.run import RUN, NetworkRun
+from art_snn.running.context import RUN, NetworkRun, set_in_block
 
 PLANES, ROWS = (4, 6, 6), (4, 6)
 ROW_OF_EACH = {

@@ -92,7 +92,7 @@ def test_other_pools_inputs_and_modules_of_others_are_left_to_torch():
     for other in (*OTHERS.values(), Scaled(2)):
         assert not suits(other, x)
     last = x.to(memory_format=torch.channels_last)
-    inputs = x[0], x.to("meta"), x.as_subclass(nn.Buffer), last
+    inputs = x[0], x.to("meta"), x.as_subclass(nn.UninitializedBuffer), last
     for other in (*inputs, x[..., 1:], torch.zeros(1, 1, 2, 2, dtype=torch.int64)):
         assert not suits(pool, other)
     with forward_ad.dual_level():

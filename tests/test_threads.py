@@ -17,8 +17,7 @@ from torch import nn
 
 from art_snn import LIF, STBP, Direct, PyTorchSpikingClassifier, SpikingNetwork, TimeDistributed
 from art_snn.gradients import ASSG, GRADIENTS, RGA, Extended
-from art_snn.running.context import keep_modes
-from art_snn.running.run import RUN
+from art_snn.running.context import RUN, keep_modes
 from tests import classifiers as small
 from tests.test_interrupts import attack
 

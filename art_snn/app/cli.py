@@ -209,11 +209,9 @@ def _name_option(error: Any, command: str, words: Sequence[str]) -> str:
 
 def _report_stop(name: str, why: str, output: Path | None, status: int) -> int:
     """Say why a command stopped, and where its results are; returns the exit status."""
-    files = output.rglob("*") if output is not None and output.is_dir() else ()
-    there = any(path.is_file() for path in files)
-    where = (
-        f" Results so far are in {output}; the same command continues." if there else ""
-    )
+    where = ""
+    if output is not None and any(path.is_file() for path in output.rglob("*")):
+        where = f" Results so far are in {output}; the same command continues."
     sys.stderr.write(f"\nart-snn {name}: {why}.{where}\n")
     return status
 

@@ -173,29 +173,26 @@ def run(settings: Compare) -> Comparison:
         data = subject.load_data()
         classifier = subject.classifier(data, settings.device, settings.seed)
         title = subject.describe(data, classifier.model)
-        x = data.x_test
-        comparison = _compare_rules(settings, rules, classifier, x, data.y_test, title)
+        x = data.x_test[: settings.samples]
+        y = data.y_test[: settings.samples]
+        attacked = _Subject(settings, classifier, x, y)
+        comparison = _compare_rules(attacked, rules, title)
         comparison.write(settings.output)
         return comparison
 
 
 def _compare_rules(
-    settings: Compare,
-    rules: Mapping[str, Gradient],
-    classifier: PyTorchSpikingClassifier,
-    x: np.ndarray,
-    y: np.ndarray,
-    title: str,
+    subject: "_Subject", rules: Mapping[str, Gradient], title: str
 ) -> Comparison:
     """Attack a network, which keeps its own rule, with every rule, one after the other.
 
     Rules that compare.json in the output holds are finished, and not run again.
 
-    :param x: test samples ``(N, *input_shape)``, with class indices y (N,).
     :param title: network and data in words.
     :raises ArgumentError: when the file holds a comparison of something else."""
+    settings = subject.settings
+    classifier = subject.classifier
     file = settings.output / "compare.json"
-    subject = _Subject(settings, classifier, x[: settings.samples], y[: settings.samples])
     stbp: Gradient = STBP()
     if settings.eot > 1:
         rules = {name: EOT(rule, samples=settings.eot) for name, rule in rules.items()}

@@ -21,7 +21,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import nn
 
-from art_snn.app.architecture import Architecture
+from art_snn.app.architecture import Architecture, is_own
 from art_snn.app.machine import (
     describe_machine,
     measure_medians,
@@ -29,7 +29,6 @@ from art_snn.app.machine import (
     torch_device,
 )
 from art_snn.app.network import random_samples, read_architecture
-from art_snn.app.own import is_own
 from art_snn.app.results import Result, run_folder
 from art_snn.app.settings import Cost
 from art_snn.app.tables import COLOURS, Notes, Part, Table, write_title
@@ -62,11 +61,15 @@ class _Cell:
         """Seconds or peak of a row, in those of another; "-" where that was too small to see."""
         values = getattr(self, figure)
         other = values.get(to) or math.nan
-        return _write_number(values.get(row, math.nan) / other, ".2f")
+        return f"{values.get(row, math.nan) / other:.2f}".replace("nan", "-")
 
     def mebibytes(self, row: str) -> float:
         """Peak memory of a row in MiB; NaN where its process failed."""
         return self.peak.get(row, math.nan) / 2**20
+
+    def write_memory(self, row: str) -> str:
+        """Peak memory of a row in whole MiB; "-" where its process failed."""
+        return f"{self.mebibytes(row):.0f}".replace("nan", "-")
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,7 @@ class Costs(Result):
         rows = []
         for row in self.rows:
             time = f"{cell.seconds[row]:.3f}", cell.ratio("seconds", row)
-            peak = _write_number(cell.mebibytes(row), ".0f"), cell.ratio("peak", row)
+            peak = cell.write_memory(row), cell.ratio("peak", row)
             rows.append((self.label(row), *time, *peak))
         titles = (f"one {self.what}", "seconds", "x inference", "peak MiB", "x inference")
         return [heading, Table(titles, rows), Notes(self.remarks)]
@@ -125,9 +128,7 @@ class Costs(Result):
             for rule in others:
                 row[f"{_write_row(rule)}/STBP time"] = cell.ratio("seconds", rule, _STBP)
             for rule in rules:
-                row[f"{_write_row(rule)} MiB"] = _write_number(
-                    cell.mebibytes(rule), ".0f"
-                )
+                row[f"{_write_row(rule)} MiB"] = cell.write_memory(rule)
             for rule in others:
                 row[f"{_write_row(rule)}/STBP memory"] = cell.ratio("peak", rule, _STBP)
             rows.append(row)
@@ -246,8 +247,6 @@ def _check(settings: Cost, rules: Mapping[str, Gradient]) -> str:
 
     for rule in rules.values():
         check_applicable(rule, network.body.neurons(), "rules", network.encoder)
-    if settings.attack is not None:
-        parse_stage(settings.attack, np.inf, settings.eps)
 
     weights = any(weight.requires_grad for weight in network.parameters())
     require(
@@ -264,10 +263,6 @@ def _check(settings: Cost, rules: Mapping[str, Gradient]) -> str:
 def _write_row(name: str) -> str:
     """A rule as papers write it; inference stays as it is."""
     return name if "(" in name or name == INFERENCE else name.upper()
-
-
-def _write_number(value: float, form: str) -> str:
-    return "-" if math.isnan(value) else format(value, form)
 
 
 def resolve_architecture(settings: Cost) -> Architecture:
@@ -295,8 +290,7 @@ def build_network(settings: Cost, x: np.ndarray, y: np.ndarray) -> SpikingNetwor
     A network of the user takes the time steps once it is built."""
     architecture = resolve_architecture(settings)
     network = architecture.build(0, x.shape[1:], y.shape[1]).eval()
-    (steps,) = settings.steps or (None,)
-    if architecture.is_own and steps is not None:
+    if architecture.is_own and settings.steps:
         require(
             not network.body.loops_itself,
             "model",
@@ -304,7 +298,7 @@ def build_network(settings: Cost, x: np.ndarray, y: np.ndarray) -> SpikingNetwor
             f"{architecture.model}, whose model makes its time steps itself",
             "art-snn cost takes it as it is.",
         )
-        network = network.with_steps(steps)
+        network = network.with_steps(*settings.steps)
     return network.to(torch_device(settings.device))
 
 

@@ -16,7 +16,7 @@ from art_snn.checks import LONGEST_SIDE, ArgumentError, first_line, locate_own
 from art_snn.data import Dataset
 from art_snn.dynamics import Dynamics, least, most, operand
 from art_snn.gradients import Gradient, parse_rules
-from art_snn.gradients.choice import ORDER, find_vanished
+from art_snn.gradients.names import ORDER, find_vanished
 from art_snn.layers import device_of
 from art_snn.metrics import Share
 from art_snn.network import SpikingNetwork
@@ -26,6 +26,18 @@ from art_snn.seeding import fix_seed
 
 _RULES = ",".join((*ORDER, "hart(surrogate.width=0.5)"))
 """The rules that are tried unless others are asked for; plans of attacks begin with the last."""
+_TITLES = (
+    "neuron",
+    "class",
+    "layout",
+    "decay",
+    "gain",
+    "threshold",
+    "reset",
+    "rate",
+    "rules",
+)
+"""Columns of the table of neurons."""
 
 
 @dataclass(frozen=True)
@@ -90,18 +102,8 @@ class _Inspection(Result):
         heading = [
             f"{name.replace('_', ' ')}: {value}" for name, value in self.settings.items()
         ]
-        titles = (
-            "neuron",
-            "class",
-            "layout",
-            "decay",
-            "gain",
-            "threshold",
-            "reset",
-            "rate",
-        )
         names = list(self.rules)
-        neurons = Table((*titles, "rules"), [one.row(names) for one in self.neurons])
+        neurons = Table(_TITLES, [one.row(names) for one in self.neurons])
         rows = []
         zero: dict[str, int] = {}
         refusals: dict[str, list[str]] = {}
@@ -114,43 +116,37 @@ class _Inspection(Result):
                 cells = [kind, f"{zero[name]} of {vanished['total']}", reason]
             elif trial["refusal"]:
                 refusals.setdefault(trial["refusal"], []).append(name)
-                cells = ["none", "", "refused: see below"]
+                cells[-1] = "refused: see below"
             rows.append([name, *cells])
         rules = Table(("rule", "engine", "zero gradient", "remark"), rows)
-        lines = [
-            f"The equations of {one.name} are not known: {one.unknown}."
-            for one in self.neurons
-            if one.unknown
-        ]
-        lines += self._objections()
-        remarks = [
-            f"Refused under {', '.join(some)}: {why}" for why, some in refusals.items()
-        ]
+
+        remarks = []
         if zero:
             best = min(zero, key=zero.__getitem__)
-            others = [
-                f"that of {n} for {count}"
-                for n, count in zero.items()
-                if count > zero[best]
-            ]
-            advice = (
-                f"Attack with {best}, whose gradient is zero for {zero[best]} samples"
-            )
-            remarks = ["; ".join((advice, *others)) + ".", *remarks]
-        return [(self.title, *heading), neurons, Notes(lines), rules, Notes(remarks)]
+            words = f"Attack with {best}, whose gradient is zero for {zero[best]} samples"
+            for name, count in zero.items():
+                if count > zero[best]:
+                    words += f"; that of {name} for {count}"
+            remarks.append(f"{words}.")
+        for why, names in refusals.items():
+            remarks.append(f"Refused under {', '.join(names)}: {why}")
+        objections = Notes(self._objections())
+        return [(self.title, *heading), neurons, objections, rules, Notes(remarks)]
 
     def _objections(self) -> list[str]:
-        """Sentences: a rule, the neurons that it does not apply to, and why."""
+        """Sentences: neurons that are not known, and why a rule does not apply to which neurons."""
+        lines = []
         neurons: dict[tuple[str, str, bool], list[str]] = {}
         for one in self.neurons:
+            if one.unknown:
+                lines.append(f"The equations of {one.name} are not known: {one.unknown}.")
             for rule, reason in one.objections.items():
                 if reason != one.unknown:
                     neurons.setdefault((rule, reason, one.read_out), []).append(one.name)
-        return [
-            f"{rule} does not apply to {', '.join(names)}"
-            f"{' where others read its spikes' if read_out else ''}: {reason}."
-            for (rule, reason, read_out), names in neurons.items()
-        ]
+        for (rule, reason, read_out), names in neurons.items():
+            where = " where others read its spikes" if read_out else ""
+            lines.append(f"{rule} does not apply to {', '.join(names)}{where}: {reason}.")
+        return lines
 
 
 def run(settings: Inspect) -> _Inspection:
@@ -168,7 +164,7 @@ def run(settings: Inspect) -> _Inspection:
                 "None for random samples",
                 "Leave it out, or name data.",
             )
-            settings.check_counts(
+            settings.check_count(
                 "image_size",
                 up_to=LONGEST_SIDE,
                 remedy="Random samples are square: give their side in pixels.",
@@ -213,11 +209,12 @@ def _inspect_network(
     with keep_modes(network, False), fix_seed(0):
         neurons = _find_neurons(network, inputs, rules)
         with torch.no_grad():
-            labels = network(inputs).argmax(1)
-        if y is not None:
-            true = torch.as_tensor(y, device=device).long()
-            rows = labels == true
-            inputs, labels = (inputs[rows], true[rows]) if rows.any() else (inputs, true)
+            predicted = network(inputs).argmax(1)
+        labels = predicted if y is None else torch.as_tensor(y, device=device).long()
+        right = predicted == labels
+        if right.any():
+            inputs = inputs[right]
+            labels = labels[right]
         results = {
             name: _try_rule(network, rule, inputs, labels)
             for name, rule in progress_over(rules.items(), "Rules", leave=False)

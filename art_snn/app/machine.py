@@ -58,14 +58,15 @@ def measure_medians(
 
     So a slow spell of the machine falls on all. One round runs beforehand and is not counted."""
     cuda = torch_device(device).type == "cuda"
-    synchronise: Callable[[], object] = torch.cuda.synchronize if cuda else lambda: None
     seconds: dict[str, list[float]] = {name: [] for name in operations}
     for round_ in progress_over(range(repeats + 1), "Timing", unit="rounds"):
         for name, operate in operations.items():
-            synchronise()
+            if cuda:
+                torch.cuda.synchronize()
             start = time.perf_counter()
             operate()
-            synchronise()
+            if cuda:
+                torch.cuda.synchronize()
             if round_ > 0:
                 seconds[name].append(time.perf_counter() - start)
     return {name: statistics.median(values) for name, values in seconds.items()}

@@ -15,9 +15,8 @@ import torch
 from torch import Tensor
 
 from art_snn import checkpoint, zoo
-from art_snn.app.architecture import Architecture
-from art_snn.app.own import HUB, ZOO, is_own
-from art_snn.app.settings import Network
+from art_snn.app.architecture import HUB, ZOO, Architecture, is_own
+from art_snn.app.settings import Subject
 from art_snn.checks import first_line, invalid, require, require_memory
 from art_snn.classifier import PyTorchSpikingClassifier, wrap
 from art_snn.data import Dataset, Source
@@ -34,6 +33,10 @@ from art_snn.zoo.networks import local_file, source_of
 _NONE_GIVEN = (
     "Take --model zoo:digits-plain, another network that art-snn zoo lists, or --checkpoint with "
     "weights that art-snn train wrote."
+)
+_GIVE_SIZE = (
+    "Give --channels (3) and --image-size, name --data where the command has it, or return "
+    "adapt(model, ..., input_shape=(C, H, W))."
 )
 
 
@@ -127,7 +130,7 @@ class ResolvedNetwork:
         return f"{self.settle(data).describe(network)} on {data.name}{how}{trained}"
 
 
-def resolve_network(settings: Network, *, drawn: bool = False) -> ResolvedNetwork:
+def resolve_network(settings: Subject, *, drawn: bool = False) -> ResolvedNetwork:
     """The network that settings name, with the weights and the data of the zoo for zoo:NAME.
 
     For hf:OWNER/REPO/NAME@COMMIT the weights are those of NAME.safetensors there; no code is run.
@@ -139,7 +142,8 @@ def resolve_network(settings: Network, *, drawn: bool = False) -> ResolvedNetwor
     entry = None
     frames = settings.steps if settings.data in EVENTS else None
     names = ("data", "download", "image_size", "value_range")
-    source = Source(frames=frames, **{name: getattr(settings, name) for name in names})
+    given = {name: value for name, value in vars(settings).items() if name in names}
+    source = Source(frames=frames, **given)
     require(model or path, "model", "a network with weights", "none", _NONE_GIVEN)
     name = model or ""
     if name.startswith((ZOO, HUB)):
@@ -256,26 +260,20 @@ def random_samples(
         got = f"{model}, which takes samples of shape {form}"
         remedy = "Images are [C, H, W]."
         require(len(form) == len(size), "image_size", "a network of images", got, remedy)
-        for name, given, axis in (
-            ("channels", channels, -3),
-            ("image_size", image_size, -1),
-        ):
+        sides = ("channels", channels, form[-3]), ("image_size", image_size, form[-1])
+        for name, given, taken in sides:
             require(
-                form[axis] is None or given in (None, form[axis]),
+                taken is None or given in (None, taken),
                 name,
-                f"{form[axis]}, which {model} takes",
+                f"{taken}, which {model} takes",
                 given,
                 "Leave it out, or have that function build another network.",
             )
         expected = f"the side of square images that {model} takes"
-        remedy = (
-            "Give --channels (3) and --image-size, name --data where the command has it, or return "
-            "adapt(model, ..., input_shape=(C, H, W))."
-        )
         sized = image_size or None not in form[-2:]
-        require(sized, "image_size", expected, str(image_size), remedy)
+        require(sized, "image_size", expected, str(image_size), _GIVE_SIZE)
         shape = tuple(b if a is None else a for a, b in zip(form, size, strict=True))
-        complaint = "image_size", expected, "x".join(map(str, shape)), remedy
+        complaint = "image_size", expected, "x".join(map(str, shape)), _GIVE_SIZE
         some = torch.zeros(2, *shape, device="cpu")
         network = architecture.build_own_for(some, complaint).eval()
         with torch.no_grad():

@@ -5,7 +5,7 @@ help is fast; what only the library can judge is refused by it when the command 
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
@@ -30,9 +30,7 @@ Open = Annotated[_Value | None, arg(help_behavior_hint="")]
 Folder = Annotated[Path, arg(metavar="FOLDER")]
 Rules = Annotated[Open[str], arg(metavar="RULE[,RULE ...]")]
 Attack = Annotated[Open[str], arg(metavar="ATTACK")]
-Data = Annotated[Open[str], arg(metavar="NAME|FILE|FOLDER")]
 EncoderName = Annotated[Open[str], arg(metavar="ENCODER")]
-Readout = Open[Literal["mean", "sum", "spikes", "potential"]]
 Device = Literal["gpu", "cpu"]
 Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 """A switch that is off unless its option is there."""
@@ -45,9 +43,17 @@ MARKS = {
     "tex": "% written by art-snn report",
 }
 """A mark in the first lines of a report, by which it is recognised; by the ending of its file."""
-SUBJECT = ("model", "checkpoint", "steps", "readout", "data", "value_range")
-"""Options that name the network and the data of a record that is verified."""
-_MOST_THREADS, _MOST_CHANNELS, _MOST_DRAWS = 1024, 2**16, 10_000
+_COUNTS = {
+    "threads": 1024,
+    "samples": MOST,
+    "batch_size": MOST,
+    "repeats": MOST,
+    "block": MOST,
+    "draws": MOST,
+    "eot": 10_000,
+    "channels": 2**16,
+}
+"""Options of any command that are whole numbers from 1, with the largest that they may be."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +72,9 @@ class Run:
     quiet: Flag = False
 
     def __post_init__(self) -> None:
-        self.check_counts("threads", up_to=_MOST_THREADS)
+        for name, most in _COUNTS.items():
+            self.check_count(name, up_to=most)
+        require_seed("seed", getattr(self, "seed", 0))
         places = (self.output, *self.output.parents)
         file = next((path for path in places if path_kind("output", path) == FILE), None)
         folder = file is None and self.output.suffix != ".json"
@@ -78,26 +86,23 @@ class Run:
             "Give the name of a folder: results are written into it.",
         )
 
-    def check_counts(
-        self, *names: str, up_to: int = MOST, remedy: str = "Use a whole number from 1."
+    def check_count(
+        self, name: str, *, up_to: int, remedy: str = "Use a whole number from 1."
     ) -> None:
-        """Refuse fields that are neither None nor whole numbers from 1."""
-        for name in names:
-            if (value := getattr(self, name)) is not None:
-                require_count(name, value, up_to=up_to, remedy=remedy)
+        """Refuse a field that is there, and neither None nor a whole number from 1."""
+        value = getattr(self, name, None)
+        if value is not None:
+            require_count(name, value, up_to=up_to, remedy=remedy)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Network(Run):
+class Subject:
     """A network with weights, and its data: a set by its name, a .npz file or a folder.
 
     :param data: digits, mnist, cifar10, nmnist, ..., kept in the folder data, or in
         another one as FOLDER/cifar10; a .npz file; or a folder of pictures. A name comes
         before a folder of that name: write ./digits [digits; of a network of the zoo its
         own].
-    :param download: fetch a data set that is not there; without it nothing is fetched.
-    :param image_size: side of images, pictures and event frames, or HEIGHT,WIDTH [theirs;
-        cifar10-dvs: 48].
     :param value_range: LOW,HIGH: values that samples of a .npz file or events may have.
     :param model: zoo:NAME (art-snn zoo lists them); hf:OWNER/REPO/NAME@COMMIT, weights
         that art-snn train wrote, on Hugging Face; or a function of yours that returns a
@@ -110,20 +115,30 @@ class Network(Run):
     :param steps: time steps T, into which recordings of nmnist and the like are cut
         [those of its training; events: their frames, or 10].
     :param readout: of a model of another framework: mean or sum over time, or the mean of
-        the spikes or of the potential of one that returns both [mean].
-    :param encoder: direct, poisson, sqe(levels=2) or frequency for images, frames or
-        ablation(keep=0.05) for events [that of its training]."""
+        the spikes or of the potential of one that returns both [mean]."""
 
-    data: Data = None
-    download: Flag = False
-    image_size: Open[int | tuple[int, int]] = None
+    data: Annotated[Open[str], arg(metavar="NAME|FILE|FOLDER")] = None
     value_range: Open[tuple[float, float]] = None
     model: Annotated[Open[str], arg(metavar="zoo:NAME|hf:...|FILE.py:FUNCTION|MODEL")] = (
         None
     )
     checkpoint: Open[Path] = None
     steps: Open[int] = None
-    readout: Readout = None
+    readout: Open[Literal["mean", "sum", "spikes", "potential"]] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network(Subject, Run):
+    """A network with weights and its data, for a command that runs it.
+
+    :param download: fetch a data set that is not there; without it nothing is fetched.
+    :param image_size: side of images, pictures and event frames, or HEIGHT,WIDTH [theirs;
+        cifar10-dvs: 48].
+    :param encoder: direct, poisson, sqe(levels=2) or frequency for images, frames or
+        ablation(keep=0.05) for events [that of its training]."""
+
+    download: Flag = False
+    image_size: Open[int | tuple[int, int]] = None
     encoder: EncoderName = None
 
 
@@ -248,12 +263,6 @@ class Compare(Network):
     eot: int = 1
     repeats: int = 5
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.check_counts("samples", "batch_size", "repeats")
-        self.check_counts("eot", up_to=_MOST_DRAWS)
-        require_seed("seed", self.seed)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Cost(Run):
@@ -302,9 +311,7 @@ class Cost(Run):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.check_counts("batch_size", "repeats")
-        self.check_counts("channels", up_to=_MOST_CHANNELS)
-        self.check_counts("image_size", up_to=LONGEST_SIDE)
+        self.check_count("image_size", up_to=LONGEST_SIDE)
         if self.training_step:
             refuse_given(
                 self,
@@ -346,14 +353,9 @@ class Inspect(Network):
     batch_size: int = 8
     channels: Open[int] = None
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.check_counts("batch_size")
-        self.check_counts("channels", up_to=_MOST_CHANNELS)
-
 
 @dataclass(frozen=True, kw_only=True)
-class Report:
+class Report(Subject):
     """Write a page of one evaluation, or of several side by side on the same samples.
 
     With --board it is a table of records, by data set and budget. With --verify nothing
@@ -374,11 +376,8 @@ class Report:
         file.py:function or package.module:function [zoo:NAME, by the name in the evaluation].
     :param checkpoint: weights of the network to verify.
     :param steps: time steps T of that network [those of its training].
-    :param readout: of a model of another framework: mean or sum over time, or the mean of
-        the spikes or of the potential of one that returns both [mean].
     :param data: samples to verify with: a name or FOLDER/NAME, a .npz file, or a folder
         of pictures [those that the evaluation names; of a network of the zoo its own].
-    :param value_range: LOW,HIGH: values that samples of a .npz file or events may have.
     :param device: gpu, which is cpu where there is none; or cpu."""
 
     files: Annotated[
@@ -388,12 +387,6 @@ class Report:
     output: Open[Path] = None
     board: Flag = False
     verify: Flag = False
-    model: Annotated[Open[str], arg(metavar="zoo:NAME|FILE.py:FUNCTION")] = None
-    checkpoint: Open[Path] = None
-    steps: Open[int] = None
-    readout: Readout = None
-    data: Data = None
-    value_range: Open[tuple[float, float]] = None
     device: Device = "gpu"
 
     def __post_init__(self) -> None:
@@ -420,8 +413,9 @@ class Report:
             )
             return
 
+        names = [field.name for field in fields(Subject)]
         refuse_given(
-            self, SUBJECT, "None without --verify", "Add --verify, or leave it out."
+            self, names, "None without --verify", "Add --verify, or leave it out."
         )
         output = self.output or Path("leaderboard.html" if self.board else "report.html")
         endings = [".html"] if self.board else [f".{ending}" for ending in MARKS]

@@ -26,7 +26,7 @@ from art_snn.app.evaluation.record import (
 from art_snn.app.evaluation.verdict import describe_budgets, join_words, verdicts
 from art_snn.app.network import resolve_network
 from art_snn.app.results import Printed, as_json, weights_digest
-from art_snn.app.settings import SUBJECT, Network, Report
+from art_snn.app.settings import Report
 from art_snn.app.tables import Table
 from art_snn.attacks import (
     Outcome,
@@ -36,8 +36,8 @@ from art_snn.attacks import (
     parse_stage,
     resolve_plan,
 )
+from art_snn.attacks.queries import DRAWS_TO_DECIDE, count_votes, draw_decisions
 from art_snn.attacks.stages import select_stages
-from art_snn.attacks.votes import DRAWS_TO_DECIDE, count_votes, draw_decisions
 from art_snn.bounds import certify_bounds, decide_bounds
 from art_snn.checks import SEEDS, ArgumentError, expand_path
 from art_snn.classifier import PyTorchSpikingClassifier
@@ -76,12 +76,11 @@ def verify_record(settings: Report) -> Printed:
     if path.is_dir():
         path /= RESULT
 
-    given = {name: getattr(settings, name) for name in (*SUBJECT, "device")}
-    if not (given["model"] or given["checkpoint"]) and evaluation.name in zoo.names():
-        given["model"] = f"zoo:{evaluation.name}"
-    if not str(given["model"]).startswith("zoo:"):
-        given["data"] = given["data"] or evaluation.provenance.dataset
-    subject = resolve_network(Network(output=path.parent, **given))
+    if not (settings.model or settings.checkpoint) and evaluation.name in zoo.names():
+        settings = replace(settings, model=f"zoo:{evaluation.name}")
+    if not str(settings.model).startswith("zoo:"):
+        settings = replace(settings, data=settings.data or evaluation.provenance.dataset)
+    subject = resolve_network(settings)
     data = subject.load_data()
     classifier = subject.classifier(data, settings.device, evaluation.provenance.seed)
 
@@ -131,14 +130,16 @@ class _Verification:
 
         others = {EXCERPT: self._check_excerpt}
         if same_samples:
-            others["standing"] = self._check_standing
-            others["certified"] = self._check_certified
-            others["search"] = self._check_decided
+            others |= {
+                "standing": self._check_standing,
+                "certified": self._check_certified,
+                "search": self._check_decided,
+            }
         for name, check in others.items():
             try:
                 yield from check()
-            except (ArgumentError, FileNotFoundError) as error:
-                yield name, False, getattr(error, "complaint", str(error))
+            except ArgumentError as error:
+                yield name, False, error.complaint
 
     def _draw(self, which: np.ndarray, most: int = _DRAWN) -> np.ndarray:
         """The numbers of some of these samples, bool (N,), in their order."""

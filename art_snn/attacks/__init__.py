@@ -17,12 +17,13 @@ from art_snn.attacks.measures import (
     SHIFT as SHIFT,
     Measure as Measure,
     Norm as Norm,
+    Shifts as Shifts,
     require_measure as require_measure,
+    shifts as shifts,
 )
 from art_snn.attacks.operations_attack import OperationsAttack as OperationsAttack
 from art_snn.attacks.outcome import Outcome as Outcome, StageRecord as StageRecord
 from art_snn.attacks.plans import PLANS as PLANS, resolve_plan as resolve_plan
-from art_snn.attacks.shifts import Shifts as Shifts, shifts as shifts
 from art_snn.attacks.sparse_dynamic import SparseDynamicAttack as SparseDynamicAttack
 from art_snn.attacks.spike_retiming import SpikeRetiming as SpikeRetiming
 from art_snn.attacks.spiking_auto_attack import SpikingAutoAttack as SpikingAutoAttack

@@ -3,7 +3,6 @@
 import torch
 from torch import Tensor
 
-from art_snn.attacks.balls import Ball
 from art_snn.attacks.iterated import BallState, IteratedAttack, checkpoints
 from art_snn.gradients.shared import align
 
@@ -19,14 +18,16 @@ class _Momentum(BallState):
     checkpoint, after `then` steps, and `raised` [n] counts the steps since then that
     raised the loss."""
 
-    def __init__(self, ball: Ball, start: Tensor, attack: IteratedAttack) -> None:
-        super().__init__(ball, start, attack)
+    def __post_init__(self) -> None:
+        start = self.points
         lowest = start.new_full((len(start),), -torch.inf)
-        self.checkpoints = checkpoints(attack.max_iter)
+        self.checkpoints = checkpoints(self.attack.max_iter)
         self.before, self.last = start, lowest
-        self.step = self.step_then = align(torch.full_like(lowest, 2 * ball.eps), start)
+        self.step = self.step_then = align(
+            torch.full_like(lowest, 2 * self.ball.eps), start
+        )
         self.best = self.best_then = lowest
-        self.best_points, self.best_gradient = start.clone(), torch.zeros_like(start)
+        self.best_points, self.best_gradient = start, torch.zeros_like(start)
         self.raised = torch.zeros_like(lowest)
         self.then = 0
 

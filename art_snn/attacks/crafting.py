@@ -118,8 +118,8 @@ def _find_attack(name: str) -> Any:
     kind: Any = ours.get(name, getattr(evasion, name, None))
     remedy = (
         f"Or one of {', '.join(SHORT_NAMES)}. Classes are those of art.attacks.evasion "
+        f"and {', '.join(ours)}."
     )
-    remedy += f"and {', '.join(ours)}."
     fits = isinstance(kind, type) and issubclass(kind, EvasionAttack)
     require(fits, "attack", "the class of an evasion attack", quote(name), remedy)
     return kind

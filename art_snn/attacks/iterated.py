@@ -5,28 +5,26 @@ A reader who knows PGD finds its loop in these places, in the order of the calls
 1. ``persample.CountedAttack.generate`` splits the samples into blocks.
    ``PerSampleAttack`` leaves out what is misclassified already, and calls ``craft``.
 2. :meth:`IteratedAttack.craft` goes through the random starts, each a run over what is left.
-   ``balls.Ball.start`` finds the points where a run begins.
+   ``measures.Ball.start`` finds the points where a run begins.
 3. ``StepwiseAttack._run`` is the loop over the steps, also that of ``spike_retiming``. A step is:
 
    * ``queries.Queries.gradients``: logits and the gradient of the objective at the points,
    * ``persample.BestPoints.take``: what is broken, or the best so far, is kept,
    * ``persample.ActiveRows.select``: samples that are broken leave,
    * :meth:`AttackState.advance`: the step itself, by the equations of ``auto_pgd``, ``pgd``,
-     ``stable_adaptive_pgd`` or ``square_search``. It ends with ``balls.Ball.project``.
+     ``stable_adaptive_pgd`` or ``square_search``. It ends with ``measures.Ball.project``.
 
 A plan (``spiking_auto_attack``) calls ``craft`` itself, stage by stage."""
 
 import copy
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from functools import partial
 from typing import ClassVar
 
 import numpy as np
 from torch import Tensor
 
-from art_snn.attacks.balls import SMALLEST, Ball
-from art_snn.attacks.measures import SIZES, Norm, require_measure
+from art_snn.attacks.measures import SIZES, SMALLEST, Ball, Norm, require_measure
 from art_snn.attacks.persample import ActiveRows, BestPoints, PerSampleAttack
 from art_snn.attacks.queries import Objective, Queries, cross_entropy, margin
 from art_snn.checks import (
@@ -34,7 +32,6 @@ from art_snn.checks import (
     require_choice,
     require_count,
     require_number,
-    require_seed,
     require_whole,
 )
 from art_snn.network import SpikingNetwork
@@ -78,13 +75,18 @@ class AttackState(ABC):
         """The state of some of the samples, rows [m]."""
 
 
+@dataclass(eq=False)
 class BallState(AttackState):
-    """The state of a walk through a ball; the samples are the rows of its tensors."""
+    """The state of a walk through a ball; the samples are the rows of its tensors.
 
-    def __init__(self, ball: Ball, points: Tensor, attack: "IteratedAttack") -> None:
-        self.ball = ball
-        self.points = points
-        self.attack = attack
+    :param points: where it begins."""
+
+    ball: Ball
+    points: Tensor
+    attack: "IteratedAttack"
+
+    def __post_init__(self) -> None:
+        """Set what else the steps need."""
 
     def select(self, which: Tensor) -> "BallState":
         some = copy.copy(self)
@@ -112,11 +114,13 @@ class StepwiseAttack(PerSampleAttack):
         self,
         queries: Queries,
         best: BestPoints,
-        left: ActiveRows,
+        rows: Tensor,
         walk: AttackState,
-        aims: Tensor,
+        classes: Tensor,
     ) -> None:
-        """One run over the samples [m] that are left."""
+        """One run over the samples rows [m], of all classes [n]."""
+        left = ActiveRows(rows, rows.cpu())
+        aims = classes[rows]
         for _ in range(self.max_iter):
             if self.by_gradients:
                 logits, gradient = queries.gradients(
@@ -200,10 +204,11 @@ class IteratedAttack(StepwiseAttack):
             if isinstance(self.estimator.model, SpikingNetwork):
                 self.estimator.model.forget()
             around = ball.select(left)
-            cold = partial(self._cold, around, draw)
-            start = cold() if draw else best.start(left, cold)
+            start = self._cold(around, draw)
+            if draw == 0:
+                start = best.start(left, start)
             walk = self.state(around, start, self)
-            self._run(queries, best, ActiveRows(left, left.cpu()), walk, classes[left])
+            self._run(queries, best, left, walk, classes)
 
     def _cold(self, around: Ball, draw: int) -> Tensor:
         """Where a run begins that is not warm: at the samples, or at random points of the ball."""
@@ -222,7 +227,6 @@ class IteratedAttack(StepwiseAttack):
             self.num_random_init,
             remedy="0 starts at the samples themselves, 1 at one random point of the ball.",
         )
-        require_seed("seed", self.seed)
         require_choice(
             "loss_type",
             self.loss_type,

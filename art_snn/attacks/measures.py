@@ -1,13 +1,28 @@
-"""What a norm means: the distance of samples, the budgets, and the words for them."""
+"""What a norm means: distances of samples and shifts of spikes, budgets, their words, balls."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from art_snn.attacks.shifts import shifts
-from art_snn.checks import LARGEST_BUDGET, invalid, quote, require_count, require_number
+from art_snn.checks import (
+    LARGEST_BUDGET,
+    invalid,
+    quote,
+    require,
+    require_count,
+    require_number,
+)
+from art_snn.classifier.inputs import as_tensor
+
+ROUNDING = 1e-6
+"""How far samples may lie outside the clip range, in its width, or beyond a ball, in their size."""
+SMALLEST = 1e-12
+WHOLE = 1e-4
+"""How far a value may lie from a whole number of spikes."""
 
 
 @dataclass(frozen=True)
@@ -90,3 +105,132 @@ def require_measure(norm: object, among: tuple[Measure, ...] = MEASURES) -> Meas
     expected = "numpy.inf, 2, 0 or 'shift'" if FLIPS in among else "numpy.inf or 2"
     meanings = ", ".join(f"{one.norm!r} for {one.title}" for one in among)
     raise invalid("norm", expected, quote(norm), f"Give {meanings}.")
+
+
+@dataclass(frozen=True)
+class Ball:
+    """All points within eps of samples ``centre [n, *shape]``, and in the range of low to high."""
+
+    measure: Measure
+    eps: float
+    centre: Tensor
+    low: Tensor
+    high: Tensor
+
+    def select(self, which: Tensor) -> "Ball":
+        """The set around some of the samples, rows [m]."""
+        return replace(self, centre=self.centre[which])
+
+    def project(self, x: Tensor) -> Tensor:
+        """The nearest points of the ball, clipped to the range, which is no farther."""
+        if self.measure == MAXIMUM:
+            return x.clamp(*self._limits)
+        moved = _scale_to(x - self.centre, self.eps).add_(self.centre)
+        return moved.clamp_(self.low, self.high)
+
+    def start(self, direction: Tensor) -> Tensor:
+        """Points at the rim of the ball in a direction from the samples, or nearer by the range."""
+        scale = self.eps / self.measure.length(direction).clamp_min(SMALLEST)
+        return self.project(self.centre + direction * scale)
+
+    def step(self, change: Tensor, longest: float) -> Tensor:
+        """Changes that are no longer than that, in every value or in their Euclidean length."""
+        if self.measure == MAXIMUM:
+            return change.clamp(-longest, longest)
+        return _scale_to(change, longest)
+
+    def direction(self, gradient: Tensor) -> Tensor:
+        """Where a step along the gradient leads: its signs, or in norm 2 a change of length 1."""
+        if self.measure == MAXIMUM:
+            return gradient.sign()
+        return gradient / self.measure.length(gradient).clamp_min(SMALLEST)
+
+    @cached_property
+    def _limits(self) -> tuple[Tensor, Tensor]:
+        """Lowest and highest values of a ball in the maximum norm."""
+        lowest = (self.centre - self.eps).clamp_(min=self.low)
+        return lowest, (self.centre + self.eps).clamp_(max=self.high)
+
+
+def _scale_to(change: Tensor, longest: float) -> Tensor:
+    """Changes whose Euclidean length is at most that."""
+    return change * (longest / EUCLIDEAN.length(change).clamp_min(SMALLEST)).clamp_max(1)
+
+
+def rounding_of(samples: Tensor) -> np.ndarray:
+    """The length by which rounding may take samples [n, ...] out of a ball [n].
+
+    It is 1e-6 of the largest value of each; values below 1 count as 1."""
+    largest = samples.abs().flatten(1).amax(1).double().clamp_min(1)
+    return np.asarray(ROUNDING * largest.cpu().numpy())
+
+
+class Shifts(NamedTuple):
+    """Of every sample the largest shift of a spike, the sum of all in steps, and how many moved."""
+
+    largest: np.ndarray
+    total: np.ndarray
+    moved: np.ndarray
+
+
+def shifts(clean: Any, adversarial: Any, low: Any = 0.0) -> Shifts:
+    """The smallest shifts that turn event frames into others with the same spikes at every place.
+
+    Spikes of a place are matched in their order in time: no other match has a smaller sum of
+    shifts, or a smaller largest shift. `moved` is the sum of max(clean - adversarial, 0).
+
+    :param clean: frames ``[N, T, *place]``, numpy or torch; a value of low + k is k spikes.
+    :param adversarial: frames of the same shape.
+    :param low: the value without spikes.
+    :raises ValueError: for values that are no whole numbers of spikes, or other sums at a place."""
+    before = counts(clean, low, "clean").cpu()
+    after = counts(adversarial, low, "adversarial").cpu()
+
+    remedy = "Compare samples with what was made of them."
+    require(
+        before.shape == after.shape,
+        "adversarial",
+        f"shape {tuple(before.shape)}",
+        str(tuple(after.shape)),
+        remedy,
+    )
+    require(
+        before.sum(1).equal(after.sum(1)),
+        "adversarial",
+        "as many spikes as clean at every place",
+        "another number of spikes at some place",
+        remedy,
+    )
+
+    owner, start = _spike_times(before)
+    _, end = _spike_times(after)
+    distance = (end - start).abs()
+    none = owner.new_zeros(len(before))
+    largest = none.scatter_reduce(0, owner, distance, "amax")
+    total = none.index_add(0, owner, distance)
+    moved = (before - after).clamp_min(0).flatten(1).sum(1)
+    return Shifts(largest.numpy(), total.numpy(), moved.numpy())
+
+
+def counts(frames: Any, low: Any, argument: str = "x") -> Tensor:
+    """Spikes [N, T, P] of frames ``[N, T, *place]``; ValueError for fractions of spikes."""
+    x = as_tensor(frames).detach().double()
+    spikes = x - torch.as_tensor(low, device=x.device).to(x)
+    whole = spikes.round().clamp_min(0)
+    strange = (spikes - whole).abs() > WHOLE
+    if strange.any():
+        raise invalid(
+            argument,
+            "event frames of whole numbers of spikes",
+            f"values such as {x[strange][0]:g}",
+            "A spike adds 1 to the lowest value: give counts, not divided by their maximum.",
+        )
+    return whole.long().flatten(2)
+
+
+def _spike_times(spikes: Tensor) -> tuple[Tensor, Tensor]:
+    """Sample and time of every spike [S] of counts [N, T, P]: place by place, in order of time."""
+    by_place = spikes.transpose(1, 2)
+    owner, _, time = by_place.nonzero(as_tuple=True)
+    many = by_place[by_place > 0]
+    return owner.repeat_interleave(many), time.repeat_interleave(many)

@@ -65,9 +65,10 @@ class OperationsAttack(OnwardPGD):
         return (logits[:, :-1].argmax(1) == classes) | (not self.keep_class)
 
     def craft(self, queries: Queries, best: BestPoints, classes: Tensor) -> None:
-        best.values, rows = best.values.double(), torch.arange(len(classes), device="cpu")
+        best.values = best.values.double()
+        rows = torch.arange(len(classes), device=classes.device)
         logits = queries.logits(best.samples, rows)
-        self.take(best, rows.to(classes.device), best.samples.clone(), logits, classes)
+        self.take(best, rows, best.samples.clone(), logits, classes)
         super().craft(queries, best, classes)
 
     def take(

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,16 +62,10 @@ class Outcome:
     votes: NDArray[np.int64]
     adversarials: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
 
-    COLUMNS: ClassVar[tuple[str, ...]] = (
-        "stage",
-        "forwards",
-        "backwards",
-        "distance",
-        "votes",
-    )
-    STANDING: ClassVar[int] = -1
-    WRONG: ClassVar[int] = -2
-    UNANSWERED: ClassVar[int] = -3
+    COLUMNS = ("stage", "forwards", "backwards", "distance", "votes")
+    STANDING = -1
+    WRONG = -2
+    UNANSWERED = -3
 
     @classmethod
     def concatenate(cls, parts: "Sequence[Outcome]") -> "Outcome":
@@ -95,8 +89,7 @@ class Outcome:
         }
         columns["stage"] = np.array(stage, dtype=np.int64)
 
-        ran = {one.id for one in stages.values()}
-        ran |= {one.instead_of for one in stages.values() if one.status == "native"}
+        ran = {name for one in stages.values() for name in (one.id, one.instead_of)}
         return cls(
             tuple(stages.values()),
             tuple(one for one in skipped.values() if ran.isdisjoint((one.id, one.label))),

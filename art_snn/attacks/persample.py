@@ -2,9 +2,7 @@
 
 import copy
 from abc import abstractmethod
-from collections.abc import Callable
-from dataclasses import InitVar, dataclass, field
-from inspect import signature
+from dataclasses import InitVar, dataclass, field, fields
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -13,10 +11,9 @@ from art.attacks import EvasionAttack
 from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
 
-from art_snn.attacks.balls import ROUNDING
-from art_snn.attacks.measures import Measure
+from art_snn.attacks.measures import ROUNDING, Measure
 from art_snn.attacks.queries import Queries, attacking, predict
-from art_snn.checks import invalid, require, require_count
+from art_snn.checks import invalid, require, require_count, require_seed
 from art_snn.classifier.inputs import as_tensor, check_samples, class_indices
 from art_snn.gradients.shared import align
 from art_snn.layers import dtype_of
@@ -50,16 +47,13 @@ class BestPoints:
         _put(self.values, rows, values, better)
         self.broken[rows] |= broken
 
-    def start(self, rows: Tensor, cold: Callable[[], Tensor]) -> Tensor:
+    def start(self, rows: Tensor, cold: Tensor) -> Tensor:
         """Where to begin with samples [m]: where margins were largest, or at the cold starts."""
         if self.reached is None or not self.warm:
-            return cold()
+            return cold
         places = self.reached.rows[rows]
         asked = self.reached.margins[places].isfinite()
-        points = self.reached.points[places]
-        if bool(asked.all()):
-            return points
-        return torch.where(align(asked, points), points, cold())
+        return torch.where(align(asked, cold), self.reached.points[places], cold)
 
 
 class BestMargin:
@@ -69,7 +63,7 @@ class BestMargin:
     was asked for; `heights` say how far the true class's logit is above the mean of all,
     at x [n]. `rows` are the samples that :meth:`take` is told of."""
 
-    COLUMNS: ClassVar[tuple[str, ...]] = ("points", "heights", "margins")
+    COLUMNS = ("points", "heights", "margins")
 
     def __init__(self, x: Tensor) -> None:
         self.points = x.clone()
@@ -124,7 +118,7 @@ class _Settings:
     """The names of the settings that the constructor of an attack takes, as ART lists them."""
 
     def __get__(self, attack: object, kind: type) -> list[str]:
-        return list(signature(kind).parameters)[1:]
+        return [one.name for one in fields(kind) if one.init]
 
 
 @dataclass(eq=False, repr=False)
@@ -139,16 +133,17 @@ class CountedAttack(EvasionAttack):  # type: ignore[misc]
     :param batch_size: samples per pass.
     :param verbose: show progress."""
 
-    attack_params: ClassVar[Any] = _Settings()
+    attack_params = _Settings()
     _estimator_requirements = (PyTorchClassifier,)
-    bytes_at_once: ClassVar[int] = 2**26
+    bytes_at_once = 2**26
     """Bytes of samples that are attacked at a time."""
-    needs_range: ClassVar[str] = ""
+    needs_range = ""
     """What clip_values must say, where the attack needs them."""
 
     estimator: InitVar[PyTorchClassifier] = field()
     targeted = False
     batch_size = 32
+    seed = 0
     verbose = False
 
     def __post_init__(self, estimator: PyTorchClassifier) -> None:
@@ -178,14 +173,13 @@ class CountedAttack(EvasionAttack):  # type: ignore[misc]
                 queries.backwards.numpy(),
             )
             self._prepare(samples, classes)
-            rows = torch.arange(len(samples), device="cpu")
             for block in (
-                torch.split(rows, self._block_size(samples)) if len(samples) else ()
+                torch.split(queries.rows, self._block_size(samples))
+                if len(samples)
+                else ()
             ):
                 before = progress.done
-                self._attack(
-                    queries.select(block), samples, classes, block.to(samples.device)
-                )
+                self._attack(queries, samples, classes, block.to(samples.device))
                 progress.update(before + len(block) - progress.done)
         # In x's library and dtype, but for those whose rounding would leave the budget.
         if isinstance(x, Tensor):
@@ -206,7 +200,7 @@ class CountedAttack(EvasionAttack):  # type: ignore[misc]
     def _attack(
         self, queries: Queries, samples: Tensor, classes: Tensor, rows: Tensor
     ) -> None:
-        """Replace samples rows [n], about which the queries are, by adversarials."""
+        """Replace samples rows [n] by adversarials; the queries are about all samples."""
 
     def _block_size(self, x: Tensor) -> int:
         """The number of samples of the size of x's that are attacked at a time."""
@@ -276,12 +270,13 @@ class CountedAttack(EvasionAttack):  # type: ignore[misc]
     def _check_params(self) -> None:
         super()._check_params()
         require_count("batch_size", self.batch_size, remedy="Batches of 32 are usual.")
-        for name, parameter in signature(type(self)).parameters.items():
-            if isinstance(parameter.default, bool):
-                value = getattr(self, name)
+        require_seed("seed", self.seed)
+        for one in fields(self):
+            if isinstance(one.default, bool):
+                value = getattr(self, one.name)
                 require(
                     isinstance(value, bool),
-                    name,
+                    one.name,
                     "True or False",
                     repr(value),
                     "Use a bool.",
@@ -293,7 +288,7 @@ class PerSampleAttack(CountedAttack):
 
     radius: ClassVar[Any] = None
     """The largest change of a value that the attack makes; None where any may be made."""
-    by_gradients: ClassVar[bool] = True
+    by_gradients = True
     """True where it asks the classifier for gradients."""
 
     @classmethod
@@ -321,12 +316,12 @@ class PerSampleAttack(CountedAttack):
     def _attack(
         self, queries: Queries, samples: Tensor, classes: Tensor, rows: Tensor
     ) -> None:
-        logits = queries.logits(samples[rows], torch.arange(len(rows), device="cpu"))
+        logits = queries.logits(samples[rows], rows)
         left = ~(self.succeeded(logits, classes[rows]) | logits.isnan().any(1))
         queries.finish(int((~left).sum()))
         rows = rows[left]
         if len(rows):
             best = BestPoints(samples[rows])
             with attacking(self.estimator, self.radius):
-                self.craft(queries.select(left.nonzero()[:, 0]), best, classes[rows])
+                self.craft(queries.select(rows), best, classes[rows])
             samples[rows] = best.samples

@@ -37,13 +37,6 @@ from art_snn.gradients import (
 )
 
 DLR = "difference_logits_ratio"
-FARTHEST = 0.4
-"""Values of `within`: expensive stages attack only samples close to the boundary."""
-REACH = 0.3
-FARTHER = 0.2
-FAR = 0.15
-NEAR = 0.08
-NEXT = 0.04
 
 
 def _stbp(width: float) -> Gradient:
@@ -63,45 +56,47 @@ def _each(attack: type, rules: Iterable[Gradient], **options: Any) -> tuple[Stag
 
 PAPERS = Stage(PGD, STBP(), {"max_iter": STEPS, "num_random_init": 0})
 """PGD-7 with STBP, as papers report it: a stage of every plan, so that none breaks less."""
-_FLIPS = Stage(SparseDynamicAttack, STBP())
-_SHIFT = Stage(SpikeRetiming, STBP())
-"""The same on event frames: what evaluations show next to a plan."""
 
 _RESET = ASSG(detach_reset=False)
 _SPREAD = PDSG(per_sample=True)
 _GRID = {"max_iter": 20}
 _MARGIN = {"max_iter": 100, "loss_type": "margin"}
-_RATIO = {"max_iter": 40, "loss_type": DLR}
 _FEW_SQUARES = {"max_iter": 200, "share": 0.01}
 
 _FAST = (
     Stage(AutoPGD, HART(surrogate=Triangle(0.5)), _GRID),
     Stage(StableAdaptivePGD, _assg(0.95), {"max_iter": 60}, warm=True),
-    Stage(AutoPGD, _stbp(0.5), _GRID, warm=True, within=FAR),
-    Stage(AutoPGD, _assg(0.95), _RATIO, warm=True, within=FAR),
-    Stage(StableAdaptivePGD, _assg(0.85), {"max_iter": 60}, warm=True, within=FARTHER),
-    Stage(SquareSearch, None, _FEW_SQUARES, warm=True, within=NEAR),
-    Stage(AutoPGD, _assg(0.9), _MARGIN, within=NEAR),
-    Stage(SquareSearch, None, _FEW_SQUARES | {"share": 0.05}, warm=True, within=NEAR),
-    Stage(OnwardPGD, None, _GRID, transfer=True, within=NEAR),
+    Stage(AutoPGD, _stbp(0.5), _GRID, warm=True, within=0.15),
+    Stage(
+        AutoPGD, _assg(0.95), {"max_iter": 40, "loss_type": DLR}, warm=True, within=0.15
+    ),
+    Stage(StableAdaptivePGD, _assg(0.85), {"max_iter": 60}, warm=True, within=0.2),
+    Stage(SquareSearch, None, _FEW_SQUARES, warm=True, within=0.08),
+    Stage(AutoPGD, _assg(0.9), _MARGIN, within=0.08),
+    Stage(SquareSearch, None, _FEW_SQUARES | {"share": 0.05}, warm=True, within=0.08),
+    Stage(OnwardPGD, None, _GRID, transfer=True, within=0.08),
     PAPERS,
 )
-"""Most begin where those before came furthest; the costly ones leave out far samples."""
+"""Most begin where those before came furthest.
+
+Expensive stages attack only samples `within` a share of the distance to the boundary."""
 
 _STANDARD = (
     *_FAST,
     Stage(OnwardPGD, None, _GRID, transfer=True),
-    Stage(StableAdaptivePGD, _assg(0.85), {"max_iter": 100}, within=FARTHEST),
-    Stage(AutoPGD, _assg(0.9), _MARGIN, within=FARTHEST),
-    Stage(AutoPGD, _assg(0.9), {**_MARGIN, "num_random_init": 2}, within=REACH),
-    Stage(StableAdaptivePGD, _assg(0.7), {"max_iter": 100}, within=FARTHER),
-    Stage(SquareSearch, None, {"max_iter": 600, "share": 0.02}, warm=True, within=NEXT),
+    Stage(StableAdaptivePGD, _assg(0.85), {"max_iter": 100}, within=0.4),
+    Stage(AutoPGD, _assg(0.9), _MARGIN, within=0.4),
+    Stage(AutoPGD, _assg(0.9), {**_MARGIN, "num_random_init": 2}, within=0.3),
+    Stage(StableAdaptivePGD, _assg(0.7), {"max_iter": 100}, within=0.2),
+    Stage(SquareSearch, None, {"max_iter": 600, "share": 0.02}, warm=True, within=0.04),
     Stage(SquareSearch, None, {"max_iter": 1000, **SQUARE_ATTACK, "racing": True}),
 )
 """After those of `fast` stages with new starts, and a search that gives up what is far."""
 
-_FAST_FLIPS = (Stage(SparseDynamicAttack, _stbp(2.0)), _FLIPS)
-"""With a wide surrogate the search ends soonest, with the fewest flips."""
+_FAST_FLIPS = _each(SparseDynamicAttack, (_stbp(2.0), STBP()))
+"""With a wide surrogate the search ends soonest, with the fewest flips.
+
+With STBP it is what evaluations show next to a plan."""
 
 _STANDARD_FLIPS = (
     *_FAST_FLIPS,
@@ -110,9 +105,14 @@ _STANDARD_FLIPS = (
 )
 """Retiming is cheap; searches take long where they fail."""
 
-_WIDE = Stage(SpikeRetiming, _stbp(2.0), {"max_iter": 20})
-_FAST_SHIFT = (Stage(SpikeRetiming, _RESET), _WIDE, _SHIFT)
-"""The first breaks nearly all that any stage does."""
+_FAST_SHIFT = (
+    Stage(SpikeRetiming, _RESET),
+    Stage(SpikeRetiming, _stbp(2.0), {"max_iter": 20}),
+    Stage(SpikeRetiming, STBP()),
+)
+"""The first breaks nearly all that any stage does.
+
+The last is what evaluations show next to a plan."""
 
 _STANDARD_SHIFT = (
     *_FAST_SHIFT,

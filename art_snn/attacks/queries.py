@@ -1,18 +1,19 @@
-"""Logits and gradients that attacks ask for, counted per sample, and the objectives they raise."""
+"""Logits and gradients that attacks ask for, counted per sample; their objectives; votes."""
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import reduce
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from art.estimators.classification import PyTorchClassifier
 from torch import Tensor, nn
 from torch.nn import functional
 
+from art_snn.behaviour import predict_by_draws
 from art_snn.classifier import PyTorchSpikingClassifier
-from art_snn.classifier.inputs import lacks_preprocessing
+from art_snn.classifier.inputs import as_tensor, lacks_preprocessing
 from art_snn.gradients.base import keep_samples
 from art_snn.network import SpikingNetwork
 from art_snn.progress import Progress
@@ -20,6 +21,17 @@ from art_snn.running.context import hook_here, keep_modes
 
 Objective = Callable[[Tensor, Tensor], Tensor]
 """(logits [n, K], classes [n]) -> what an attack raises [n]."""
+
+DRAWS_TO_EXAMINE = 5
+"""Predictions that are compared, to see whether a network is random, or of which most
+decide about a finding (AutoAttack; Croce and Hein, ICML 2020)."""
+DRAWS_TO_DECIDE = 11
+"""Fresh predictions of an adversarial, of which most decide."""
+DRAWS_TO_AVERAGE = 10
+"""Draws that a gradient is averaged over, and the logits on the way."""
+
+_FRESH = 1000
+"""The predictions that decide are drawn from seeds that much above that of the attack."""
 
 
 class Queries:
@@ -42,8 +54,8 @@ class Queries:
         self.estimator, self.batch_size, self.draws = estimator, batch_size, 1
         self.progress = progress
         self.reports = True
-        self.forwards = torch.zeros(samples, dtype=torch.long, device="cpu")
-        self.backwards = torch.zeros(samples, dtype=torch.long, device="cpu")
+        counters = torch.zeros(2, samples, dtype=torch.long, device="cpu")
+        self.forwards, self.backwards = counters
         self.rows = torch.arange(samples, device="cpu")
 
     def select(self, rows: Tensor, **changes: Any) -> "Queries":
@@ -72,7 +84,8 @@ class Queries:
         """Predictions [n, K] and the gradient of the objective at points of the samples rows [n].
 
         Elements of the gradient that are not finite are 0."""
-        forwards, backwards = _passes(self.estimator.model)
+        network = self.estimator.model
+        forwards, backwards = _passes(network)
         self._forward(rows, forwards)
         self._count(self.backwards, rows, backwards)
 
@@ -81,7 +94,6 @@ class Queries:
         pairs = [logits_and_gradient(self.estimator, a, b, objective) for a, b in batches]
         logits, gradient = (torch.cat(parts) for parts in zip(*pairs, strict=True))
 
-        network = self.estimator.model
         exact = not isinstance(network, SpikingNetwork) or network.rule.exact_logits
         if not exact or self.estimator.postprocessing_defences:
             logits = self.logits(x, rows)
@@ -225,3 +237,37 @@ def margin(logits: Tensor, classes: Tensor) -> Tensor:
     """Best other logit minus that of the true class: above 0 where a sample is misclassified."""
     others = logits.scatter(1, classes[:, None], -torch.inf)
     return others.amax(1) - logits.gather(1, classes[:, None])[:, 0]
+
+
+class Votes(NamedTuple):
+    """Several predictions of n samples.
+
+    :param wrong: how many are misclassifications [n]; a prediction with NaN is none.
+    :param most: True where most are wrong [n].
+    :param answered: True where no logit was NaN [n].
+    :param logits: the last prediction [n, K]."""
+
+    wrong: Tensor
+    most: Tensor
+    answered: Tensor
+    logits: Tensor
+
+
+def count_votes(predictions: Sequence[Any], classes: Tensor) -> Votes:
+    """The votes of one or more predictions of n samples.
+
+    :param predictions: logits [n, K] each, numpy or torch.
+    :param classes: the true classes [n]."""
+    logits = torch.stack([as_tensor(one) for one in predictions])
+
+    numbers = ~logits.isnan().any(2)
+    wrong = ((logits.argmax(2) != classes) & numbers).sum(0)
+    return Votes(wrong, 2 * wrong > len(predictions), numbers.all(0), logits[-1])
+
+
+def draw_decisions(predict: Callable[[], Any], seed: int, draws: int) -> list[Any]:
+    """The predictions that decide after an attack of a seed.
+
+    :param predict: gives logits [n, K].
+    :param draws: how many; a single one is drawn from no seed."""
+    return [predict()] if draws == 1 else predict_by_draws(predict, seed + _FRESH, draws)

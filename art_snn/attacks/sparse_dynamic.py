@@ -1,16 +1,15 @@
 """SDA: binary event frames with as few flipped bits as it takes."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from art_snn.attacks.balls import ROUNDING
-from art_snn.attacks.measures import FLIPS, Measure
+from art_snn.attacks.measures import FLIPS, ROUNDING, Measure
 from art_snn.attacks.persample import ActiveRows, BestPoints, PerSampleAttack
 from art_snn.attacks.queries import Queries, margin
-from art_snn.checks import invalid, require_count, require_seed
+from art_snn.checks import invalid, require_count
 from art_snn.seeding import uniform_noise
 
 _NOISE = 1e-5
@@ -119,7 +118,7 @@ class SparseDynamicAttack(PerSampleAttack):
     seed: int = 0
     verbose: bool = True
 
-    needs_range: ClassVar[str] = "which two values a bit has"
+    needs_range = "which two values a bit has"
 
     @classmethod
     def budget(cls, measure: Measure, eps: float) -> dict[str, Any] | None:
@@ -156,8 +155,6 @@ class SparseDynamicAttack(PerSampleAttack):
         :return: rows [m] of the samples that are broken."""
         rows = torch.arange(len(classes), device="cpu")
         left = ActiveRows(rows.to(classes.device), rows)
-        # Noise is drawn on the CPU, the same on every device.
-        samples = flips.samples.cpu()
 
         broken = [left.rows[:0]]
         for turn in range(self.max_iter):
@@ -183,10 +180,9 @@ class SparseDynamicAttack(PerSampleAttack):
             left, logits, gradient = left.select(stay, logits, gradient)
 
             # The bits of largest gradient are tried, each by itself.
-            noise = uniform_noise(samples[left.here], self.seed, turn).to(gradient.device)
-            rows, bits = flips.candidates(
-                left.rows, gradient, noise, self.candidates * (turn + 1)
-            )
+            noise = uniform_noise(flips.samples[left.rows], self.seed, turn)
+            count = self.candidates * (turn + 1)
+            rows, bits = flips.candidates(left.rows, gradient, noise, count)
             if not len(rows):
                 return torch.cat(broken)
 
@@ -252,7 +248,7 @@ class SparseDynamicAttack(PerSampleAttack):
             middle = (most[at] + too_many[at]) // 2
             bits = flipped[at] & (rank[at] >= middle[:, None])
             points = flips.show(rows[at], bits)
-            logits = queries.logits(points, rows[at].cpu())
+            logits = queries.logits(points, rows[at])
 
             holds = self.succeeded(logits, classes[at])
             most[at] = torch.where(holds, middle, most[at])
@@ -285,4 +281,3 @@ class SparseDynamicAttack(PerSampleAttack):
             )
         require_count("max_iter", self.max_iter, remedy="The paper takes 500 rounds.")
         require_count("candidates", self.candidates, remedy="The paper takes 10.")
-        require_seed("seed", self.seed)

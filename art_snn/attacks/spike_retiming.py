@@ -3,18 +3,25 @@
 import copy
 import warnings
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from art_snn.attacks.balls import ROUNDING
 from art_snn.attacks.iterated import AttackState, StepwiseAttack
-from art_snn.attacks.measures import FLIPS, SHIFT, Measure
-from art_snn.attacks.persample import ActiveRows, BestPoints
+from art_snn.attacks.measures import (
+    FLIPS,
+    ROUNDING,
+    SHIFT,
+    WHOLE,
+    Measure,
+    Shifts,
+    counts,
+    shifts,
+)
+from art_snn.attacks.persample import BestPoints
 from art_snn.attacks.queries import Objective, Queries, margin
-from art_snn.attacks.shifts import WHOLE, Shifts, counts, shifts
 from art_snn.checks import require, require_count, require_number
 
 _LARGEST = 2**31 - 1
@@ -202,9 +209,9 @@ class SpikeRetiming(StepwiseAttack):
         clip_values, or whole numbers of spikes. The other parameters are those of
         :class:`CountedAttack`."""
 
-    needs_range: ClassVar[str] = "the value without spikes, and the highest"
+    needs_range = "the value without spikes, and the highest"
     # Every spike has scores, which take many times the memory of the frames.
-    bytes_at_once: ClassVar[int] = 2**22
+    bytes_at_once = 2**22
 
     max_shift: int | None = 2
     total_shift: int | None = None
@@ -241,9 +248,8 @@ class SpikeRetiming(StepwiseAttack):
         best.reached = None
         walk = _Scores(best.samples.clone(), self)
         # Samples without spikes are left as they are.
-        rows = walk.rows
-        if len(rows):
-            self._run(queries, best, ActiveRows(rows, rows.cpu()), walk, classes[rows])
+        if len(walk.rows):
+            self._run(queries, best, walk.rows, walk, classes)
 
     def move(self, x: Tensor, gradient: Tensor) -> Tensor:
         """Samples [n, T, ...] whose spikes all move to where a gradient is largest.

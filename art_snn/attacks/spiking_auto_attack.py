@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import InitVar, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -11,8 +11,7 @@ import torch
 from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
 
-from art_snn.attacks.balls import rounding_of
-from art_snn.attacks.measures import Norm, require_measure
+from art_snn.attacks.measures import Norm, require_measure, rounding_of
 from art_snn.attacks.outcome import Outcome, StageRecord
 from art_snn.attacks.persample import (
     BestMargin,
@@ -21,7 +20,16 @@ from art_snn.attacks.persample import (
     PerSampleAttack,
 )
 from art_snn.attacks.plans import resolve_plan
-from art_snn.attacks.queries import Queries, attacking
+from art_snn.attacks.queries import (
+    DRAWS_TO_AVERAGE,
+    DRAWS_TO_DECIDE,
+    DRAWS_TO_EXAMINE,
+    Queries,
+    Votes,
+    attacking,
+    count_votes,
+    draw_decisions,
+)
 from art_snn.attacks.stages import (
     Candidates,
     Plan,
@@ -30,16 +38,8 @@ from art_snn.attacks.stages import (
     require_sources,
     select_stages,
 )
-from art_snn.attacks.votes import (
-    DRAWS_TO_AVERAGE,
-    DRAWS_TO_DECIDE,
-    DRAWS_TO_EXAMINE,
-    Votes,
-    count_votes,
-    draw_decisions,
-)
 from art_snn.behaviour import is_random, predict_by_draws
-from art_snn.checks import quote, require, require_seed
+from art_snn.checks import quote, require
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.classifier.inputs import as_array, as_tensor
 from art_snn.gradients import EOT, Gradient
@@ -64,21 +64,19 @@ class _Step(NamedTuple):
 class _BlockAttack:
     """The attack on one block of samples, which adversarials replace.
 
-    :param queries: about the samples of the block, the first of which is row `first`.
+    :param outcome: of the attack.
+    :param queries: about all samples.
     :param samples: all N of them; `classes` has theirs.
-    :param rows: of the block."""
+    :param first: row of the first sample of the block.
+    :param reached: by the samples of the block."""
 
     attack: "SpikingAutoAttack"
+    outcome: Outcome
     queries: Queries
     samples: Tensor
     classes: Tensor
-    rows: InitVar[Tensor]
-
-    def __post_init__(self, rows: Tensor) -> None:
-        assert self.attack.outcome is not None
-        self.outcome = self.attack.outcome
-        self.first = int(rows[0])
-        self.reached = BestMargin(self.samples[rows])
+    first: int
+    reached: BestMargin
 
     def find_correct(self, rows: Tensor) -> Tensor:
         """Predict samples [n].
@@ -115,14 +113,13 @@ class _BlockAttack:
         :param number: index of the stage in the outcome."""
         estimator = step.attack.estimator
         transfer = step.stage.transfer
-        local = rows - self.first
         # Margins of another network say nothing about this one.
-        reached = None if transfer else self.reached.select(local)
+        reached = None if transfer else self.reached.select(rows - self.first)
 
         best = BestPoints(self.samples[rows], reached, step.stage.warm)
         draws = DRAWS_TO_AVERAGE if self.outcome.draws > 1 else 1
         queries = self.queries.select(
-            local, estimator=estimator, reports=False, draws=draws
+            rows, estimator=estimator, reports=False, draws=draws
         )
         try:
             with attacking(estimator, step.attack.radius):
@@ -158,7 +155,7 @@ class _BlockAttack:
         taken = rows[which]
         self.samples[taken] = adversarial[which]
 
-        index = as_array(rows)[broken]
+        index = as_array(taken)
         self.outcome.adversarials[index] = as_array(self.samples[taken])
         self.outcome.stage[index] = number
         self.outcome.distance[index] = distance[broken]
@@ -167,7 +164,7 @@ class _BlockAttack:
 
     def _vote(self, x: Tensor, rows: Tensor) -> Votes:
         """Predict points [n], once or, if the network is random, from several fresh seeds."""
-        predict = partial(self.queries.logits, x, rows - self.first)
+        predict = partial(self.queries.logits, x, rows)
         predictions = draw_decisions(predict, self.attack.seed, self.outcome.draws)
         return count_votes(predictions, self.classes[rows])
 
@@ -265,10 +262,10 @@ class SpikingAutoAttack(CountedAttack):
                 why = "no networks to transfer from (sources) were given"
                 skipped.append(stage.record("skipped", reason=why))
 
-        # Attacks on event frames refuse samples of other values, each kind of attack once.
-        attacks = [step.attack for step in self._steps if not step.stage.transfer]
-        for attack in {type(attack)._samples: attack for attack in attacks}.values():
-            attack._samples(samples)
+        # Attacks on event frames refuse samples of other values.
+        for step in self._steps:
+            if not step.stage.transfer:
+                step.attack._samples(samples)
 
         records = [one.record for one in self.candidates]
         records += [step.record for step in self._steps]
@@ -339,7 +336,11 @@ class SpikingAutoAttack(CountedAttack):
     def _attack(
         self, queries: Queries, samples: Tensor, classes: Tensor, rows: Tensor
     ) -> None:
-        run = _BlockAttack(self, queries, samples, classes, rows)
+        assert self.outcome is not None
+        reached = BestMargin(samples[rows])
+        run = _BlockAttack(
+            self, self.outcome, queries, samples, classes, int(rows[0]), reached
+        )
         first, done = (-1, 0) if self.resume is None else map(int, self.resume["place"])
         if run.first < first:
             # The interrupted attack was done with this block.
@@ -404,4 +405,3 @@ class SpikingAutoAttack(CountedAttack):
             quote(self.candidates),
             "Wrap arrays: Candidates(name, points, present).",
         )
-        require_seed("seed", self.seed)

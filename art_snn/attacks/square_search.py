@@ -3,14 +3,12 @@
 import math
 from bisect import bisect_left
 from dataclasses import dataclass, field
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from art_snn.attacks.balls import Ball
 from art_snn.attacks.iterated import BallState, IteratedAttack
-from art_snn.attacks.measures import MAXIMUM
+from art_snn.attacks.measures import MAXIMUM, Ball
 from art_snn.attacks.queries import Objective, margin
 from art_snn.checks import require, require_number
 from art_snn.gradients.shared import align
@@ -38,13 +36,14 @@ class _Search(BallState):
 
     attack: "SquareSearch"
 
-    def __init__(self, ball: Ball, start: Tensor, attack: "SquareSearch") -> None:
-        super().__init__(ball, start, attack)
+    def __post_init__(self) -> None:
+        start = self.points
+        attack = self.attack
         self.last = attack.channels_last(start)
         self.plane = start.shape[-3:-1] if self.last else (1, *start.shape[1:])[-2:]
         channels = start[0].numel() // math.prod(self.plane)
         shape = (attack.max_iter, 2 + channels)
-        draws = uniform_noise(ball.centre, attack.seed, SQUARES, shape)
+        draws = uniform_noise(self.ball.centre, attack.seed, SQUARES, shape)
         self.draws = (draws,)
         self.rows = torch.arange(len(draws), device=draws.device)
         self.limits = {
@@ -130,7 +129,7 @@ class SquareSearch(IteratedAttack):
     :raises ValueError: for a setting out of its range. The other parameters are those of
         :class:`IteratedAttack`."""
 
-    by_gradients: ClassVar[bool] = False
+    by_gradients = False
 
     loss_type: str = field(init=False, default="cross_entropy")
     share: float = 0.1

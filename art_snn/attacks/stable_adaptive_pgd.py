@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from art_snn.attacks.balls import SMALLEST, Ball
 from art_snn.attacks.iterated import BallState, IteratedAttack, checkpoints
+from art_snn.attacks.measures import SMALLEST
 
 KEPT, KEPT_SQUARES = 0.5, 0.8
 """Shares of the two moments that survive a step."""
@@ -15,11 +15,10 @@ class _Adaptive(BallState):
 
     `mean` and `square` are the moments of the gradient, normalised per sample ``[n, *shape]``."""
 
-    def __init__(self, ball: Ball, start: Tensor, attack: IteratedAttack) -> None:
-        super().__init__(ball, start, attack)
-        self.mean = self.square = torch.zeros_like(start)
-        self.step = ball.eps
-        self.halvings = checkpoints(attack.max_iter)
+    def __post_init__(self) -> None:
+        self.mean = self.square = torch.zeros_like(self.points)
+        self.step = self.ball.eps
+        self.halvings = checkpoints(self.attack.max_iter)
 
     def advance(self, values: Tensor, gradient: Tensor) -> None:
         if self.done in self.halvings:

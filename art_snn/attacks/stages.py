@@ -14,9 +14,8 @@ from art.estimators.classification import PyTorchClassifier
 from numpy.typing import NDArray
 from torch import Tensor
 
-from art_snn.attacks.balls import Ball
 from art_snn.attacks.iterated import IteratedAttack
-from art_snn.attacks.measures import EUCLIDEAN, Norm, require_measure
+from art_snn.attacks.measures import EUCLIDEAN, Ball, Norm, require_measure
 from art_snn.attacks.outcome import StageRecord, Status
 from art_snn.attacks.persample import BestPoints, PerSampleAttack
 from art_snn.attacks.queries import Queries, margin
@@ -87,10 +86,10 @@ class ArtAttack(PerSampleAttack):
             array = attack.generate(as_array(x), as_array(classes))
         points = torch.as_tensor(array, device=x.device).to(x)
         points = ball.project(torch.where(points.isfinite(), points, x))
-        rows = torch.arange(len(x), device="cpu")
+        rows = torch.arange(len(x), device=x.device)
         logits = queries.logits(points, rows)
         broken = self.succeeded(logits, classes)
-        best.take(rows.to(x.device), points, margin(logits, classes), broken)
+        best.take(rows, points, margin(logits, classes), broken)
 
 
 @dataclass(frozen=True)
@@ -396,27 +395,19 @@ def require_sources(
     sources: object, estimator: PyTorchClassifier
 ) -> tuple[PyTorchClassifier, ...]:
     """Classifiers of torch's for the same samples and classes; ValueError for anything else."""
-    form = estimator.input_shape, estimator.nb_classes
-    expected = (
-        "a list of torch's classifiers for samples of shape {} and {} classes".format(
-            *form
-        )
-    )
+    form = _describe_samples(estimator)
+    expected = f"a list of torch's classifiers for {form}"
     remedy = "Wrap networks in PyTorchSpikingClassifier, others in PyTorchClassifier."
     require(isinstance(sources, Sequence), "sources", expected, quote(sources), remedy)
     classifiers: tuple[PyTorchClassifier, ...] = tuple(sources)  # type: ignore[arg-type]
     for source in classifiers:
-        given = isinstance(source, PyTorchClassifier) and (
-            source.input_shape,
-            source.nb_classes,
-        )
-        require(
-            given == form,
-            "sources",
-            expected,
-            "one of samples of shape {} and {} classes".format(*given)
-            if given
-            else quote(source),
-            remedy,
-        )
+        given = quote(source)
+        if isinstance(source, PyTorchClassifier):
+            given = f"one of {_describe_samples(source)}"
+        require(given == f"one of {form}", "sources", expected, given, remedy)
     return classifiers
+
+
+def _describe_samples(classifier: PyTorchClassifier) -> str:
+    shape = tuple(map(int, classifier.input_shape))
+    return f"samples of shape {shape} and {classifier.nb_classes} classes"

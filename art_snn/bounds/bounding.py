@@ -8,6 +8,7 @@ as in the batch."""
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from art_snn.behaviour import call_again, draws_numbers, mirror_samples
-from art_snn.bounds.box import Box, Enclosure, Nonlinear, Unbounded, count_steps, widening
+from art_snn.bounds.box import Box, Nonlinear, Unbounded, count_steps, widening
 from art_snn.bounds.firing import BoundingMethod
 from art_snn.bounds.margins import bound_margins, mark_nonlinear
 from art_snn.bounds.operations import Propagation
@@ -29,8 +30,7 @@ from art_snn.gradients.shared import repeats_one_step
 from art_snn.layers import device_of, dtype_of
 from art_snn.modulation import Gates
 from art_snn.network import SpikingNetwork
-from art_snn.running.context import keep_modes, set_in_block
-from art_snn.running.run import RUN, NetworkRun
+from art_snn.running.context import RUN, NetworkRun, keep_modes, set_in_block
 
 _REMEDY = "docs/bounds.md lists the layers that have bounds; attacks need none."
 _BUDGET_ROUNDING = 2e-6
@@ -153,21 +153,23 @@ class Bounding:
         with self.evaluating():
             # Tensors of inference mode take no part in a graph.
             x, y = [part.clone() if part.is_inference() else part for part in (x, y)]
-            bounds = self.margins(x, y, checked=True).detach()
+            bounds = self.margins(x, y).detach()
         smallest = bounds.scatter(1, y[:, None], torch.inf).amin(1)
         return smallest.nan_to_num(nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf)
 
-    def margins(
-        self, x: Tensor, y: Tensor, *, differentiable: bool = False, checked: bool = False
-    ) -> Tensor:
+    def margins(self, x: Tensor, y: Tensor, *, differentiable: bool = False) -> Tensor:
         """Bound z_y - z_j [N, K] from below for every class j; 0 for y itself.
 
         :param x: samples [N, ...] within the limits.
         :param y: class indices [N].
-        :param differentiable: True to differentiate the bounds by weights.
-        :param checked: True to send corners through the network."""
-        box = enclose_samples(x, self.eps, self.norm, self.limits)
-        return bound_margins(self.spread(box, checked), y, differentiable=differentiable)
+        :param differentiable: True to differentiate the bounds by weights. Otherwise
+            corners go through the network, too."""
+        logits = self.spread(self.enclose(x), checked=not differentiable)
+        return bound_margins(logits, y, differentiable=differentiable)
+
+    def enclose(self, x: Tensor) -> Box:
+        """Enclose all samples within the budget around x [N, ...], and within the limits."""
+        return enclose_samples(x, self.eps, self.norm, self.limits)
 
     def spread(
         self, box: Box, checked: bool = False, observe: Observer | None = None
@@ -178,17 +180,22 @@ class Bounding:
         of :meth:`run`."""
         if self.averaged:
             with suppress(Nonlinear):
-                return self.run(box, checked, observe)
+                return self.run(box, checked, observe, averaged=True)
             self.averaged = False
         return self.run(box, checked, observe)
 
     def run(
-        self, box: Box, checked: bool = False, observe: Observer | None = None
+        self,
+        box: Box,
+        checked: bool = False,
+        observe: Observer | None = None,
+        averaged: bool = False,
     ) -> Box:
         """Return the box of the logits [N, K], with the graph of its centres.
 
         :param checked: True to send corners through the network.
-        :param observe: called with every neuron."""
+        :param observe: called with every neuron.
+        :param averaged: True for means over time in place of steps."""
         followed = []
 
         def select(bounds: Box) -> Box:
@@ -205,7 +212,7 @@ class Bounding:
 
         def run(network: SpikingNetwork, x: Tensor) -> Tensor:
             encoded = network.body.encode(x)
-            if self.averaged:
+            if averaged:
                 with torch._C.DisableTorchFunction():
                     encoded = average_steps(encoded)
             return network.body.run(encoded, fire)
@@ -213,7 +220,7 @@ class Bounding:
         # What reaches the logits without passing a neuron must not escape the bounds
         # of margins.
         centre = box.centre.detach().requires_grad_(torch.is_grad_enabled())
-        marked = Box.around(mark_nonlinear(centre), box.enclosure)
+        marked = replace(box, centre=mark_nonlinear(centre))
         with _name_refusals(self.network):
             with Propagation(), self.network.body.changed(forward=run):
                 logits = self.network(marked)
@@ -223,7 +230,7 @@ class Bounding:
             if checked:
                 step = logits.rearrange(lambda part: part[None])
                 followed.append(("logits", select(step)))
-                _check_corners(self.network, box, followed, self.averaged)
+                _check_corners(self.network, box, followed, averaged)
         return logits
 
 
@@ -248,11 +255,9 @@ def enclose_samples(x: Tensor, eps: float, norm: float, limits: _Limits) -> Box:
     slack = _BUDGET_ROUNDING * largest.clamp_min(1.0)
     if norm == 2:
         # sum ((x' - x) / eps)^2 <= 1
-        budget = torch.full_like(x, eps)
-        return Box.around(
-            x, Enclosure(torch.maximum(high - x, x - low), slack, budget=budget)
-        )
-    return Box.around((low + high) / 2, Enclosure((high - low) / 2, slack))
+        radius = torch.maximum(high - x, x - low)
+        return Box(x, radius, slack, budget=torch.full_like(x, eps))
+    return Box((low + high) / 2, (high - low) / 2, slack)
 
 
 def average_steps(encoded: Any) -> Box:
@@ -260,15 +265,15 @@ def average_steps(encoded: Any) -> Box:
     assert isinstance(encoded, Box)
     steps = len(encoded)
     if repeats_one_step(encoded):
-        return encoded.revise(averaged=steps, keeps_sign=True)
+        return replace(encoded, averaged=steps, keeps_sign=True)
     # |mean (x - m)| <= mean r
     counts = count_steps(encoded)
     centre = encoded.centre.cumsum(0) / counts
-    radius = encoded.enclosure.radius.cumsum(0) / counts
+    radius = encoded.radius.cumsum(0) / counts
     # |mean x| <= max |x|, of which rounding is a share.
     magnitude = encoded.magnitude
-    slack = encoded.enclosure.slack.amax() + magnitude * widening(steps, encoded)
-    return Box.around(centre, Enclosure(radius, slack, magnitude, steps))
+    slack = encoded.slack.amax() + magnitude * widening(steps, encoded)
+    return Box(centre, radius, slack, magnitude, steps)
 
 
 @contextmanager
@@ -318,8 +323,8 @@ def choose_corners(box: Box) -> Tensor:
     sides = torch.randint(2, shape, generator=generator, device="cpu") * 2 - 1
     sides[0] = -1
     sides[1] = 1
-    length = 1 if box.enclosure.budget is None else centre[0].numel() ** 0.5
-    return centre + box.enclosure.radius[rows] * sides.to(centre.device) / length
+    length = 1 if box.budget is None else centre[0].numel() ** 0.5
+    return centre + box.radius[rows] * sides.to(centre.device) / length
 
 
 @torch.no_grad()
@@ -354,7 +359,7 @@ def _check_corners(
         if not bounds.numel():
             continue
         rounding = widening(_TERMS, one) * one.abs().amax()
-        near = 2 * bounds.enclosure.slack.amax() + rounding
+        near = 2 * bounds.slack.amax() + rounding
         if ((one - real[:, 4:]).abs() > near).any():
             raise Unbounded(f"{name} of one sample that depend on others in its batch")
 
@@ -401,10 +406,8 @@ def record_pass(
         calls.append((f"currents of {site.name}", current))
         return firing(site, current)
 
-    def run(network: SpikingNetwork, x: Tensor) -> Tensor:
-        return network.body.run(network.body.encode(x), fire)
-
-    with network.body.changed(forward=run):
+    body = network.body
+    with body.changed(forward=lambda _, x: body.run(body.encode(x), fire)):
         logits = network(x)[None]
     return [*calls, ("logits", logits)]
 

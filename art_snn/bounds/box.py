@@ -31,16 +31,20 @@ class Nonlinear(Unbounded):
     """The operation does not map means over time to means over time."""
 
 
-@dataclass(frozen=True)
-class Enclosure:
-    """Intervals around the centres of a box: |x - centre| <= radius + slack.
+@dataclass(eq=False, repr=False)
+class Box(Tensor):
+    """A tensor that stands for all values in intervals: |x - centre| <= radius + slack.
 
+    It has no values of its own. Code that would read them, such as compiled code or
+    another thread, fails.
+
+    :param centre: plain tensor, with the graph of the centres.
     :param radius: the radius of every interval without rounding, in the shape of the
         centres.
     :param slack: what rounding adds to the radius: a scalar, a tensor that broadcasts
         to the last axes of the centres, such as one value per channel, or one in
         their shape.
-    :param magnitude: a scalar that bounds the absolute values, at every single step where
+    :param largest: a scalar that bounds the absolute values, at every single step where
         the first axis holds means. None: the intervals themselves say it.
     :param averaged: the number of time steps, where entry t of the first axis is the mean
         over steps 1 to t; 0 where the first axis holds single steps.
@@ -50,95 +54,70 @@ class Enclosure:
     :param keeps_sign: True if each value keeps its sign over time, since none is below 0
         or all are constant. Then means tell how large the values are."""
 
+    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
+    centre: Tensor
     radius: Tensor
     slack: Tensor
-    magnitude: Tensor | None = None
+    largest: Tensor | None = None
     averaged: int = 0
     budget: Tensor | None = None
     repeats: int = 0
     keeps_sign: bool = False
 
-
-class Box(Tensor):
-    """A tensor that stands for all values in the :class:`Enclosure` around its `centre`.
-
-    It has no values of its own. Code that would read them, such as compiled code or
-    another thread, fails."""
-
-    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
-    centre: Tensor
-    enclosure: Enclosure
+    def __new__(cls, centre: Tensor, *_: Any, **__: Any) -> "Box":
+        return Tensor._make_wrapper_subclass(
+            cls,
+            centre.shape,
+            strides=centre.stride(),
+            dtype=centre.dtype,
+            device=centre.device,
+        )
 
     @classmethod
     def __torch_dispatch__(cls, func: Any, *call: Any) -> Any:
         """Refuse an operation outside of :class:`Propagation`."""
         raise Unbounded(f"{func.overloadpacket.__name__} where boxes are not followed")
 
-    @staticmethod
-    def around(centre: Tensor, enclosure: Enclosure) -> "Box":
-        """Make a box of plain tensors, which keeps the graph of the centres."""
-        box: Box = Tensor._make_wrapper_subclass(
-            Box,
-            centre.shape,
-            strides=centre.stride(),
-            dtype=centre.dtype,
-            device=centre.device,
-        )
-        box.centre = centre
-        box.enclosure = enclosure
-        return box
-
     @property
     def ends(self) -> Ends:
         """The lowest and the highest values, rounding included."""
-        radius = self.enclosure.radius + self.enclosure.slack
+        radius = self.radius + self.slack
         return self.centre - radius, self.centre + radius
 
     @property
     def magnitude(self) -> Tensor:
         """A scalar that bounds the absolute values."""
-        enclosure = self.enclosure
-        if enclosure.magnitude is not None:
-            return enclosure.magnitude
+        if self.largest is not None:
+            return self.largest
         with torch.no_grad():
             low, high = self.centre.aminmax()
             # |x| <= |m| + r + slack
-            return (
-                torch.maximum(-low, high)
-                + enclosure.radius.amax()
-                + enclosure.slack.amax()
-            )
-
-    def revise(self, centre: Tensor | None = None, **fields: Any) -> "Box":
-        """Return the box with some fields of its enclosure replaced, and perhaps its centre."""
-        centre = self.centre if centre is None else centre
-        return Box.around(centre, replace(self.enclosure, **fields))
+            return torch.maximum(-low, high) + self.radius.amax() + self.slack.amax()
 
     def without_graph(self) -> "Box":
         """Return the box without a graph and without a budget."""
-        detached = self.rearrange(Tensor.detach)
-        return detached.revise(
-            slack=self.enclosure.slack.detach(),
-            magnitude=self.magnitude if self.enclosure.averaged else None,
+        return replace(
+            self.rearrange(Tensor.detach),
+            slack=self.slack.detach(),
+            largest=self.magnitude if self.averaged else None,
             budget=None,
         )
 
     def contains(self, values: Tensor) -> bool:
         """True if all values lie in their intervals."""
         # |x - m| <= r + slack
-        reach = self.enclosure.radius + self.enclosure.slack
+        reach = self.radius + self.slack
         return bool(((values - self.centre).abs() <= reach).all())
 
     def rows(self, rows: slice | list[int]) -> "Box":
         """Select some samples of a box [T, N, ...]."""
         selected = self.rearrange(lambda part: part[:, rows])
-        return selected.revise(magnitude=None, budget=None)
+        return replace(selected, largest=None, budget=None)
 
     def rearrange(self, function: Callable[[Tensor], Tensor]) -> "Box":
         """Apply a function that moves values and changes none."""
         centre = function(self.centre)
-        radius = function(self.enclosure.radius)
-        slack = self.enclosure.slack
+        slack = self.slack
         axes = slack.ndim
         if slack.shape == self.shape:
             slack = function(slack)
@@ -146,10 +125,11 @@ class Box(Tensor):
             # The channels have moved, so all values get the largest slack.
             slack = slack.amax()
 
-        budget = self.enclosure.budget
+        budget = self.budget
         if budget is not None:
             budget = function(budget)
-        return self.revise(centre, radius=radius, slack=slack, budget=budget)
+        radius = function(self.radius)
+        return replace(self, centre=centre, radius=radius, slack=slack, budget=budget)
 
 
 def view_first(values: Tensor, axes: int) -> Tensor:

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from art_snn.attacks.measures import SIZES, Norm, require_measure
-from art_snn.bounds.bounding import Bounding, check_bounded, enclose_samples
+from art_snn.bounds.bounding import Bounding, check_bounded
 from art_snn.bounds.box import Box, Ends, round_toward
 from art_snn.bounds.falsify import Falsifier
-from art_snn.bounds.firing import METHODS, Counts, bound_currents
+from art_snn.bounds.firing import METHODS, BoundingMethod, Counts, bound_currents
 from art_snn.bounds.operations import Propagation
 from art_snn.bounds.reduced import ProblemBuilder, TooLarge
 from art_snn.bounds.search import Search, bound_margin
@@ -100,9 +100,8 @@ def certify_bounds(
     Bounds hold for the network as it is computed, in any order of its sums: rounding is
     part of them. They cost a few forward passes.
 
-    :param classifier: around a :class:`~art_snn.SpikingNetwork` whose encoder draws
-        nothing, of convolutions, linear layers, batch norms, pooling, sums, and LIF or IF
-        neurons.
+    :param classifier: around a :class:`~art_snn.SpikingNetwork` whose encoder draws nothing, of
+        convolutions, linear layers, batch norms, pooling, sums, and LIF or IF neurons.
     :param x: samples ``(N, *input_shape)``.
     :param y: true classes, indices (N,) or scores (N, K).
     :param eps, norm: the budget, in norm numpy.inf or 2.
@@ -115,58 +114,54 @@ def certify_bounds(
     :raises TypeError: when x or y is no array of real numbers.
     :raises ValueError: for a layer or neuron without bounds, by its name; preprocessing;
         half precision; samples outside the clip values; or a bad setting."""
-    network, samples, norm, eps = read_budget(classifier, x, eps, norm)
-    limits = classifier.clip_values
-    builder = _choose_builder(network, eps, norm, limits, method)
-    batch_size = require_count(
-        "batch_size", batch_size, remedy="Batches of 32 are usual."
-    )
-    labels = class_indices(y, len(samples), classifier.nb_classes)
-    plain = "counts" if method in (None, _TRAINS) else method
-    bounding = Bounding(network, METHODS[plain](), eps, norm, limits)
-    device = device_of(network)
-    dtype = dtype_of(network)
-    margins = [np.zeros(0)]
-    starts = range(0, len(samples), batch_size)
-    for start in progress_over(starts, "Bounds", unit="batches", verbose=verbose):
-        rows = slice(start, start + batch_size)
-        x_batch = torch.as_tensor(samples[rows], dtype=dtype, device=device)
-        y_batch = torch.as_tensor(labels[rows], device=device)
-        margins.append(bounding.margin(x_batch, y_batch).double().cpu().numpy())
-        if builder is not None:
-            _follow_trains(builder, x_batch, y_batch, margins[-1])
-    return BoundsCertificate(
-        eps, norm, _TRAINS if builder else plain, np.concatenate(margins)
-    )
-
-
-def _choose_builder(
-    network: SpikingNetwork, eps: float, norm: float, limits: Any, method: str | None
-) -> ProblemBuilder | None:
-    """Return what follows trains, if the method does; None if it does not."""
     if method is not None:
         require_choice(
             "method", method, [*METHODS, _TRAINS], remedy="counts is never looser."
         )
+    plain = "counts" if method in (None, _TRAINS) else method
+    bounding, samples = _read_budget(classifier, x, eps, norm, METHODS[plain]())
+    builder = _choose_builder(bounding, method)
+    size = require_count("batch_size", batch_size, remedy="Batches of 32 are usual.")
+    labels = class_indices(y, len(samples), classifier.nb_classes)
+    margin = np.zeros(len(samples))
+    starts = range(0, len(samples), size)
+    for start in progress_over(starts, "Bounds", unit="batches", verbose=verbose):
+        rows = slice(start, start + size)
+        x_batch = _as_input(bounding.network, samples[rows])
+        y_batch = torch.as_tensor(labels[rows], device=x_batch.device)
+        margin[rows] = bounding.margin(x_batch, y_batch).cpu().numpy()
+        if builder is not None:
+            _follow_trains(builder, x_batch, y_batch, margin[rows])
+    name = _TRAINS if builder else plain
+    return BoundsCertificate(bounding.eps, bounding.norm, name, margin)
+
+
+def _choose_builder(bounding: Bounding, method: str | None) -> ProblemBuilder | None:
+    """Return what follows trains, if the method does; None if it does not."""
     if method == _TRAINS:
         require(
-            norm == np.inf,
+            bounding.norm == np.inf,
             "method",
             "'counts' or 's-ibp' in norm 2",
             method,
             "Only boxes have trains.",
         )
-        return ProblemBuilder(network, eps, limits)
-    if method is None and norm == np.inf and (network.body.steps or 0) <= _MOST_STEPS:
+        return ProblemBuilder(bounding)
+    has_few_steps = (bounding.network.body.steps or 0) <= _MOST_STEPS
+    if method is None and bounding.norm == np.inf and has_few_steps:
         with suppress(ArgumentError):
-            return ProblemBuilder(network, eps, limits, _MOST_OPEN)
+            return ProblemBuilder(bounding, _MOST_OPEN)
     return None
 
 
-def read_budget(
-    classifier: PyTorchClassifier, x: np.ndarray, eps: float, norm: Norm
-) -> tuple[SpikingNetwork, np.ndarray, float, float]:
-    """Read network, samples, norm and eps of a bound, after a check of each.
+def _read_budget(
+    classifier: PyTorchClassifier,
+    x: np.ndarray,
+    eps: float,
+    norm: Norm,
+    method: BoundingMethod,
+) -> tuple[Bounding, np.ndarray]:
+    """Check a network, samples and a budget; return what bounds spikes by a method, and samples.
 
     :raises TypeError: when x is no array of real numbers.
     :raises ValueError: for a network without bounds, preprocessing, or a bad sample or
@@ -195,15 +190,20 @@ def read_budget(
     if isinstance(network.body, ModelBody):
         # Adapted networks verify their model, or refuse it.
         classifier.predict(samples[:1])
-    return network, samples, float(measure.norm), eps
+    return Bounding(network, method, eps, float(measure.norm), limits), samples
+
+
+def _as_input(network: SpikingNetwork, samples: np.ndarray) -> Tensor:
+    """Return samples in the precision of a network, on its device."""
+    return torch.as_tensor(samples, dtype=dtype_of(network), device=device_of(network))
 
 
 def _follow_trains(
     builder: ProblemBuilder, x: Tensor, y: Tensor, margins: NDArray[np.float64]
 ) -> None:
-    """Raise the margins [N] that are not above 0, of samples x [N, ...] of classes y [N]."""
-    with keep_modes(builder.network, False), torch.no_grad():
-        is_right = (builder.network(x).argmax(1) == y).cpu().numpy()
+    """Raise, in place, the margins [N] that are not above 0, of samples x [N, ...] of classes y."""
+    with keep_modes(builder.bounding.network, False), torch.no_grad():
+        is_right = (builder.bounding.network(x).argmax(1) == y).cpu().numpy()
     for i in np.flatnonzero(is_right & (margins <= 0)):
         with suppress(TooLarge):
             margins[i] = max(
@@ -282,27 +282,40 @@ def decide_bounds(
     )
     if nodes is not None:
         nodes = require_count("nodes", nodes, remedy="None, for a limit in seconds.")
+        seconds = inf
     seed = require_seed("seed", seed)
     certificate = certify_bounds(
         classifier, x, y, eps, method="counts", batch_size=batch_size
     )
-    builder = ProblemBuilder(classifier.model, certificate.eps, classifier.clip_values)
-    samples = as_array(check_samples(x, classifier.input_shape))
+    bounding, samples = _read_budget(classifier, x, eps, np.inf, Counts())
+    builder = ProblemBuilder(bounding)
     labels = class_indices(y, len(samples), classifier.nb_classes)
     broken = classifier.predict(samples, batch_size=batch_size).argmax(1) != labels
-    safe = certificate.certified & ~broken
-    dtype = str(builder.dtype).removeprefix("torch.")
-    points = samples.astype(np.result_type(samples, dtype))
-    counts = np.zeros(len(samples), dtype=np.int64)
-    times = np.zeros(len(samples))
-    decision = Decision(certificate.eps, safe, broken, points, counts, times)
+    decision = _begin_decision(certificate, samples, broken, builder.dtype)
     rows = np.flatnonzero(decision.open).tolist()
     for row in progress_over(rows, "Decisions", unit="samples", verbose=verbose):
-        label = int(labels[row])
-        _decide_sample(
-            decision, row, builder, classifier, label, seed + row, seconds, nodes
-        )
+        _decide_sample(decision, row, builder, classifier, labels, seed, seconds, nodes)
     return decision
+
+
+def _begin_decision(
+    certificate: BoundsCertificate,
+    samples: np.ndarray,
+    broken: NDArray[np.bool_],
+    dtype: torch.dtype,
+) -> Decision:
+    """Return a decision where samples are open that are right, but not certified.
+
+    :param dtype: of points that the search may find."""
+    wider = np.result_type(samples, str(dtype).removeprefix("torch."))
+    return Decision(
+        certificate.eps,
+        safe=certificate.certified & ~broken,
+        broken=broken,
+        adversarial=samples.astype(wider),
+        nodes=np.zeros(len(samples), dtype=np.int64),
+        seconds=np.zeros(len(samples)),
+    )
 
 
 def _decide_sample(
@@ -310,23 +323,22 @@ def _decide_sample(
     row: int,
     builder: ProblemBuilder,
     classifier: PyTorchClassifier,
-    label: int,
+    labels: np.ndarray,
     seed: int,
     seconds: float,
     nodes: int | None,
 ) -> None:
     """Decide the sample of a row, and write what is found to the decision."""
     start = time.monotonic()
-    end = start + seconds if nodes is None else inf
     sample = decision.adversarial[row : row + 1]
-    limits = limit_points(sample, builder.eps, builder.limits, builder.dtype)
-    point = torch.as_tensor(
-        sample, dtype=builder.dtype, device=device_of(builder.network)
-    )
-    with suppress(TooLarge), keep_modes(builder.network, False), torch.no_grad():
-        falsifier = Falsifier(classifier, point, label, limits, seed)
+    limits = limit_points(sample, builder.bounding)
+    network = builder.bounding.network
+    point = _as_input(network, sample)
+    label = int(labels[row])
+    with suppress(TooLarge), keep_modes(network, False), torch.no_grad():
+        falsifier = Falsifier(classifier, point, label, limits, seed + row)
         search = Search(builder.build(point, label), falsifier)
-        is_safe = search.decide(end, nodes or inf)
+        is_safe = search.decide(start + seconds, nodes or inf)
         decision.nodes[row] = search.nodes
         if is_safe:
             decision.safe[row] = True
@@ -336,14 +348,16 @@ def _decide_sample(
     decision.seconds[row] = time.monotonic() - start
 
 
-def limit_points(sample: np.ndarray, eps: float, limits: Any, dtype: torch.dtype) -> Ends:
-    """Return the least and the largest points, in a precision, within eps and the limits."""
-    # sample - eps < point < sample + eps, and limits[0] <= point <= limits[1].
-    low = np.nextafter(sample - np.float64(eps), inf)
-    high = np.nextafter(sample + np.float64(eps), -inf)
-    if limits is not None:
-        low = np.maximum(low, limits[0])
-        high = np.minimum(high, limits[1])
+def limit_points(sample: np.ndarray, bounding: Bounding) -> Ends:
+    """Return the least and the largest points of a budget, in the network's precision."""
+    # sample - eps < point < sample + eps, and lowest <= point <= highest.
+    low = np.nextafter(sample - np.float64(bounding.eps), inf)
+    high = np.nextafter(sample + np.float64(bounding.eps), -inf)
+    if bounding.limits is not None:
+        lowest, highest = bounding.limits
+        low = np.maximum(low, lowest)
+        high = np.minimum(high, highest)
+    dtype = dtype_of(bounding.network)
     least = round_toward(inf, torch.as_tensor(low, device="cpu"), dtype)
     return least, round_toward(-inf, torch.as_tensor(high, device="cpu"), dtype)
 
@@ -364,18 +378,16 @@ def bound_operations(
     :return: the most operations, float (N,).
     :raises TypeError: when x is no array of real numbers.
     :raises ValueError: as both functions."""
-    network, samples, norm, eps = read_budget(classifier, x, eps, norm)
+    bounding, samples = _read_budget(classifier, x, eps, norm, Counts())
+    network = bounding.network
     size = require_count("batch_size", batch_size, remedy="Batches of 32 are usual.")
     (_, inputs), *layers = count_synapses(network, classifier.input_shape)
-    bounding = Bounding(network, Counts(), eps, norm, classifier.clip_values)
     bounds = [np.zeros(0)]
     spikes = list[Tensor]()
     for start in range(0, len(samples), size):
-        rows = samples[start : start + size]
         spikes.clear()
         with bounding.evaluating():
-            batch = torch.tensor(rows, dtype=dtype_of(network), device=device_of(network))
-            box = enclose_samples(batch, eps, norm, classifier.clip_values)
+            box = bounding.enclose(_as_input(network, samples[start : start + size]))
             bounding.spread(
                 box, True, lambda *call: spikes.append(_count_most_spikes(*call))
             )
@@ -392,7 +404,7 @@ def bound_operations(
 def _count_most_spikes(site: NeuronRef, current: Box, spikes: Box) -> Tensor:
     """Return the most spikes of every neuron [N, ...], over all steps."""
     with torch._C.DisableTorchFunction(), torch.no_grad():
-        steps = spikes.enclosure.averaged
+        steps = spikes.averaged
         if steps:
             _, most = spikes.ends
             return (most[-1] * steps).round().double()

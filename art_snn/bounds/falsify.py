@@ -111,12 +111,10 @@ class Falsifier:
         :return: their margins [M]."""
         points = points.clamp(self.low, self.high)
         margins = self._measure(points)
-        self.points = torch.cat([points, self.points])
-        self.margins = torch.cat([margins, self.margins])
-
-        best = self.margins.argsort(stable=True)[:_KEPT]
-        self.points = self.points[best]
-        self.margins = self.margins[best]
+        several = torch.cat([margins, self.margins])
+        best = several.argsort(stable=True)[:_KEPT]
+        self.points = torch.cat([points, self.points])[best]
+        self.margins = several[best]
 
         # Alone a sample may be computed in another order, and be right.
         while (

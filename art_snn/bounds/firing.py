@@ -7,9 +7,9 @@ currents. A neuron whose current lies in an interval has the trains of the piece
 the interval meets. But for rounding this is exact at every step."""
 
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from functools import lru_cache
 from math import inf
-from types import MappingProxyType
 from typing import ClassVar, NamedTuple
 
 import torch
@@ -17,7 +17,6 @@ from torch import Tensor
 
 from art_snn.bounds.box import (
     Box,
-    Enclosure,
     Ends,
     Nonlinear,
     Unbounded,
@@ -28,7 +27,7 @@ from art_snn.bounds.margins import SpikeBounds
 from art_snn.dynamics import Dynamics, operand
 from art_snn.gradients.base import Firing, NeuronRef, simulation
 from art_snn.gradients.shared import blocks, repeat_step, repeats_one_step
-from art_snn.running.run import RUN
+from art_snn.running.context import RUN
 
 _BUFFERS = 16
 """Tensors of one step's size in a block, which should fit into the cache."""
@@ -49,19 +48,17 @@ class BoundingMethod(ABC):
         self.firing = firing
 
     @abstractmethod
-    def write(
-        self, dynamics: Dynamics, current: Box, sure: Tensor, maybe: Tensor
-    ) -> None:
+    def write(self, dynamics: Dynamics, low: Tensor, high: Tensor, out: Ends) -> None:
         """Write the spikes, 0 or 1, that are sure and those that are possible.
 
-        :param current: the box of currents [T, N, ...].
-        :param sure, maybe: buffers [T, N, ...]."""
+        :param low, high: the ends of the current [T, N, ...], of :func:`bound_currents`.
+        :param out: buffers for both [T, N, ...]."""
 
     def fire(self, site: NeuronRef, current: Tensor) -> Box:
         """Return the box of a neuron's spikes for the box of its currents."""
         assert isinstance(current, Box)
         dynamics = site.dynamics
-        averaged = current.enclosure.averaged
+        averaged = current.averaged
         if not dynamics.obeys_equations:
             raise Unbounded(dynamics.unknown or "neurons that obey other equations")
         if not current.magnitude.isfinite():
@@ -84,10 +81,8 @@ class BoundingMethod(ABC):
                 )
             # Means over time are rounded; spikes, and halves between them, are not.
             slack = largest * (4 * torch.finfo(largest.dtype).eps if averaged else 0)
-            enclosure = Enclosure(
-                bounds.radius, slack, largest, averaged, keeps_sign=True
-            )
-            return Box.around(bounds.enter(), enclosure)
+            centre = bounds.enter()
+            return Box(centre, bounds.radius, slack, largest, averaged, keeps_sign=True)
 
     def _bound_spikes(self, site: NeuronRef, current: Box) -> SpikeBounds:
         """Bound the spikes of every step and, if the method counts, their number."""
@@ -95,9 +90,8 @@ class BoundingMethod(ABC):
         maybe = torch.empty_like(current.centre)
         with torch.no_grad():
             for rows in blocks(sure, _BUFFERS):
-                self.write(
-                    site.dynamics, current.rows(rows), sure[:, rows], maybe[:, rows]
-                )
+                low, high = bound_currents(site.dynamics, current.rows(rows))
+                self.write(site.dynamics, low, high, (sure[:, rows], maybe[:, rows]))
 
         spikes = (
             self._simulate_ends(site, current) if current.centre.requires_grad else None
@@ -147,10 +141,8 @@ class SIBP(BoundingMethod):
 
     counts = False
 
-    def write(
-        self, dynamics: Dynamics, current: Box, sure: Tensor, maybe: Tensor
-    ) -> None:
-        bound_steps(dynamics, *bound_currents(dynamics, current), (sure, maybe))
+    def write(self, dynamics: Dynamics, low: Tensor, high: Tensor, out: Ends) -> None:
+        bound_steps(dynamics, low, high, out)
 
 
 class Counts(BoundingMethod):
@@ -162,20 +154,17 @@ class Counts(BoundingMethod):
 
     counts = True
 
-    def write(
-        self, dynamics: Dynamics, current: Box, sure: Tensor, maybe: Tensor
-    ) -> None:
-        low, high = bound_currents(dynamics, current)
+    def write(self, dynamics: Dynamics, low: Tensor, high: Tensor, out: Ends) -> None:
         spans = None
-        if repeats_one_step(current.centre) and dynamics.uniform:
-            spans = list_spans(dynamics, len(current), current.dtype)
+        if repeats_one_step(low) and dynamics.uniform:
+            spans = list_spans(dynamics, len(low), low.dtype)
         if spans is None:
-            bound_steps(dynamics, low, high, (sure, maybe))
+            bound_steps(dynamics, low, high, out)
         else:
-            write_meetings(spans, low[0], high[0], sure, maybe)
+            write_meetings(spans, low[0], high[0], *out)
 
 
-METHODS = MappingProxyType({"counts": Counts, "s-ibp": SIBP})
+METHODS = {"counts": Counts, "s-ibp": SIBP}
 """Methods by name."""
 
 
@@ -187,12 +176,9 @@ def bound_currents(dynamics: Dynamics, current: Box) -> Ends:
     is_constant = repeats_one_step(current.centre)
     if is_constant:
         current = current.rearrange(lambda part: part[0])
-    enclosure = current.enclosure
     rounding = potential_rounding(dynamics, current.magnitude, steps, current.dtype)
     # |x - m| <= r + slack + rounding
-    radius = enclosure.radius + (enclosure.slack + rounding)
-    low = current.centre - radius
-    high = current.centre + radius
+    low, high = replace(current, slack=current.slack + rounding).ends
     if is_constant:
         return repeat_step(low, steps), repeat_step(high, steps)
     return low, high
@@ -223,18 +209,13 @@ def bound_steps(
         dynamics._charge(high[t], v_high, None, v_high, decay)
         fires(v_low, threshold, out=sure[t])
         fires(v_high, threshold, out=maybe[t])
-        if dynamics.reset == "hard":
-            _reset_hard(dynamics, v_low, v_high, sure[t], maybe[t], spare)
-        elif dynamics.reset == "soft" and dynamics.max_spikes == 1:
-            _reset_soft(dynamics, v_low, v_high, sure[t], maybe[t], spare)
-        elif dynamics.reset == "soft":
-            _reset_several(dynamics, v_low, v_high, sure[t], maybe[t])
+        _reset(dynamics, v_low, v_high, sure[t], maybe[t], spare)
         dynamics._apply_floor(v_low)
         dynamics._apply_floor(v_high)
     return sure, maybe
 
 
-def _reset_hard(
+def _reset(
     dynamics: Dynamics,
     low: Tensor,
     high: Tensor,
@@ -242,62 +223,44 @@ def _reset_hard(
     maybe: Tensor,
     spare: Tensor,
 ) -> None:
-    """Turn the ends of u into those of v, in place.
+    """Turn the ends of u into those of v before a floor, in place.
 
-    The highest potential that can be silent is at the threshold."""
+    A potential at the threshold is the highest that can be silent, and the lowest that
+    can fire."""
     threshold = operand(dynamics.threshold, low)
-    rest = operand(dynamics.v_reset, low)
-    # v >= rest where the neuron may fire and rest is lower, and v >= u otherwise.
-    torch.gt(low, rest, out=spare).mul_(maybe)
-    dynamics._reset(low, spare, low)
-    if dynamics.resets_below:
-        # v <= min(u, threshold), since a potential above fires, and rest is lower.
-        high.clamp_(max=threshold)
-    else:
-        # v <= max(threshold, rest) where the neuron may fire, and
-        # v = rest where it is sure to.
-        either = torch.zeros_like(low).add_(threshold).clamp_(min=rest)
-        high.addcmul_(high, maybe, value=-1)
-        high.add_(maybe * either)
+    if dynamics.reset == "hard":
+        rest = operand(dynamics.v_reset, low)
+        # v >= rest where the neuron may fire and rest is lower, and v >= u otherwise.
+        torch.gt(low, rest, out=spare).mul_(maybe)
+        dynamics._reset(low, spare, low)
+        if dynamics.resets_below:
+            # v <= min(u, threshold), since a potential above fires, and rest is lower.
+            high.clamp_(max=threshold)
+        else:
+            # v <= max(threshold, rest) where the neuron may fire, and
+            # v = rest where it is sure to.
+            either = torch.zeros_like(low).add_(threshold).clamp_(min=rest)
+            high.addcmul_(high, maybe, value=-1)
+            high.add_(maybe * either)
+            dynamics._reset(low, sure, low)
+        dynamics._reset(high, sure, high)
+    elif dynamics.reset == "soft" and dynamics.max_spikes == 1:
+        drop = operand(dynamics.reset_amount, low)
+        # v >= min(u, max(u - drop, threshold - drop)) where it may fire, else v >= u.
+        taken = torch.sub(low, threshold - drop, out=spare).clamp_(min=0).clamp_(max=drop)
+        low.addcmul_(taken, maybe, value=-1)
+        # v <= max(u - drop, min(u, threshold)), and v <= u - drop where it is sure to fire.
+        taken = torch.sub(high, threshold, out=spare).clamp_(min=0).clamp_(max=drop)
+        high.sub_(torch.maximum(taken, sure * drop, out=spare))
+    elif dynamics.reset == "soft":
+        unsure = torch.gt(maybe, sure)
         dynamics._reset(low, sure, low)
-    dynamics._reset(high, sure, high)
-
-
-def _reset_soft(
-    dynamics: Dynamics,
-    low: Tensor,
-    high: Tensor,
-    sure: Tensor,
-    maybe: Tensor,
-    spare: Tensor,
-) -> None:
-    """Turn the ends of u into those of v, in place.
-
-    The lowest potential that can fire is at the threshold."""
-    threshold = operand(dynamics.threshold, low)
-    drop = operand(dynamics.reset_amount, low)
-    # v >= min(u, max(u - drop, threshold - drop)) where the neuron may fire, else v >= u.
-    taken = torch.sub(low, threshold - drop, out=spare).clamp_(min=0).clamp_(max=drop)
-    low.addcmul_(taken, maybe, value=-1)
-    # v <= max(u - drop, min(u, threshold)), and
-    # v <= u - drop where the neuron is sure to fire.
-    taken = torch.sub(high, threshold, out=spare).clamp_(min=0).clamp_(max=drop)
-    high.sub_(torch.maximum(taken, sure * drop, out=spare))
-
-
-def _reset_several(
-    dynamics: Dynamics, low: Tensor, high: Tensor, sure: Tensor, maybe: Tensor
-) -> None:
-    """Turn the ends of u into those of v, in place, for several spikes in a step."""
-    threshold = operand(dynamics.threshold, low)
-    unsure = torch.gt(maybe, sure)
-    dynamics._reset(low, sure, low)
-    dynamics._reset(high, maybe, high)
-    # A potential at a multiple of the threshold leads to 0, one just below to the
-    # threshold. So where the number of spikes is unsure
-    # v >= min(v(u_low), 0) and v <= max(v(u_high), threshold).
-    low.copy_(torch.where(unsure, low.clamp(max=0), low))
-    high.copy_(torch.where(unsure, high.clamp(min=threshold), high))
+        dynamics._reset(high, maybe, high)
+        # A potential at a multiple of the threshold leads to 0, one just below to the
+        # threshold. So where the number of spikes is unsure
+        # v >= min(v(u_low), 0) and v <= max(v(u_high), threshold).
+        low.copy_(torch.where(unsure, low.clamp(max=0), low))
+        high.copy_(torch.where(unsure, high.clamp(min=threshold), high))
 
 
 _Spans = tuple[tuple[float, float], ...]

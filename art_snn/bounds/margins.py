@@ -40,8 +40,6 @@ class SpikeBounds:
     def enter(self) -> Tensor:
         """Return the centre, with a gate at the start of the graph of what follows."""
         centre = self.centre
-        if not torch.is_grad_enabled():
-            return centre
         if not centre.requires_grad:
             centre = centre.detach().requires_grad_()
         return apply(_Gate, centre, self)
@@ -82,32 +80,27 @@ def bound_margins(logits: Box, y: Tensor, *, differentiable: bool = False) -> Te
     :param y: class indices [N].
     :param differentiable: True to differentiate the bounds by weights."""
     z = logits.centre
-    radius = logits.enclosure.radius
-    slack = logits.enclosure.slack
+    radius = logits.radius
+    slack = logits.slack
     gates = _find_gates(z.grad_fn)
     if gates is None:
         # By intervals z_y - z_j >= (m_y - r_y - slack) - (m_j + r_j + slack).
         low = z - radius - slack
         high = z + radius + slack
-        return (low.gather(1, y[:, None]) - high).scatter(1, y[:, None], 0.0)
+        changes = []
+    else:
+        # With the error e of the centres m, over all spikes s around their centres c,
+        # z_y - z_j >= (m_y - e_y) - (m_j + e_j) + min (W_y - W_j) (s - c).
+        terms = sum(gate.bounds.centre[:, 0].numel() for gate in gates)
+        error = slack + (_ROW_ERROR + widening(terms, z)) * radius.detach()
+        low = z - error
+        high = z + error
+        pairs = zip(gates, _differentiate(gates, z, differentiable), strict=True)
+        changes = [_bound_changes(gate.bounds, rows, y) for gate, rows in pairs]
 
-    terms = sum(gate.bounds.centre[:, 0].numel() for gate in gates)
-    error = slack + (_ROW_ERROR + widening(terms, z)) * radius.detach()
-    try:
-        for gate in gates:
-            gate.closed = True
-        rows = _differentiate(gates, z, differentiable)
-    finally:
-        for gate in gates:
-            gate.closed = False
-
-    # With the error e of the centres m, over all spikes s around their centres c,
-    # z_y - z_j >= (m_y - e_y) - (m_j + e_j) + min (W_y - W_j) (s - c).
-    low = z - error
-    high = z + error
     lowest = low.gather(1, y[:, None]) - high
-    for gate, weights in zip(gates, rows, strict=True):
-        lowest = lowest + _bound_changes(gate.bounds, weights, y)
+    for change in changes:
+        lowest = lowest + change
     return lowest.scatter(1, y[:, None], 0.0)
 
 
@@ -133,19 +126,25 @@ def _find_gates(node: Any) -> list[Any] | None:
 def _differentiate(gates: list[Any], z: Tensor, differentiable: bool) -> list[Tensor]:
     """Return for every gate the gradients of the K logits z [N, K] at its values [K, T, ...].
 
-    Samples have the same gradients. So one backward pass takes another class at every
-    sample."""
+    All gates are closed meanwhile. Samples have the same gradients. So one backward pass
+    takes another class at every sample."""
     edges: Any = [GradientEdge(gate, 0) for gate in gates]
     samples, classes = z.shape
     parts = []
-    for start in range(0, classes, samples):
-        index = torch.arange(start, min(start + samples, classes), device=z.device)
-        size = len(index)
-        output = z[:size].gather(1, index[:, None]).sum()
-        grads = torch.autograd.grad(
-            output, edges, retain_graph=True, create_graph=differentiable
-        )
-        parts.append([grad[:, :size].transpose(0, 1) for grad in grads])
+    for gate in gates:
+        gate.closed = True
+    try:
+        for start in range(0, classes, samples):
+            index = torch.arange(start, min(start + samples, classes), device=z.device)
+            size = len(index)
+            output = z[:size].gather(1, index[:, None]).sum()
+            grads = torch.autograd.grad(
+                output, edges, retain_graph=True, create_graph=differentiable
+            )
+            parts.append([grad[:, :size].transpose(0, 1) for grad in grads])
+    finally:
+        for gate in gates:
+            gate.closed = False
     return [torch.cat(part) for part in zip(*parts, strict=True)]
 
 

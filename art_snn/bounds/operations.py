@@ -13,6 +13,7 @@ slack on, as it does with the radius, and adds its own rounding: `widening` time
 of the absolute values that it computes."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from math import ceil, prod
 from typing import Any
 
@@ -21,19 +22,11 @@ from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from art_snn.bounds.box import (
-    Box,
-    Enclosure,
-    Nonlinear,
-    Unbounded,
-    has_boxes,
-    view_first,
-    widening,
-)
+from art_snn.bounds.box import Box, Nonlinear, Unbounded, has_boxes, view_first, widening
 from art_snn.bounds.margins import mark_nonlinear
 from art_snn.gradients.fixed import METADATA, without_saving
 from art_snn.pooling import tiles
-from art_snn.running.run import RUN
+from art_snn.running.context import RUN
 
 
 class Propagation(TorchFunctionMode):
@@ -75,21 +68,20 @@ def _apply_affine(
     if has_boxes((weight, bias)):
         raise Unbounded("a layer whose weights depend on the input")
 
-    enclosure = x.enclosure
     # Of one sample the layer takes the axis of time for that of samples, or of channels.
     is_one_sample = x.ndim < max(2, weight.ndim)
-    if is_one_sample and enclosure.averaged:
+    if is_one_sample and x.averaged:
         raise Nonlinear(f"{func.__name__} of all time steps as one sample")
 
     centre = without_saving(func, x.centre, weight, bias, *rest)
     sizes = weight.abs()
-    if enclosure.budget is None or (is_one_sample and enclosure.repeats):
+    if x.budget is None or (is_one_sample and x.repeats):
         # Of intervals: |W (x - m)| <= |W| r.
-        radius = func(enclosure.radius, sizes, None, *rest)
+        radius = func(x.radius, sizes, None, *rest)
     else:
         # Of a ball, where sum ((x - m) / b)^2 <= 1, by Cauchy and Schwarz:
         # |W (x - m)| = |sum (W b) ((x - m) / b)| <= sqrt(sum W^2 b^2).
-        radius = func(enclosure.budget.square(), weight.square(), None, *rest).sqrt()
+        radius = func(x.budget.square(), weight.square(), None, *rest).sqrt()
 
     with torch.no_grad():
         axes = weight.ndim - 2
@@ -103,21 +95,21 @@ def _apply_affine(
             largest = largest + view_first(offset, axes)
 
         # Earlier rounding: |W (x - x')| <= max |x - x'| sum |W|.
-        before = enclosure.slack.amax() * total
+        before = x.slack.amax() * total
         slack = largest * error + before
         magnitude = largest.amax() + slack.amax()
 
         # This takes another pass, which convolutions of a training step go without.
         is_cheap = weight.ndim == 2 or RUN.get().constant_weights
-        if is_cheap and (enclosure.keeps_sign or not enclosure.averaged):
+        if is_cheap and (x.keeps_sign or not x.averaged):
             # One bound per value: |W x + b| <= |W| (|m| + r) + |b|. Of many terms
             # most are far below the largest one.
-            sharper = func(x.centre.abs().add_(enclosure.radius), sizes, offset, *rest)
+            sharper = func(x.centre.abs().add_(x.radius), sizes, offset, *rest)
             # This sum is itself rounded.
             sharper.mul_(error).add_(before).mul_(1 + error)
             slack = torch.minimum(slack, sharper, out=sharper)
 
-    return Box.around(centre, Enclosure(radius, slack, magnitude, enclosure.averaged))
+    return Box(centre, radius, slack, magnitude, x.averaged)
 
 
 def _apply_batch_norm(
@@ -154,12 +146,12 @@ def _apply_batch_norm(
         if bias is not None:
             largest = largest + bias.abs()
         rounding = view_first(largest * widening(8, x), axes)
-        slack = x.enclosure.slack * factor + rounding
+        slack = x.slack * factor + rounding
         magnitude = largest.amax() + slack.amax()
 
     # |y(x) - y(m)| = |w| / sqrt(v) |x - m| <= |w| / sqrt(v) r
-    radius = x.enclosure.radius * factor
-    return Box.around(centre, Enclosure(radius, slack, magnitude, x.enclosure.averaged))
+    radius = x.radius * factor
+    return Box(centre, radius, slack, magnitude, x.averaged)
 
 
 def _average_windows(func: Any, x: Box, size: Any, *rest: Any, **options: Any) -> Box:
@@ -205,27 +197,27 @@ def _average(
     :param terms: the most values in a window.
     :param apart: True if all windows have as many values, and no value is in two of
         them."""
-    enclosure = x.enclosure
     centre = function(x.centre)
-    radius = function(enclosure.radius)
+    radius = function(x.radius)
     if factor != 1:
         # |f mean (x - m)| <= |f| mean r
         radius = radius.abs()
 
     budget = None
-    if enclosure.budget is not None and apart and factor == 1:
+    if x.budget is not None and apart and factor == 1:
         # |mean (x - m)| <= sqrt(sum b^2) / n where sum ((x - m) / b)^2 <= 1, in n terms.
-        budget = (function(enclosure.budget.square()) / terms).sqrt()
+        budget = (function(x.budget.square()) / terms).sqrt()
 
     # |f mean x| <= |f| max |x|
-    slack = abs(factor) * (enclosure.slack.amax() + x.magnitude * widening(terms, x))
-    return x.revise(
-        centre,
+    slack = abs(factor) * (x.slack.amax() + x.magnitude * widening(terms, x))
+    return replace(
+        x,
+        centre=centre,
         radius=radius,
         slack=slack,
-        magnitude=abs(factor) * x.magnitude + slack,
+        largest=abs(factor) * x.magnitude + slack,
         budget=budget,
-        keeps_sign=enclosure.keeps_sign and factor > 0,
+        keeps_sign=x.keeps_sign and factor > 0,
     )
 
 
@@ -233,31 +225,29 @@ def _apply_monotone(func: Any, x: Box, *args: Any, **options: Any) -> Box:
     """Apply a function that never falls where an input rises, and gives values of the input."""
     if options.get("inplace") or (args and func is functional.relu):
         raise Unbounded(f"{func.__name__} in place")
-    if x.enclosure.averaged:
+    if x.averaged:
         raise Nonlinear(func.__name__)
 
     # As f never falls, f(m - r) <= f(x) <= f(m + r).
     low, high = [func(end, *args, **options) for end in x.ends]
     slack = 4 * torch.finfo(x.dtype).eps * x.magnitude
-    enclosure = Enclosure((high - low) / 2, slack, x.magnitude)
-    return Box.around(mark_nonlinear((low + high) / 2), enclosure)
+    centre = mark_nonlinear((low + high) / 2)
+    return Box(centre, (high - low) / 2, slack, x.magnitude)
 
 
 def _add(func: Any, a: Any, b: Any, *, alpha: float = 1) -> Box:
     """Add a + alpha b, of two boxes or of a box and a number."""
     like = a if isinstance(a, Box) else b
-    averaged = like.enclosure.averaged
-
     first, second = _as_boxes(func, (a, b))
     factor = abs(alpha)
     centre = torch.add(first.centre, second.centre, alpha=alpha)
 
     # |a + alpha b - (m + alpha n)| <= r + |alpha| q
-    radius = first.enclosure.radius + factor * second.enclosure.radius
+    radius = first.radius + factor * second.radius
 
     # |a + alpha b| <= max |a| + |alpha| max |b|
     magnitude = first.magnitude + factor * second.magnitude
-    slack = first.enclosure.slack + factor * second.enclosure.slack
+    slack = first.slack + factor * second.slack
     slack = slack + magnitude * widening(1, like)
 
     # A sum of a box and numbers moves the box. That of two boxes has no budget any more.
@@ -265,48 +255,39 @@ def _add(func: Any, a: Any, b: Any, *, alpha: float = 1) -> Box:
     repeats = 0
     if not (isinstance(a, Box) and isinstance(b, Box)):
         slack = slack.amax()
-        repeats = like.enclosure.repeats
+        repeats = like.repeats
         if centre.shape == first.shape:
-            budget = first.enclosure.budget
-    elif any(box.enclosure.slack.shape == box.shape for box in (first, second)):
+            budget = first.budget
+    elif any(box.slack.shape == box.shape for box in (first, second)):
         slack = slack.expand_as(centre)
 
     # Intervals of steps give a smaller magnitude.
-    bound = magnitude if averaged else None
-    return Box.around(centre, Enclosure(radius, slack, bound, averaged, budget, repeats))
+    bound = magnitude if like.averaged else None
+    return Box(centre, radius, slack, bound, like.averaged, budget, repeats)
 
 
 def _as_boxes(func: Any, values: Any) -> list[Box]:
     """Return boxes as they are, and numbers and tensors as boxes without width."""
     like = next(value for value in values if isinstance(value, Box))
-    averaged = like.enclosure.averaged
     boxes = []
     for value in values:
-        # A number that changes over time is not the mean of steps.
-        if not _fits_means(value, like):
-            raise Nonlinear(f"{func.__name__} of what changes over time")
         if not isinstance(value, Box):
             centre = value if isinstance(value, Tensor) else like.centre.new_tensor(value)
+            _require_means(centre, like, func.__name__)
+            radius = torch.zeros_like(centre)
+            value = Box(centre, radius, centre.new_zeros(()), averaged=like.averaged)
 
-            nothing = torch.zeros_like(centre)
-            exact = Enclosure(nothing, centre.new_zeros(()), averaged=averaged)
-            value = Box.around(centre, exact)
-
-        if value.enclosure.averaged != averaged:
+        if value.averaged != like.averaged:
             raise Unbounded(f"{func.__name__} of means and steps")
         boxes.append(value)
     return boxes
 
 
-def _fits_means(value: Any, x: Box) -> bool:
-    """True if a value, a box or not, is the same at every step of means x."""
-    if (
-        not x.enclosure.averaged
-        or isinstance(value, Box)
-        or not isinstance(value, Tensor)
-    ):
-        return True
-    return value.ndim < x.ndim or (value.ndim == x.ndim and len(value) == 1)
+def _require_means(values: Tensor, x: Box, name: str) -> None:
+    """Refuse values that are not the same at every step of means x: they have another mean."""
+    is_steady = values.ndim < x.ndim or (values.ndim == x.ndim and len(values) == 1)
+    if x.averaged and not is_steady:
+        raise Nonlinear(f"{name} of what changes over time")
 
 
 def _multiply(func: Any, a: Any, b: Any) -> Box:
@@ -329,33 +310,32 @@ def _divide(func: Any, a: Any, b: Any, *, rounding_mode: None = None) -> Box:
 
 def _scale(x: Box, factor: Any, centre: Tensor | None = None) -> Box:
     """Multiply a box by numbers, unless its new centre is given."""
-    enclosure = x.enclosure
-    if not _fits_means(factor, x):
-        raise Nonlinear("a product with what changes over time")
     if centre is None:
         centre = x.centre * factor
 
     if not isinstance(factor, Tensor):
         factor = x.centre.new_tensor(factor)
+    _require_means(factor, x, "a product")
     size = factor.abs()
     largest = size.detach().amax()
     # |f (x - m)| <= |f| r
-    radius = (enclosure.radius * size).expand_as(centre)
+    radius = (x.radius * size).expand_as(centre)
 
     # |f x| <= |f| max |x|
     magnitude = x.magnitude * largest
-    slack = largest * enclosure.slack.amax() + magnitude * widening(2, x)
+    slack = largest * x.slack.amax() + magnitude * widening(2, x)
 
     budget = None
-    if enclosure.budget is not None and centre.shape == x.shape and (factor > 0).all():
+    if x.budget is not None and centre.shape == x.shape and (factor > 0).all():
         # sum (f (x - m) / (f b))^2 = sum ((x - m) / b)^2 <= 1
-        budget = enclosure.budget * factor
-    return x.revise(
-        centre,
+        budget = x.budget * factor
+    return replace(
+        x,
+        centre=centre,
         radius=radius,
         slack=slack,
         # Intervals of steps give a smaller magnitude.
-        magnitude=magnitude if enclosure.averaged else None,
+        largest=magnitude if x.averaged else None,
         budget=budget,
         keeps_sign=False,
     )
@@ -363,18 +343,17 @@ def _scale(x: Box, factor: Any, centre: Tensor | None = None) -> Box:
 
 def _reduce(func: Any, x: Box, *args: Any, **options: Any) -> Box:
     """Take the mean or the sum over some axes."""
-    enclosure = x.enclosure
     is_sum = func in (torch.sum, Tensor.sum)
     over_time = args == (0,) and not options.get("keepdim")
-    if enclosure.averaged:
-        if not over_time or len(x) != enclosure.averaged:
+    if x.averaged:
+        if not over_time or len(x) != x.averaged:
             raise Nonlinear(f"{func.__name__} over other axes than time")
 
         # The last of the means over the steps up to each one is that over all.
         last = x.rearrange(lambda part: part[-1])
         # The network adds the steps up: |mean x| <= max |x|.
-        slack = last.enclosure.slack + x.magnitude * widening(len(x), x)
-        last = last.revise(slack=slack, averaged=0)
+        slack = last.slack + x.magnitude * widening(len(x), x)
+        last = replace(last, slack=slack, averaged=0)
 
         if is_sum and len(x) > 1:
             return _scale(last, float(len(x)))
@@ -382,9 +361,9 @@ def _reduce(func: Any, x: Box, *args: Any, **options: Any) -> Box:
 
     # |sum (x - m)| <= sum r, and |mean (x - m)| <= mean r.
     centre = func(x.centre, *args, **options)
-    radius = func(enclosure.radius, *args, **options)
+    radius = func(x.radius, *args, **options)
 
-    before = enclosure.slack
+    before = x.slack
     if not over_time:
         before = before.amax()
     elif before.shape == x.shape:
@@ -395,7 +374,7 @@ def _reduce(func: Any, x: Box, *args: Any, **options: Any) -> Box:
     slack = before + x.magnitude * widening(terms, x)
     if is_sum:
         slack = slack * terms
-    return Box.around(centre, Enclosure(radius, slack))
+    return Box(centre, radius, slack)
 
 
 def _reshape(func: Any, x: Box, *args: Any, **options: Any) -> Box:
@@ -404,50 +383,49 @@ def _reshape(func: Any, x: Box, *args: Any, **options: Any) -> Box:
         raise Unbounded(f"{func.__name__} as another dtype")
 
     y = x.rearrange(lambda part: func(part, *args, **options))
-    steps = x.enclosure.averaged or x.enclosure.repeats
+    steps = x.averaged or x.repeats
     # Rows of one step each stay so in smaller rows, and in those of whole steps.
     mixes = steps and y.stride(0) and len(y) % len(x) and len(y) % steps
-    if x.enclosure.averaged and mixes:
+    if x.averaged and mixes:
         raise Nonlinear(func.__name__)
 
     if y.numel() == x.numel() and not mixes:
         return y
     if y.shape[1:] == x.shape and not steps:
         # One step is expanded to several.
-        return y.revise(repeats=len(y))
+        return replace(y, repeats=len(y))
     # A value may now stand several times, which the budget does not allow.
-    return y.revise(budget=None, repeats=0)
+    return replace(y, budget=None, repeats=0)
 
 
 def _permute(func: Any, x: Box, *args: Any, **options: Any) -> Box:
     """Move values to other places."""
-    enclosure = x.enclosure
-    has_time = enclosure.averaged or enclosure.repeats
-    mixes = has_time and not _keeps_time(func, x, *args, **options)
-    if enclosure.averaged and mixes:
+    index = args[0] if func is Tensor.__getitem__ else None
+    takes_step = isinstance(index, int)
+    takes_once = _is_slice(index)
+    mixes = x.averaged or x.repeats
+    if takes_step:
+        # One of several equal steps stands for all of them.
+        mixes = mixes and x.stride(0)
+    elif takes_once:
+        mixes = mixes and not _keeps_first(func, x, *args, **options)
+    if x.averaged and mixes:
         raise Nonlinear(f"{func.__name__} that moves the axis of time")
 
     # All values get the largest slack, wherever they go.
-    level = x.revise(slack=enclosure.slack.amax())
-    y = level.rearrange(lambda part: func(part, *args, **options))
+    whole = replace(x, slack=x.slack.amax())
+    y = whole.rearrange(lambda part: func(part, *args, **options))
 
-    index = args[0] if func is Tensor.__getitem__ else None
-    if isinstance(index, int):
-        return y.revise(repeats=0)
-    if mixes or not _is_slice(index):
+    if takes_step:
+        return replace(y, repeats=0)
+    if mixes or not takes_once:
         # A value may now stand twice, which the budget does not allow.
-        return y.revise(budget=None, repeats=0)
+        return replace(y, budget=None, repeats=0)
     return y
 
 
-def _keeps_time(func: Any, x: Box, *args: Any, **options: Any) -> bool:
-    """True if the first axis stays what it was, or one of several equal steps is taken."""
-    if func is Tensor.__getitem__:
-        if isinstance(args[0], int):
-            return not x.stride(0)
-        if not _is_slice(args[0]):
-            return False
-
+def _keeps_first(func: Any, x: Box, *args: Any, **options: Any) -> bool:
+    """True if the first axis stays what it was."""
     # Only shapes count, so tensors without memory tell it.
     before = torch.empty(x.shape, device="meta")
     after = func(before, *args, **options)
@@ -465,12 +443,12 @@ def _is_slice(index: Any) -> bool:
 
 def _split(func: Any, x: Box, *args: Any, **options: Any) -> tuple[Box, ...]:
     """Split values into several parts."""
-    if x.enclosure.averaged:
+    if x.averaged:
         raise Nonlinear(func.__name__)
 
     # Each part is cut from all tensors of the box.
     count = len(func(x.centre, *args, **options))
-    whole = x.revise(slack=x.enclosure.slack.amax())
+    whole = replace(x, slack=x.slack.amax())
     return tuple(
         whole.rearrange(lambda part, i=i: func(part, *args, **options)[i])  # type: ignore[misc]
         for i in range(count)
@@ -480,11 +458,11 @@ def _split(func: Any, x: Box, *args: Any, **options: Any) -> tuple[Box, ...]:
 def _join(func: Any, boxes: Any, *args: Any, **options: Any) -> Box:
     """Join boxes and tensors, which are known exactly."""
     several = _as_boxes(func, boxes)
-    averaged = several[0].enclosure.averaged
+    averaged = several[0].averaged
     centre = func([box.centre for box in several], *args, **options)
-    radius = func([box.enclosure.radius for box in several], *args, **options)
+    radius = func([box.radius for box in several], *args, **options)
 
-    slack = torch.stack([box.enclosure.slack.amax() for box in several]).amax()
+    slack = torch.stack([box.slack.amax() for box in several]).amax()
     magnitude = None
     if averaged:
         # Means may be joined along any axis but time.
@@ -492,7 +470,7 @@ def _join(func: Any, boxes: Any, *args: Any, **options: Any) -> Box:
         if axis in (0, -centre.ndim):
             raise Nonlinear(f"{func.__name__} of what changes over time")
         magnitude = torch.stack([box.magnitude for box in several]).amax()
-    return Box.around(centre, Enclosure(radius, slack, magnitude, averaged))
+    return Box(centre, radius, slack, magnitude, averaged)
 
 
 def _drop_out(func: Any, x: Box, p: float, training: bool, **options: Any) -> Box:

@@ -59,9 +59,10 @@ def list_windows(steps: int) -> list[tuple[int, int]]:
 
 def weigh_windows(decay: float, steps: int) -> Tensor:
     """Return the weights d^(t-q) of every step q in all windows from r to t [K, T]."""
-    rows = []
-    for r, t in list_windows(steps):
-        rows.append([decay ** (t - q) if r <= q <= t else 0.0 for q in range(steps)])
+    rows = [
+        [decay ** (t - q) if r <= q <= t else 0.0 for q in range(steps)]
+        for r, t in list_windows(steps)
+    ]
     return torch.tensor(rows, dtype=torch.float64, device="cpu")
 
 
@@ -171,7 +172,7 @@ class Domains:
 
     low: Tensor
     high: Tensor
-    sets: tuple[Tensor, ...]
+    sets: list[Tensor]
 
     def __len__(self) -> int:
         return len(self.low)
@@ -194,7 +195,7 @@ class Domains:
     def __getitem__(self, rows: Tensor | slice | list[int]) -> "Domains":
         """Copy some nodes."""
         low, high, *sets = [part[rows].clone() for part in self.parts]
-        return Domains(low, high, tuple(sets))
+        return Domains(low, high, sets)
 
     @staticmethod
     def join(several: "Sequence[Domains]") -> "Domains":
@@ -202,7 +203,7 @@ class Domains:
         low, high, *sets = map(
             torch.cat, zip(*[nodes.parts for nodes in several], strict=True)
         )
-        return Domains(low, high, tuple(sets))
+        return Domains(low, high, sets)
 
 
 _BITS = torch.arange(256, device="cpu")[:, None] >> torch.arange(8, device="cpu") & 1 > 0
@@ -257,13 +258,11 @@ def _list_limits(limits: Tensor) -> list[tuple[int, float, Tensor]]:
     """List the sums k, their limits, and the codes [C, 1, 1] of the trains with that limit.
 
     :param limits: of every train [V, K]."""
-    bits = 2 ** torch.arange(8, device="cpu")
     several = []
     for k, column in enumerate(limits.unbind(1)):
         for limit in sorted(set(column[column.isfinite()].tolist())):
-            members = functional.pad(column == limit, (0, -len(column) % 8)).view(-1, 8)
-            codes = (members * bits).sum(1).to(torch.uint8)
-            several.append((k, limit, codes[:, None, None]))
+            codes = _encode((column == limit)[None]).to(torch.uint8)
+            several.append((k, limit, codes[:, None]))
     return several
 
 

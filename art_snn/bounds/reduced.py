@@ -7,14 +7,12 @@ arithmetic."""
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import inf
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from art_snn.bounds.bounding import Bounding, choose_corners, enclose_samples, record_pass
+from art_snn.bounds.bounding import Bounding, choose_corners, record_pass
 from art_snn.bounds.box import Box, Ends, potential_rounding, round_toward, widening
-from art_snn.bounds.firing import Counts
 from art_snn.bounds.propagate import (
     MOST_STEPS,
     Domains,
@@ -112,28 +110,22 @@ class ConstraintProblem:
     :param fixed: spikes of each layer of neurons [T, ...], 0 where a neuron is open.
     :param opened: indices of the open neurons [n] in each flattened layer."""
 
-    layers: tuple[Layer, ...]
+    layers: list[Layer]
     root: Domains
-    fixed: tuple[Tensor, ...]
-    opened: tuple[Tensor, ...]
+    fixed: list[Tensor]
+    opened: list[Tensor]
 
 
 class ProblemBuilder:
     """Builds the constraint problems of a network around samples.
 
+    :param bounding: bounds spikes by counts, within a budget in the maximum norm.
     :param most_open: the most neurons of a layer that may be open."""
 
     @torch.inference_mode(False)
-    def __init__(
-        self,
-        network: SpikingNetwork,
-        eps: float,
-        limits: Any = None,
-        most_open: int = 4096,
-    ) -> None:
-        self.network = network
-        self.eps = eps
-        self.limits = limits
+    def __init__(self, bounding: Bounding, most_open: int = 4096) -> None:
+        network = bounding.network
+        self.bounding = bounding
         self.most_open = most_open
         self.built = 0
         self.sites, self.segments, self.steps = read_chain(network)
@@ -155,19 +147,19 @@ class ProblemBuilder:
         """Build the problem around a sample x [1, ...] of class y.
 
         :raises TooLarge: if more neurons are open than allowed."""
-        box = enclose_samples(x, self.eps, inf, self.limits)
+        box = self.bounding.enclose(x)
         several, errors = self._bound(box)
-        low, high = [end.double().cpu() for end in box.ends]
-        inputs = (low.flatten(1)[None], high.flatten(1)[None])
+        low, high = [end.double().cpu().flatten(1) for end in box.ends]
+        inputs = (low[None], high[None])
 
         # Before the first layer all pixels are open.
-        fixed = [torch.zeros_like(low)]
+        fixed = [torch.zeros_like(low).view(box.shape)]
         opened = [torch.arange(low.numel(), device="cpu")]
         sets = list[Tensor]()
         layers = list[Layer]()
         for i, spikes in enumerate(several):
             # Where no step is unsure the box says the train, and the neuron is fixed.
-            is_unsure = (spikes.enclosure.radius[:, 0] > 0).any(0)
+            is_unsure = (spikes.radius[:, 0] > 0).any(0)
             unsure = is_unsure.flatten().nonzero()[:, 0].cpu()
             if len(unsure) > self.most_open:
                 raise TooLarge
@@ -191,14 +183,13 @@ class ProblemBuilder:
         self.built += 1
 
         # The search computes in the precision of the network.
-        dtype = torch.promote_types(self.dtype, torch.float32)
-        low = round_toward(-inf, low.flatten(1), dtype)
-        high = round_toward(inf, high.flatten(1), dtype)
+        low = round_toward(-inf, low, self.dtype)
+        high = round_toward(inf, high, self.dtype)
         pixels = torch.maximum(-low, high)
-        rounded = tuple(_round_layer(layer, pixels, dtype) for layer in layers)
+        rounded = [_round_layer(layer, pixels, self.dtype) for layer in layers]
         ahead = torch.ones(1, len(classes), 2, dtype=torch.bool, device="cpu")
-        root = Domains(low, high, (*sets, ahead))
-        return ConstraintProblem(rounded, root, tuple(fixed[1:]), tuple(opened[1:]))
+        root = Domains(low, high, [*sets, ahead])
+        return ConstraintProblem(rounded, root, fixed[1:], opened[1:])
 
     def _bound(self, box: Box) -> tuple[list[Box], list[Tensor]]:
         """Send a box through the network.
@@ -212,17 +203,15 @@ class ProblemBuilder:
             rounding = potential_rounding(
                 site.dynamics, current.magnitude, self.steps, current.dtype
             )
-            slack = current.enclosure.slack.expand_as(current.centre)[:, 0]
+            slack = current.slack.expand_as(current.centre)[:, 0]
             # |x - x'| <= slack + rounding
             errors.append(slack.double().cpu().amax(0) + float(rounding))
             several.append(spikes)
 
-        bounding = Bounding(self.network, Counts(), self.eps, limits=self.limits)
-        bounding.averaged = False
-        with keep_modes(self.network, False):
-            logits = bounding.run(box, observe=observe)
+        with keep_modes(self.bounding.network, False):
+            logits = self.bounding.run(box, observe=observe)
         _require_chain(len(several) == len(self.sites))
-        errors.append(logits.enclosure.slack.expand_as(logits.centre)[0].double().cpu())
+        errors.append(logits.slack.expand_as(logits.centre)[0].double().cpu())
         return several, errors
 
     def _linearize(
@@ -234,29 +223,21 @@ class ProblemBuilder:
         :param opened: indices of the open ones [m].
         :param index: of the outputs [n].
         :return: weight [n, m] and bias [T, n]."""
+        segment = self.segments[i]
         amplitude = self.sites[i - 1].dynamics.amplitude if i else 1
-        bias = self._apply(i, fixed * amplitude).flatten(1)[:, index]
+        bias = segment(fixed[None] * amplitude)[0].flatten(1)[:, index]
 
         # The derivatives of outputs by inputs are the rows of the weight.
         rows = []
         for part in torch.split(index, _CHUNK):
-            leaf = torch.zeros(
-                len(part), *fixed.shape[1:], dtype=torch.float64, device="cpu"
-            )
+            leaf = fixed.new_zeros(len(part), *fixed.shape[1:])
             with torch.enable_grad():
                 # Each sample of a batch gives one row.
-                out = (
-                    self._apply(i, leaf.requires_grad_())
-                    .flatten(1)
-                    .gather(1, part[:, None])
-                )
-                (grad,) = torch.autograd.grad(out.sum(), leaf)
+                out = segment(leaf.requires_grad_()[None])[0].flatten(1)
+                entries = out.gather(1, part[:, None])
+                (grad,) = torch.autograd.grad(entries.sum(), leaf)
             rows.append(grad.flatten(1))
         return torch.cat(rows)[:, opened], bias
-
-    def _apply(self, i: int, values: Tensor) -> Tensor:
-        """Return the outputs [M, ...] of segment i."""
-        return self.segments[i](values[None])[0]  # type: ignore[no-any-return]
 
     def _build_layer(
         self, before: Sequence[Layer], weight: Tensor, bias: Tensor, error: Tensor
@@ -302,10 +283,8 @@ class ProblemBuilder:
 
         # A class is ahead only if its margin is at most 0. Any margin allows that it
         # is not.
-        most = torch.tensor([[inf], [0.0]], dtype=torch.float64, device="cpu")
-        table = TrainTable(
-            torch.zeros(2, 1, device="cpu"), torch.full_like(most, -inf), most
-        )
+        most = weight.new_tensor([[inf], [0.0]])
+        table = TrainTable(torch.zeros_like(most), torch.full_like(most, -inf), most)
         return Layer(weight, base[None], slack[None], inputs, table)
 
     def _compare(self, box: Box, errors: Sequence[Tensor]) -> None:
@@ -318,18 +297,19 @@ class ProblemBuilder:
         :param errors: bounds of the difference, for the currents of every layer and
             logits."""
         corners = choose_corners(box)
-        with keep_modes(self.network, False):
-            outputs = [output for _, output in record_pass(self.network, corners)]
-        _require_chain(len(outputs) == len(errors))
+        with keep_modes(self.bounding.network, False):
+            calls = record_pass(self.bounding.network, corners)
+        _require_chain(len(calls) == len(errors))
 
         # What enters every segment of the chain. What leaves it may differ by the error.
-        inputs = [corners.expand(self.steps, *corners.shape)]
-        for site, current in zip(self.sites, outputs, strict=False):
-            inputs.append(simulation(site, current) * site.dynamics.amplitude)
-        pairs = zip(self.segments, inputs, strict=True)
-        expected = [segment(part.double().cpu()) for segment, part in pairs]
-        expected[-1] = expected[-1].mean(0)
-        for output, exact, error in zip(outputs, expected, errors, strict=True):
+        values = corners.expand(self.steps, *corners.shape)
+        for i, ((_, output), error) in enumerate(zip(calls, errors, strict=True)):
+            exact = self.segments[i](values.double().cpu())
+            if i < len(self.sites):
+                site = self.sites[i]
+                values = simulation(site, output) * site.dynamics.amplitude
+            else:
+                exact = exact.mean(0)
             _require_chain(((output.double().cpu() - exact).abs() <= error).all())
 
 

@@ -120,7 +120,7 @@ def merge_halves(halves: Domains, possible: Tensor, size: int) -> Domains:
     low = split(halves.low).where(exists, inf).amin(1).amax(0)
     high = split(halves.high).where(exists, -inf).amax(1).amin(0)
     sets = [(split(part) & exists[..., None]).any(1).all(0) for part in halves.sets]
-    return Domains(low, high, tuple(sets))
+    return Domains(low, high, sets)
 
 
 def _count_bits(nodes: Domains) -> Tensor:

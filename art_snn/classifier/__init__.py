@@ -21,5 +21,11 @@ def wrap(
     """A classifier of ART around the network, with cross entropy as its loss.
 
     :param kind: class of the classifier."""
-    given = (network, nn.CrossEntropyLoss(), input_shape, nb_classes)
-    return kind(*given, clip_values=clip_values, device_type=device_type)
+    return kind(
+        network,
+        nn.CrossEntropyLoss(),
+        input_shape,
+        nb_classes,
+        clip_values=clip_values,
+        device_type=device_type,
+    )

@@ -35,9 +35,7 @@ def average_layer(
             network(batch)
             shapes = [tuple(getattr(output, "shape", ())) for output in outputs]
             merged = (body.steps or 0) * len(batch)
-            whole = len(batch) < 2 or merged not in [
-                shape[0] for shape in shapes if shape
-            ]
+            whole = len(batch) < 2 or (merged,) not in [shape[:1] for shape in shapes]
             require(
                 bool(shapes) and shapes[-1][1:2] == (len(batch),) and whole,
                 "layer",

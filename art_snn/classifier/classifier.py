@@ -88,9 +88,16 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
             ("gpu", "cpu"),
             remedy="'gpu' takes the current CUDA device where there is one, and the CPU elsewhere.",
         )
-        given = (model, loss, tuple(input_shape), nb_classes, optimizer)
         with _card_of(model):  # ART moves the network to the current device.
-            super().__init__(*given, device_type=device_type, **options)
+            super().__init__(
+                model,
+                loss,
+                tuple(input_shape),
+                nb_classes,
+                optimizer,
+                device_type=device_type,
+                **options,
+            )
         self._layer_names = model.body.layer_names
         self.gradient = gradient
         self._model.eval()
@@ -223,16 +230,12 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         with self._differentiating(training_mode, gradient):
             leaf, inputs, _ = self._leaf(x, None)
             logits = self._forward(inputs)
-            if classes is None:
-                outputs = logits.sum(0).unbind()
-            else:
-                columns = (
-                    torch.as_tensor(classes, device=logits.device).long().view(-1, 1)
-                )
-                outputs = (logits.gather(1, columns).sum(),)
+            if classes is not None:
+                columns = torch.as_tensor(classes, device=logits.device).long()
+                logits = logits.gather(1, columns[:, None])
 
             rows = []
-            for output in outputs:
+            for output in logits.sum(0):
                 (grads,) = torch.autograd.grad(output, leaf, retain_graph=True)
                 rows.append(self._return_as(x, fill(grads, missing, 0)))
         return torch.stack(rows, 1) if isinstance(x, Tensor) else np.stack(rows, axis=1)
@@ -300,13 +303,18 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         batch_size = require_count(
             "batch_size", batch_size, remedy="ART's default is 128."
         )
-        options = {
-            "drop_last": drop_last,
-            "scheduler": scheduler,
-            "verbose": verbose,
-        } | kwargs
         with keep_modes(self._model, training_mode):
-            super().fit(x, as_array(y), batch_size, nb_epochs, training_mode, **options)
+            super().fit(
+                x,
+                as_array(y),
+                batch_size,
+                nb_epochs,
+                training_mode,
+                drop_last=drop_last,
+                scheduler=scheduler,
+                verbose=verbose,
+                **kwargs,
+            )
 
     def fit_generator(
         self,
@@ -435,8 +443,12 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
 
     @torch.no_grad()
     def _logits(self, x: Any, batch_size: int) -> Tensor:
-        batches = _batches(as_tensor(x), batch_size)
-        return torch.cat([self._forward(batch.to(self.device)) for batch in batches])
+        return torch.cat(
+            [
+                self._forward(batch.to(self.device))
+                for batch in _batches(as_tensor(x), batch_size)
+            ]
+        )
 
     def _leaf(self, x: Any, y: Any) -> tuple[Tensor, Tensor, Any]:
         """(leaf that requires a gradient, network input, labels) of samples and labels."""
@@ -447,7 +459,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         samples = as_tensor(x).detach()
         # Small gradients must not underflow. A copy, since the user may write to the array later.
         dtype = torch.promote_types(samples.dtype, dtype_of(self.model))
-        leaf = samples.to(self.device, dtype, copy=True).requires_grad_(True)
+        leaf = samples.to(self.device, dtype, copy=True).requires_grad_()
         if numpy_defences:
             return leaf, leaf, y
         labels = None if y is None else as_tensor(y)
@@ -502,9 +514,9 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
     def _check_optimizer(self) -> None:
         """Refuse no optimizer, and one that holds none of the network's parameters."""
         groups = () if self._optimizer is None else self._optimizer.param_groups
-        weights = {id(weight) for group in groups for weight in group["params"]}
+        weights = {weight for group in groups for weight in group["params"]}
         require(
-            not weights.isdisjoint(map(id, self.model.parameters())),
+            not weights.isdisjoint(self.model.parameters()),
             "optimizer",
             "an optimizer of the network's parameters",
             "one of another network, whose steps leave this one as it is"
@@ -516,8 +528,9 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
 
 def _batches(x: Tensor, size: int) -> Sequence[Tensor]:
     """At least one batch, which is empty where x is."""
-    count = require_count("batch_size", size, remedy="ART's default is 128.")
-    return torch.split(x, count)
+    return torch.split(
+        x, require_count("batch_size", size, remedy="ART's default is 128.")
+    )
 
 
 def _check_network(model: object) -> None:

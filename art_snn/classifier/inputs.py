@@ -42,11 +42,8 @@ def with_finite_rows(x: Any, input_shape: tuple[int, ...]) -> tuple[Any, Tensor 
     missing = torch.as_tensor(~finite, device="cpu")
     if not missing.any():
         return x, None
-    if isinstance(x, Tensor):
-        return fill(x, missing, 0), missing
-    filled = x.copy()
-    filled[missing.numpy()] = 0
-    return filled, missing
+    filled = fill(as_tensor(x), missing, 0)
+    return filled if isinstance(x, Tensor) else filled.numpy(), missing
 
 
 def fill(values: Tensor, samples: Tensor | None, value: float) -> Tensor:
@@ -83,7 +80,7 @@ def _is_finite(x: Any) -> Any:
 def _check_form(x: Any, input_shape: tuple[int, ...]) -> Any:
     """Samples of the right kind and shape, as torch can take them."""
     _require_numbers("x", x, "Convert it first, for instance with x.astype(np.float32).")
-    if x.ndim != len(input_shape) + 1 or tuple(x.shape[1:]) != tuple(input_shape):
+    if x.ndim < 1 or tuple(x.shape[1:]) != tuple(input_shape):
         raise invalid(
             "x",
             f"shape (N, {', '.join(map(str, input_shape))})",
@@ -151,9 +148,8 @@ def check_labels(y: Any, samples: int, classes: int) -> None:
 
     fits = least >= 0 and most <= classes - 1
     require(fits, "y", f"class indices from 0 to {classes - 1}", got, remedy)
-    whole = (values % 1 == 0).all()
     require(
-        whole,
+        (values % 1 == 0).all(),
         "y",
         "whole class indices",
         "fractions",
@@ -173,7 +169,8 @@ def lacks_preprocessing(estimator: PyTorchClassifier) -> bool:
     """True if the network gets the samples as they are, without preprocessing."""
     return all(
         isinstance(operation, StandardisationMeanStd | StandardisationMeanStdPyTorch)
-        and bool(np.all(operation.mean == 0) and np.all(operation.std == 1))
+        and np.all(operation.mean == 0)
+        and np.all(operation.std == 1)
         for operation in estimator.preprocessing_operations
     )
 

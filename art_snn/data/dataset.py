@@ -62,11 +62,12 @@ class Dataset:
     def __post_init__(self) -> None:
         if self.value_range is not None:
             set_fields(self, value_range=require_range(self.value_range))
-        for names in (("x_train", "y_train"), ("x_test", "y_test")):
-            x, y = (getattr(self, name) for name in names)
-            set_fields(
-                self, **{names[1]: check_labelled_samples(names, x, y, self.value_range)}
-            )
+        limits = self.value_range
+        names = ("x_train", "y_train")
+        y_train = check_labelled_samples(names, self.x_train, self.y_train, limits)
+        names = ("x_test", "y_test")
+        y_test = check_labelled_samples(names, self.x_test, self.y_test, limits)
+        set_fields(self, y_train=y_train, y_test=y_test)
         _check_shapes(self.x_train, self.x_test)
 
     @classmethod

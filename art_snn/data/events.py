@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -32,9 +31,7 @@ from art_snn.data.dataset import (
 from art_snn.files import write_arrays
 from art_snn.progress import progress_over
 
-EVENTS = MappingProxyType(
-    {"nmnist": "NMNIST", "dvs128-gesture": "DVSGesture", "cifar10-dvs": "CIFAR10DVS"}
-)
+EVENTS = {"nmnist": "NMNIST", "dvs128-gesture": "DVSGesture", "cifar10-dvs": "CIFAR10DVS"}
 """The sets by name: their classes in tonic, which are also their folders below root."""
 
 _WHOLE = "cifar10-dvs"
@@ -121,12 +118,11 @@ def _part(
     # By name, since tonic lists some sets in the order of the file system.
     order = np.argsort(np.array([str(file) for file in recordings.data]))
     x: np.ndarray | None = None
-    y = np.empty(len(order), np.int64)
+    y = np.asarray(recordings.targets, np.int64)[order]
     for row, index in enumerate(
         progress_over(order, f"Frames, {words} part", unit="recordings")
     ):
         counts = frame(recordings[int(index)][0])
-        y[row] = recordings.targets[int(index)]
         x = np.empty((len(order), *counts.shape), counts.dtype) if x is None else x
         x[row] = counts
     assert x is not None, "tonic found the set whole"

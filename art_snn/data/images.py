@@ -27,8 +27,6 @@ from art_snn.data.dataset import Dataset, ImageSize, Sides, read_size, require_n
 from art_snn.progress import progress_over
 
 _PARTS = ("train", "test")
-_GREY, _DEEP = ("1", "L"), ("I", "F")
-"""Modes of PIL, or the letters with which they begin."""
 
 IMAGES: dict[str, tuple[str, Any]] = {
     "mnist": ("MNIST/raw", datasets.MNIST),
@@ -103,7 +101,7 @@ def _open_parts(name: str, root: Path, download: bool) -> list[Any]:
     try:
         if name == "eurosat":
             return [kind(root, download=download)]
-        words = ("train", "test") if name == "svhn" else (True, False)
+        words = _PARTS if name == "svhn" else (True, False)
         return [kind(root, word, download=download) for word in words]
     except Exception as error:
         # Missing files, damaged bytes and networks make torchvision fail in any way.
@@ -120,13 +118,12 @@ def _resize(x: np.ndarray, size: Sides) -> np.ndarray:
     if size is None or x.shape[2:] == size:
         return x
     # By parts, since the interpolation needs more memory than bytes do.
-    parts = (torch.tensor(x[i : i + 1024], device="cpu") for i in range(0, len(x), 1024))
-    return np.concatenate(
-        [
-            functional.interpolate(part, size, mode="bilinear", antialias=True).numpy()
-            for part in parts
-        ]
-    )
+    resized = []
+    for part in torch.split(torch.tensor(x, device="cpu"), 1024):
+        resized.append(
+            functional.interpolate(part, size, mode="bilinear", antialias=True)
+        )
+    return torch.cat(resized).numpy()
 
 
 def from_folder(
@@ -209,26 +206,26 @@ def _read_samples(
         pictures.append(_read_picture(path, size))
         first, other = ("x".join(map(str, pictures[i].shape[:2])) for i in (0, -1))
         require(
-            pictures[-1].shape[:2] == pictures[0].shape[:2],
+            first == other,
             "image_size",
             "a size, since the pictures have several",
             f"None, for {first} ({paths[0]}) and {other} ({path})",
             "Give all of them one size, such as image_size=32.",
         )
-    channels = 1 if all(picture.ndim == 2 for picture in pictures) else 3
+    channels = max(picture.shape[2] for picture in pictures)
     stack = np.empty((len(pictures), *pictures[0].shape[:2], channels), np.uint8)
     for row, picture in zip(stack, pictures, strict=True):
-        row[:] = picture[:, :, None] if picture.ndim == 2 else picture
+        row[:] = picture  # A grey one has its channel three times among coloured ones.
     x = np.divide(stack.transpose(0, 3, 1, 2), 255, dtype=np.float32, order="C")
     return x, np.array([label for _, label in samples])
 
 
 def _read_picture(path: str, size: Sides) -> np.ndarray:
-    """[H, W] of a grey picture, [H, W, 3] of any other."""
+    """[H, W, 1] of a grey picture, [H, W, 3] of any other."""
     try:
         with Image.open(path) as stream:
             mode = stream.mode
-            picture = stream.convert("L" if mode in _GREY else "RGB")
+            picture = stream.convert("L" if mode in ("1", "L") else "RGB")
     except Exception as error:
         # A damaged file fails in any way its bytes happen to lead to.
         raise invalid(
@@ -238,7 +235,7 @@ def _read_picture(path: str, size: Sides) -> np.ndarray:
             "Delete that file, or save it again.",
         ) from error
     require(
-        not mode.startswith(_DEEP),
+        not mode.startswith(("I", "F")),
         "data",
         "pictures of 8 bits per channel",
         f"{path} of mode {mode}",
@@ -247,4 +244,4 @@ def _read_picture(path: str, size: Sides) -> np.ndarray:
     if size is not None:
         height, width = size
         picture = picture.resize((width, height), Image.Resampling.BILINEAR)
-    return np.asarray(picture)
+    return np.atleast_3d(np.asarray(picture))

@@ -55,13 +55,12 @@ class Source:
         :raises ValueError: for an unknown name, or an option that the data have no use for."""
         path = expand_path("data", self.name)
         kind = path_kind("data", path)
-        kept = self.name not in NAMES and path.name in {*IMAGES, *EVENTS}
-        if kept and kind != FILE and not (kind == FOLDER and holds_pictures(path)):
-            return replace(self, data=path.name, root=path.parent).load()
-
+        is_kept = path.name in {*IMAGES, *EVENTS} and kind != FILE
         make: Callable[..., Dataset]
         if self.name in NAMES:
             make = NAMES[self.name]
+        elif is_kept and not holds_pictures(path):
+            return replace(self, data=path.name, root=path.parent).load()
         elif kind == FOLDER:
             make = partial(from_folder, path)
         elif kind == FILE or path.suffix == ".npz":

@@ -5,7 +5,6 @@ from abc import abstractmethod
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any
 
 import torch
@@ -20,7 +19,7 @@ from art_snn.gradients.names import check_applicable, objection
 from art_snn.layers import TimeDistributed, device_of, dtype_of, varies
 from art_snn.modulation import Gains
 from art_snn.neurons import Neuron, NeuronLayer
-from art_snn.running.context import keep_modes, set_in_block
+from art_snn.running.context import RUN, keep_modes, set_in_block
 from art_snn.running.digests import (
     comparable,
     count_writes,
@@ -28,7 +27,6 @@ from art_snn.running.digests import (
     settings,
     structure,
 )
-from art_snn.running.run import RUN
 
 VERIFIED = 8
 """Samples on which a model of another framework is verified at first."""
@@ -101,8 +99,7 @@ class NetworkBody(Body):
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy has other modules, and verifies them again."""
-        fresh = {"probe_results": {}, "verified": {}, "volatile": set(self.volatile)}
-        return {**self.__dict__, **fresh}
+        return {**self.__dict__, "probe_results": {}, "verified": {}}
 
     def share(self) -> Any:
         """Another body around the same modules, of which passes remember nothing."""
@@ -118,8 +115,9 @@ class NetworkBody(Body):
     def check(self, rule: Gradient | None, x: Tensor) -> None:
         """Refuse, by a ValueError, a pass of an input [N, ...] under a rule; None: no gradient."""
         if rule is not None:
-            require = partial(self.require_applicable, rule, "gradient")
-            self.remembered((rule, self.encoder), require)
+            self.remembered(
+                (rule, self.encoder), lambda: self.require_applicable(rule, "gradient")
+            )
         if self.verify is not None:
             self.verify(self, rule, x)
 
@@ -131,17 +129,17 @@ class NetworkBody(Body):
     def neuron_layers(self) -> list[NeuronLayer]:
         """Every layer of neurons, in order of definition."""
 
-    @abstractmethod
     def own_gradient_neurons(self) -> dict[str, str]:
         """Neurons that keep a gradient of their own under any rule, by name, and why."""
+        return {}
 
-    @abstractmethod
     def notes(self) -> dict[str, str]:
         """Facts of how the network runs, in words, by name."""
+        return self.reading
 
-    @abstractmethod
     def bounds_objection(self) -> str | None:
         """Why no boxes can be sent through the network at present, or None."""
+        return None
 
     @property
     def loops_itself(self) -> bool:
@@ -194,12 +192,13 @@ class NetworkBody(Body):
         return self._snapshot is not None and self._snapshot.affine
 
     def averaging_objection(self) -> str | None:
-        modules = () if self.affine else self.named_modules()
-        layer = next((name for name, module in modules if varies(module)), None)
-        if layer is not None:
-            return (
-                f"the output of {layer} differs from call to call, or from step to step"
-            )
+        modules = [] if self.affine else self.named_modules()
+        for name, module in modules:
+            if varies(module):
+                return (
+                    f"the output of {name} differs from call to call, "
+                    "or from step to step"
+                )
         objection = self.bounds_objection()
         if objection is None and callable(self.readout):
             return "the readout is a function"
@@ -242,7 +241,7 @@ class NetworkBody(Body):
             )
         twin: NetworkBody = self.share()
         twin.encoder = change(steps)
-        twin.context = replace(self.context, rule=None, memory={}, execution=None)
+        twin.context = replace(self.context, rule=None)
         return twin
 
     @property
@@ -255,33 +254,31 @@ class NetworkBody(Body):
     def named_modules(self) -> list[tuple[str, nn.Module]]:
         """All modules of the layers, and of encoder and readout, by name in the network."""
         parts = {"layers": self.layers, "encoder": self.encoder, "readout": self.readout}
-        modules = list[tuple[str, nn.Module]]()
-        for name, part in parts.items():
-            if isinstance(part, nn.Module):
-                modules += part.named_modules(prefix=name)
-        return modules
+        return [
+            pair
+            for name, part in parts.items()
+            if isinstance(part, nn.Module)
+            for pair in part.named_modules(prefix=name)
+        ]
 
     def version_key(self, *, exact: bool) -> Hashable:
-        modules = [module for _, module in self.named_modules()]
         tensors = list[Tensor]()
-        for module in modules:
+        for _, module in self.named_modules():
             tensors += module.parameters(recurse=False)
             if not (exact and module.training):
                 tensors += module.buffers(recurse=False)
 
         def read() -> Hashable:
             values = digest_tensors(tensors) if exact else None
-            return self._settings_key(), count_writes(tensors), values
+            modules = list(self.layers.named_modules())
+            plain = frozenset(settings(modules, self.volatile).items())
+            # Dynamics may be read off what is no setting of the neuron.
+            dynamics = tuple(layer.site for layer in self.neuron_layers())
+            form = (structure(modules), plain, dynamics, comparable(self.readout))
+            return form, count_writes(tensors), values
 
         key: Hashable = self.remembered("version", read) if exact else read()
         return key
-
-    def _settings_key(self) -> Hashable:
-        modules = list(self.layers.named_modules())
-        plain = frozenset(settings(modules, self.volatile).items())
-        # Dynamics may be read off what is no setting of the neuron.
-        dynamics = tuple(layer.site for layer in self.neuron_layers())
-        return structure(modules), plain, dynamics, comparable(self.readout)
 
     @contextmanager
     def observe_writes(self) -> Iterator[None]:
@@ -300,9 +297,8 @@ class LayeredBody(NetworkBody):
 
     def __init__(self, layers: nn.Module, encoder: Encoder) -> None:
         super().__init__(layers, encoder)
-        neurons = any(isinstance(child, Neuron) for child in layers.modules())
         require(
-            neurons,
+            any(isinstance(child, Neuron) for child in layers.modules()),
             "layers",
             "at least one spiking neuron",
             "none",
@@ -345,23 +341,11 @@ class LayeredBody(NetworkBody):
         return [layer.site for layer in self.neuron_layers()]
 
     def neuron_layers(self) -> list[NeuronLayer]:
-        modules = self.layers.named_modules(prefix="layers")
-        neurons = [
-            (name, module) for name, module in modules if isinstance(module, Neuron)
-        ]
         return [
-            NeuronLayer(name, m, "steps", NeuronRef(name, m.dynamics))
-            for name, m in neurons
+            NeuronLayer(name, module, "steps", NeuronRef(name, module.dynamics))
+            for name, module in self.layers.named_modules(prefix="layers")
+            if isinstance(module, Neuron)
         ]
-
-    def bounds_objection(self) -> str | None:
-        return None
-
-    def own_gradient_neurons(self) -> dict[str, str]:
-        return {}
-
-    def notes(self) -> dict[str, str]:
-        return self.reading
 
     def digest_parts(self) -> tuple[Any, ...]:
         parts = (self.encoder, self.layers)

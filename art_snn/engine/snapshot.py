@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from art_snn.engine.kinds import kind_of
-from art_snn.layers import GLOBAL_HOOKS, Form, TimeDistributed, are_plain
+from art_snn.layers import Form, TimeDistributed, are_plain, global_hooks
 from art_snn.neurons import Neuron
 from art_snn.running.digests import count_writes, hooks_of
 
@@ -46,7 +46,7 @@ class Snapshot:
     """The layers of a network as they are, and what has been computed of them in that state.
 
     `neurons` have the names that they have in the network; `plain` is that of a
-    :class:`~art_snn.running.run.NetworkRun`."""
+    :class:`~art_snn.running.context.NetworkRun`."""
 
     def __init__(self, layers: nn.Module, watches: bool = False) -> None:
         names = {module: name for name, module in layers.named_modules(prefix="layers")}
@@ -66,14 +66,11 @@ class Snapshot:
             return False
         held, weights = self.mark
         now, others = self._read_mark()
-        if len(held) != len(now) or weights != others:
-            return False
-        return all(map(is_, held, now))
+        alike = len(held) == len(now) and weights == others
+        return alike and all(map(is_, held, now))
 
     def _read_mark(self) -> tuple[list[Any], Hashable]:
-        held = [
-            key for hooks in GLOBAL_HOOKS for key in getattr(nn.modules.module, hooks, ())
-        ]
+        held = list[Any](global_hooks())
         tensors = list[Tensor]()
         for module in self.modules:
             held += vars(module).values()
@@ -88,8 +85,12 @@ class Snapshot:
     @cached_property
     def constant(self) -> Mapping[nn.Module, list[Form]] | None:
         """How :class:`TimeDistributed` computes with constant weights, if no one else has any."""
-        layers = [module for module in self.modules if type(module) is TimeDistributed]
-        inside = {module for layer in layers for module in layer.module}
+        inside = {
+            module
+            for layer in self.modules
+            if type(layer) is TimeDistributed
+            for module in layer.module
+        }
         others = any(
             m.training or (m._parameters and m not in inside) for m in self.modules
         )
@@ -100,5 +101,6 @@ class Snapshot:
     @cached_property
     def affine(self) -> bool:
         """True if its stateless layers have the same gradient whatever their input is."""
-        affine = (m in self.neurons or kind_of(m).affine for m in self.modules)
-        return self.constant is not None and all(affine)
+        return self.constant is not None and all(
+            m in self.neurons or kind_of(m).affine for m in self.modules
+        )

@@ -9,8 +9,7 @@ from art.attacks import EvasionAttack
 from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
 
-from art_snn.attacks.balls import rounding_of
-from art_snn.attacks.measures import SHIFT, Norm, require_measure
+from art_snn.attacks.measures import SHIFT, Norm, require_measure, rounding_of
 from art_snn.attacks.outcome import Outcome
 from art_snn.attacks.persample import BestMargin
 from art_snn.attacks.queries import margin, watching

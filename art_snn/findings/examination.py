@@ -112,8 +112,9 @@ def _range_left(subject: Subject) -> Finding | None:
     if outside == 0 and used >= NARROW:
         return None
     extent = f"the range of clip_values, {np.min(low):.4g} to {np.max(high):.4g}"
-    words = f"{100 * outside:.3g} % of the values lie outside" if outside else ""
-    words = words or f"The samples use {100 * used:.2g} % of"
+    words = f"The samples use {100 * used:.2g} % of"
+    if outside:
+        words = f"{100 * outside:.3g} % of the values lie outside"
     return Finding(
         "range-left",
         "samples that do not fit their range",
@@ -195,7 +196,7 @@ def _batch_dependent(subject: Subject) -> Finding | None:
     if subject.random or subject.stateful:
         return None
     x = subject.x[:_CALLED]
-    single = np.concatenate([subject.logits(x[i : i + 1]) for i in range(len(x))])
+    single = np.concatenate([subject.logits(one[None]) for one in x])
     together, alone = (np.nan_to_num(logits) for logits in (subject.logits(x), single))
     lengths = np.linalg.norm(together, axis=1)
     change = np.linalg.norm(alone - together, axis=1) / np.where(lengths > 0, lengths, 1)

@@ -10,10 +10,13 @@ import torch
 from art.estimators.classification import PyTorchClassifier
 from scipy.stats import binomtest
 
-from art_snn.attacks.balls import ROUNDING
-from art_snn.attacks.measures import EUCLIDEAN, Measure, Norm, require_measure
-from art_snn.attacks.queries import cross_entropy, logits_and_gradient
-from art_snn.attacks.votes import DRAWS_TO_EXAMINE, count_votes
+from art_snn.attacks.measures import EUCLIDEAN, ROUNDING, Measure, Norm, require_measure
+from art_snn.attacks.queries import (
+    DRAWS_TO_EXAMINE,
+    count_votes,
+    cross_entropy,
+    logits_and_gradient,
+)
 from art_snn.behaviour import call_again, is_random, mirror_samples, predict_by_draws
 from art_snn.checks import (
     ArgumentError,
@@ -26,7 +29,6 @@ from art_snn.checks import (
 from art_snn.classifier.inputs import as_array, as_tensor, check_samples, class_indices
 from art_snn.gradients import Gradient
 from art_snn.metrics import SIGNIFICANT
-from art_snn.seeding import fix_seed
 
 _Severity = Literal["error", "warning", "note"]
 SEVERITIES = get_args(_Severity)
@@ -155,16 +157,19 @@ class Subject:
         """What the norm means."""
         return require_measure(self.norm)
 
+    def predict(self, x: np.ndarray, draws: int) -> list[np.ndarray]:
+        """Predictions (N, K) from so many random states, the first that of the seed."""
+        predict = partial(self.estimator.predict, x, batch_size=self.batch_size)
+        return predict_by_draws(predict, self.seed, draws)
+
     def logits(self, x: np.ndarray) -> np.ndarray:
         """Predictions (N, K), from the random state of the seed."""
-        with fix_seed(self.seed):
-            return np.asarray(self.estimator.predict(x, batch_size=self.batch_size))
+        return self.predict(x, 1)[0]
 
     @cached_property
     def evaluations(self) -> list[np.ndarray]:
         """Predictions of the same samples from five random states."""
-        predict = partial(self.estimator.predict, self.x, batch_size=self.batch_size)
-        return predict_by_draws(predict, self.seed, DRAWS_TO_EXAMINE)
+        return self.predict(self.x, DRAWS_TO_EXAMINE)
 
     @property
     def clean(self) -> np.ndarray:
@@ -201,10 +206,7 @@ class Subject:
         """True where what was made of the samples is misclassified, bool (N,).
 
         Of random networks the majority of five predictions decides."""
-        predict = partial(self.estimator.predict, x, batch_size=self.batch_size)
-        predictions = predict_by_draws(
-            predict, self.seed, DRAWS_TO_EXAMINE if self.random else 1
-        )
+        predictions = self.predict(x, DRAWS_TO_EXAMINE if self.random else 1)
         return count_votes(predictions, as_tensor(self.y)).most.numpy()
 
     def broken(self, which: np.ndarray) -> tuple[int, ...]:
@@ -216,7 +218,7 @@ class Subject:
 
         The network's own complaint where it refuses them, None where autograd has none."""
         x, y = self.x[self.correct], self.y[self.correct]
-        batches = []
+        batches = [x[:0]]
         try:
             for start in range(0, len(x), self.batch_size):
                 rows = slice(start, start + self.batch_size)
@@ -227,7 +229,7 @@ class Subject:
             if cuts_gradients(error):
                 return None
             raise
-        return np.concatenate(batches) if batches else np.zeros_like(x)
+        return np.concatenate(batches)
 
     gradients = cached_property(differentiate)
     """Those by the present rule."""

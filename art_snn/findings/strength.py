@@ -12,8 +12,7 @@ from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
 
 from art_snn.attacks.auto_pgd import AutoPGD, OnwardPGD
-from art_snn.attacks.balls import Ball
-from art_snn.attacks.measures import FLIPS, SHIFT, Norm, require_measure
+from art_snn.attacks.measures import FLIPS, SHIFT, Ball, Norm, require_measure
 from art_snn.attacks.sparse_dynamic import SparseDynamicAttack
 from art_snn.attacks.spike_retiming import SpikeRetiming
 from art_snn.attacks.square_search import SQUARE_ATTACK, SquareSearch
@@ -35,8 +34,6 @@ from art_snn.seeding import fix_seed, uniform_noise
 
 DRAWS = 10
 """Random points at the rim of the ball, or samples with as many random flips or shifts."""
-_Names = tuple[str, str, str, str]
-"""Id and title of a finding; its control in the evidence, and in the sentence."""
 CERTAIN = 0.99
 POINT = 0.01
 
@@ -182,7 +179,7 @@ def _transfer_as_strong(subject: _WhiteBox) -> Finding | None:
 
 
 def _as_strong(
-    subject: _WhiteBox, control: Robustness, names: _Names, *remedies: Remedy
+    subject: _WhiteBox, control: Robustness, names: Sequence[str], *remedies: Remedy
 ) -> Finding | None:
     """The finding where a control breaks what the white box leaves."""
     only_white, only_control, p = paired_difference(subject.white, control)
@@ -200,9 +197,15 @@ def _as_strong(
 
 
 def _compare(
-    subject: _WhiteBox, control: Robustness, names: _Names, limit: str, *remedies: Remedy
+    subject: _WhiteBox,
+    control: Robustness,
+    names: Sequence[str],
+    limit: str,
+    *remedies: Remedy,
 ) -> Finding:
-    """The finding with the samples that a control and the white box broke."""
+    """The finding with the samples that a control and the white box broke.
+
+    :param names: id and title of the finding; the control in the evidence, and in the sentence."""
     kind, title, by, words = names
     _, missed, p = paired_difference(subject.white, control)
     broken = int(control.flipped.sum())

@@ -8,10 +8,10 @@ from art_snn.gradients.base import (
     Gradient as Gradient,
     NeuronRef as NeuronRef,
 )
-from art_snn.gradients.choice import choose_rule as choose_rule
 from art_snn.gradients.names import (
     applicable as applicable,
     check_applicable as check_applicable,
+    choose_rule as choose_rule,
     hyperparameters as hyperparameters,
     objection as objection,
     parse_call as parse_call,

@@ -3,14 +3,13 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor, nn
 
 from art_snn.dynamics import Dynamics, operand
-from art_snn.running.context import PerContext, set_in_block
-from art_snn.running.run import RUN
+from art_snn.running.context import RUN, PerContext, set_in_block
 
 
 @dataclass(frozen=True)
@@ -51,10 +50,7 @@ class Context:
     :param constant_weights: True if weights are constants to autograd.
     :param radius: of the attack that runs; None where it is not known, or no attack runs.
     :param attacking: True within a block of :meth:`art_snn.SpikingNetwork.attacking`.
-    :param memory: what rules remember of earlier passes. It is replaced, never changed,
-        since tasks that are started within a block share it.
     :param snapshots: what is known of the layers, within a pass or an attack; None outside.
-    :param execution: how the last gradient was computed.
     :param forward: ``(network, x) -> logits``, which replaces the forward pass, as bounds need it.
     :param members: the neurons of a model of another framework, within a pass.
     :param length: time steps of the last input that such a model was given."""
@@ -63,9 +59,7 @@ class Context:
     constant_weights: bool = False
     radius: float | None = None
     attacking: bool = False
-    memory: "Mapping[Gradient, Any]" = field(default_factory=dict)
     snapshots: dict[Any, Any] | None = None
-    execution: Execution | None = None
     forward: Callable[[Any, Tensor], Tensor] | None = None
     members: Any = None
     length: int = 1
@@ -77,6 +71,11 @@ class Body(ABC):
     Its user sees :class:`~art_snn.SpikingNetwork`, which has one."""
 
     context = PerContext(Context())
+    execution = PerContext[Execution | None](None)
+    """How the last gradient was computed."""
+    memory = PerContext[Mapping["Gradient", Any]]({})
+    """What rules remember of earlier passes. It is replaced, never changed, since tasks that
+    are started within a block share it."""
     layers: nn.Module
     encoder: Any
     input_span: float = 1.0
@@ -137,29 +136,11 @@ class Body(ABC):
     def changed(self, **fields: Any) -> Iterator[None]:
         """A block in which fields of the context have other values."""
         before = self.context
-        self.context = replace(before, **fields)
+        self.change(**fields)
         try:
             yield
         finally:
             self.change(**{name: getattr(before, name) for name in fields})
-
-    @property
-    def execution(self) -> Execution | None:
-        """How the last gradient was computed."""
-        return self.context.execution
-
-    @execution.setter
-    def execution(self, execution: Execution | None) -> None:
-        self.change(execution=execution)
-
-    @property
-    def memory(self) -> "Mapping[Gradient, Any]":
-        """What rules remember of earlier passes."""
-        return self.context.memory
-
-    @memory.setter
-    def memory(self, memory: "Mapping[Gradient, Any]") -> None:
-        self.change(memory=memory)
 
 
 class Gradient(ABC):

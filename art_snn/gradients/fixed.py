@@ -22,7 +22,7 @@ from torch.overrides import TorchFunctionMode
 
 from art_snn.gradients.shared import align, apply
 from art_snn.pooling import pair, tiles, unpool
-from art_snn.running.run import RUN
+from art_snn.running.context import RUN
 
 
 def weights_fixed() -> AbstractContextManager[object]:
@@ -47,11 +47,7 @@ class _FixedWeights(TorchFunctionMode):
             RUN.get().in_neuron
             or func in METADATA
             or getattr(func, "__name__", "") in _ABOUT_OBJECTS
-        ):
-            return func(*args, **kwargs)
-        # A backward pass that computes the pass again must find it the same.
-        if "checkpoint" in getattr(
-            (saved_tensor_hooks() or [None])[0], "__qualname__", ""
+            or _is_checkpointed()
         ):
             return func(*args, **kwargs)
         kwargs = {name: constant(value) for name, value in kwargs.items()}
@@ -62,6 +58,12 @@ def saved_tensor_hooks() -> Any:
     """The hooks that save tensors for the backward pass at present, such as checkpointing's."""
     top = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", None)
     return None if top is None else top(False)
+
+
+def _is_checkpointed() -> bool:
+    """True if a backward pass computes the pass again, and so must find it the same."""
+    hooks = saved_tensor_hooks() or [None]
+    return "checkpoint" in getattr(hooks[0], "__qualname__", "")
 
 
 def constant(value: Any) -> Any:
@@ -205,20 +207,19 @@ def _convolution(
 ) -> Any:
     if isinstance(padding, str) or input.ndim != 4:
         return NotImplemented
-    sides, sizes = input.shape[2:], (pair(stride), pair(padding), pair(dilation), groups)
+    sides = input.shape[2:]
+    stride, padding, dilation = pair(stride), pair(padding), pair(dilation)
 
     def gradient(grad: Tensor, weight: Tensor) -> Tensor:
-        stride, padding, dilation, groups = sizes
-        spans = zip(sides, weight.shape[2:], *sizes[:3], strict=True)
+        spans = zip(sides, weight.shape[2:], stride, padding, dilation, strict=True)
         # Rows and columns at the end that the stride left out.
         rest = [(side + 2 * p - d * (k - 1) - 1) % s for side, k, s, p, d in spans]
         return torch.conv_transpose2d(
             grad, weight, None, stride, padding, rest, groups, dilation
         )
 
-    return apply(
-        _WithoutSaving, input, torch.conv2d, (weight, bias, *sizes), gradient, weight
-    )
+    arguments = (weight, bias, stride, padding, dilation, groups)
+    return apply(_WithoutSaving, input, torch.conv2d, arguments, gradient, weight)
 
 
 def _linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Any:

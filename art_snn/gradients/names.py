@@ -1,19 +1,27 @@
 """Rules by name: the grammar of names and hyperparameters, and the rules that suit a network."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import MISSING, fields, is_dataclass, replace
 from inspect import signature
 from numbers import Real
 from typing import Any, TypeVar
 
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
 from art_snn.checks import ArgumentError, invalid, quote, require, require_choice
 from art_snn.gradients.base import Composite, Gradient, NeuronRef
-from art_snn.gradients.rules import EOT, GRADIENTS, VARIANTS, Extended, Mean
+from art_snn.gradients.rules import EOT, GRADIENTS, STBP, VARIANTS, Extended, Mean
+from art_snn.running.context import keep_modes
+from art_snn.seeding import fix_seed
 
 _Kind = TypeVar("_Kind")
-_AROUND_ONE: Mapping[str, type[EOT] | type[Extended]] = {"eot": EOT, "extended": Extended}
+_AROUND: Mapping[str, Callable[..., Composite]]
+_AROUND = {"eot": EOT, "extended": Extended, "mean": Mean}
+"""Rules around others: mean around several, the others around one."""
 _LONGEST = 200
 """Letters of the longest text of a rule or a number."""
 _GRAMMAR = (
@@ -101,12 +109,11 @@ def parse_object(
         "Leave out the others.",
     )
     try:
-        made = kind(**options, **given)
+        return kind(**options, **given)
     except ArgumentError as error:
         if error.argument in given:
             raise
         raise ArgumentError(argument, str(error)) from error
-    return made
 
 
 def _parse_value(text: str) -> Any:
@@ -155,13 +162,12 @@ def parse_rule(text: Gradient | str, argument: str = "gradient") -> Gradient:
 
 def _with_defaults(name: str, inner: Sequence[Gradient]) -> Gradient | None:
     """The rule of a name around others, with its defaults; None where there is none."""
-    if name == "mean" and len(inner) > 1:
-        return Mean(*inner)
-    if name in _AROUND_ONE and len(inner) == 1:
-        return _AROUND_ONE[name](inner[0])
-    if inner:
+    if not inner:
+        return GRADIENTS[name]() if name in GRADIENTS else VARIANTS.get(name)
+    several = len(inner) > 1
+    if name not in _AROUND or several != (name == "mean"):
         return None
-    return GRADIENTS[name]() if name in GRADIENTS else VARIANTS.get(name)
+    return _AROUND[name](*inner)
 
 
 def parse_rules(text: str) -> dict[str, Gradient]:
@@ -178,7 +184,7 @@ def hyperparameters(rule: object) -> dict[str, Any]:
         value = getattr(rule, field.name)
         if isinstance(value, Real) and field.init:
             numbers[field.name] = value
-        elif is_dataclass(value):
+        else:
             for name, number in hyperparameters(value).items():
                 numbers[f"{field.name}.{name}"] = number
     return numbers
@@ -217,7 +223,7 @@ def spell(rule: Gradient) -> str:
     Where there is none, the class of the rule with the fields that are not the defaults."""
     parts = rule.parts if isinstance(rule, Composite) else ()
     texts = []
-    for name in (*GRADIENTS, *VARIANTS, *_AROUND_ONE, "mean"):
+    for name in (*GRADIENTS, *VARIANTS, *_AROUND):
         usual = _with_defaults(name, parts)
         if type(usual) is not type(rule):
             continue
@@ -309,3 +315,50 @@ def check_applicable(
                 f"{rule}, which does not apply to {neuron}: {reason}",
                 f"The rules that do apply: {names}.{hint if site.dynamics.unknown else ''}",
             )
+
+
+ORDER = ("stbp", "native", *(name for name in GRADIENTS if name != "stbp"))
+"""The candidates in order: STBP, the network's own gradient, and the others."""
+
+
+def choose_rule(
+    network: Any, x: Tensor | None = None, y: Tensor | None = None
+) -> Gradient:
+    """The rule that attacks on a network take where nobody has named one.
+
+    Of the rules that apply it is the one whose gradient vanishes for the fewest samples,
+    and of equals the first: STBP, the network's own gradient, the others in the order of
+    GRADIENTS. Without samples no gradient is known to vanish.
+
+    :param network: a :class:`~art_snn.SpikingNetwork`, which keeps its own rule.
+    :param x: samples [N, ...] of classes y [N], on its device; None: the equations decide alone.
+    :return: the rule; STBP where none applies."""
+    counts = {}
+    for rule in map(parse_rule, ORDER):
+        if network.body.objection(rule) is not None:
+            continue
+        if x is None or y is None:
+            return rule
+        # A model may refuse a rule once it sees samples, or fail under it.
+        with suppress(ValueError, RuntimeError):
+            counts[rule] = int(find_vanished(network, rule, x, y)[0].sum())
+        if counts.get(rule) == 0:
+            break
+    return min(counts, key=counts.__getitem__) if counts else STBP()
+
+
+def find_vanished(
+    network: Any, rule: Gradient, x: Tensor, y: Tensor
+) -> tuple[Tensor, object]:
+    """Samples whose gradient by a rule is 0 throughout, bool [N], and how the rule ran.
+
+    The gradient is that of the cross entropy, in evaluation mode. The network is left as it was.
+
+    :param x: samples [N, ...] of classes y [N].
+    :raises ValueError: where the network refuses the rule."""
+    twin = network.with_gradient(rule)
+    leaf = x.clone().requires_grad_()
+    with keep_modes(network, False), fix_seed(0), twin.constant_weights():
+        loss = cross_entropy(twin(leaf), y, reduction="sum")
+        (gradient,) = torch.autograd.grad(loss, leaf)
+    return (gradient.flatten(1) == 0).all(1), twin.execution

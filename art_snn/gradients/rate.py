@@ -41,8 +41,7 @@ from art_snn.gradients.shared import (
     mean_over_time,
     straight_through,
 )
-from art_snn.running.context import set_in_block
-from art_snn.running.run import RUN
+from art_snn.running.context import RUN, set_in_block
 
 _RELATIVE_TOLERANCE = 1e-3
 """Largest difference between replayed and recorded current, relative to the sample's largest."""
@@ -93,7 +92,8 @@ class RateGradient(Gradient):
 
     def logits(self, body: Body, x: Tensor) -> Tensor:
         encoded = body.encode(x)
-        objection, failed = _collapse_objection(body, encoded), False
+        objection = _collapse_objection(body, encoded)
+        replays = objection is None
         if objection is None:
             logits = collapse(self, body, encoded)
             if isinstance(logits, Tensor):
@@ -101,11 +101,11 @@ class RateGradient(Gradient):
                     "collapsed", "the layers between neurons are affine"
                 )
                 return logits
-            objection, failed = logits, True
+            objection = logits
         logits = resolve_in_time(self, body, encoded)
         body.execution = Execution("time-resolved", objection)
         # An input that is not finite says nothing of the layers.
-        if failed and encoded.isfinite().all():
+        if replays and encoded.isfinite().all():
             remember(body.probe_results, _key_of(body, encoded), objection)
         return logits
 
@@ -193,10 +193,6 @@ def _replay(
         if not tape:
             raise ValueError("more neurons are called than in the recording")
         entry = tape.popleft()
-        if current.shape != entry.slope.shape:
-            raise ValueError(
-                f"shape {list(current.shape)} instead of {list(entry.slope.shape)}"
-            )
         threshold = least(site.dynamics.threshold)
         excesses.append(_excess_of(current, entry.current, threshold))
         return apply(_Sloped, current, (entry.rate,), entry.slope, rule)
@@ -234,10 +230,11 @@ class _Graph:
 
     def gradient(self, grad: Tensor, slopes: Sequence[Tensor]) -> Tensor:
         """The gradient at the mean input for one at the logits [N, K]."""
-        ends = [self.logits], [self.mean], [grad]
         # Its hooks run in the present thread, which may serve several backward passes.
         with set_in_block(_SLOPES, slopes):
-            (d,) = torch.autograd.grad(*ends, retain_graph=True, materialize_grads=True)
+            (d,) = torch.autograd.grad(
+                self.logits, self.mean, grad, retain_graph=True, materialize_grads=True
+            )
         return d
 
 
@@ -282,8 +279,8 @@ def _simulate(
     dynamics = site.dynamics
     mean = mean_over_time(current) if rule.uses_current else current[-1:]
 
-    reads = rule.uses_potential or (rule.uses_current and dynamics.floor is not None)
-    potential = torch.empty_like(spikes) if reads else None
+    lifts = rule.uses_current and dynamics.floor is not None
+    potential = torch.empty_like(spikes) if rule.uses_potential or lifts else None
     dynamics.simulate(current, potential, spikes)
     rate = mean_over_time(spikes) if rule.uses_rate else spikes[:1]
     if dynamics.is_standard:
@@ -291,7 +288,7 @@ def _simulate(
 
     # The rule sees what arrives after the gain, and potentials above the rest.
     effective = dynamics.effective(mean)
-    if potential is not None and rule.uses_current and dynamics.floor is not None:
+    if potential is not None and lifts:
         lacking = dynamics.above_floor(potential).neg_().clamp_(min=0)
         effective.add_(mean_over_time(lacking))
     if potential is not None and dynamics.origin != 0:
@@ -323,9 +320,10 @@ def _record(
 
     def fire(site: NeuronRef, current: Tensor) -> Tensor:
         spikes, slope = empty_steps(current), empty_steps(current[:1])
-        sums = []
-        for part in blocks(spikes, 2 * len(spikes)):
-            sums.append(record(site, current[:, part], spikes[:, part], slope[:, part]))
+        sums = [
+            record(site, current[:, part], spikes[:, part], slope[:, part])
+            for part in blocks(spikes, 2 * len(spikes))
+        ]
         if shapes_only:
             # Nothing of all time steps, of which a view would be enough to keep it.
             entry = _Entry(site, slope, spikes.new_empty(0), torch.stack(sums).sum())
@@ -421,8 +419,12 @@ def probe(body: Body, encoded: Tensor) -> str | None:
 
     def draw(like: Tensor) -> Tensor:
         """a, b and (a + b) / 2 of one sample [3, 1, ...]."""
-        steps = torch.empty((2, 1, *like.shape[2:]), dtype=like.dtype, device=like.device)
-        a, b = steps.normal_(generator=generator)
+        a, b = torch.randn(
+            (2, 1, *like.shape[2:]),
+            dtype=like.dtype,
+            device=like.device,
+            generator=generator,
+        )
         return torch.stack([a, b, (a + b) / 2])
 
     def judge(current: Tensor, threshold: float) -> None:
@@ -443,14 +445,16 @@ def probe(body: Body, encoded: Tensor) -> str | None:
 
 def _first_mismatch(excesses: Tensor, names: list[str]) -> str | None:
     """The mismatch at the first positive or NaN excess, at a neuron or at last at the logits."""
-    values = excesses.tolist()
-    first = next((i for i, value in enumerate(values) if not value <= 0), None)
-    if first is None:
-        return None
-    place = f"neuron {names[first]}" if first < len(names) else "the logits"
-    if not math.isfinite(values[first]):
-        return f"the input of {place} is not finite"
-    return f"the layers before {place} are not affine: their output on averages differs"
+    places = [*(f"neuron {name}" for name in names), "the logits"]
+    for place, excess in zip(places, excesses.tolist(), strict=True):
+        if not math.isfinite(excess):
+            return f"the input of {place} is not finite"
+        if excess > 0:
+            return (
+                f"the layers before {place} are not affine: "
+                "their output on averages differs"
+            )
+    return None
 
 
 def _failure(stage: str, error: Exception) -> str:

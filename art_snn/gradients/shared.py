@@ -156,15 +156,10 @@ def differentiable_once(
             results = backward(ctx, *grads[:-1])
         if not torch.is_grad_enabled():
             return results
-        anchor = ctx.saved_tensors[-1]
-        return tuple(x if x is None else final(x, anchor, ctx.named) for x in results)
+        ends = (ctx.saved_tensors[-1], ctx.named)
+        return tuple(x if x is None else apply(Final, x, *ends) for x in results)
 
     return first
-
-
-def final(grad: Tensor, anchor: Tensor, rule: object) -> Tensor:
-    """A gradient that refuses to be differentiated again; `anchor` leads back to its function."""
-    return apply(_Final, grad, anchor, rule)
 
 
 def has_no_second_derivative(rule: object) -> ValueError:
@@ -181,8 +176,8 @@ def has_no_second_derivative(rule: object) -> ValueError:
     )
 
 
-class _Final(Function):
-    """A gradient as it is, whose own gradient is refused."""
+class Final(Function):
+    """A gradient as it is, whose own gradient is refused; `anchor` leads back to its function."""
 
     @staticmethod
     def forward(ctx: Any, grad: Tensor, anchor: Tensor, rule: object) -> Tensor:

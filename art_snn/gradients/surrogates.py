@@ -4,7 +4,7 @@ A surrogate maps the distance z = u - threshold to a slope h(z) of the same shap
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
@@ -26,10 +26,9 @@ class Surrogate(ABC):
     """True if it is constant between jumps, where its derivative is 0."""
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            name, value = f"{type(self).__name__}.{field.name}", getattr(self, field.name)
+        for name, value in vars(self).items():
             require_number(
-                name,
+                f"{type(self).__name__}.{name}",
                 value,
                 above=0,
                 within=_SHAPES,

@@ -34,12 +34,12 @@ from torch.autograd import Function
 from torch.autograd.graph import saved_tensors_hooks
 
 from art_snn.dynamics import Dynamics, empty_steps, operand, plus_product, plus_scaled
-from art_snn.gradients.base import Body, Execution, Firing, Gradient, NeuronRef
+from art_snn.gradients.base import Body, Execution, Gradient, NeuronRef
 from art_snn.gradients.shared import (
+    Final,
     apply,
     attach_anchor,
     blocks,
-    final,
     graph_task,
     has_no_second_derivative,
     straight_through,
@@ -51,6 +51,9 @@ THROUGH_TIME = Execution("through time", "a temporal rule needs every time step"
 
 StepSlope = Callable[[Tensor, slice, slice], Tensor]
 """(u - threshold [t, n, ...] at some steps of some samples, these steps and samples) -> slope."""
+
+Prepare = Callable[[Tensor, NeuronRef], StepSlope | None]
+"""As :meth:`TemporalGradient.prepare`."""
 
 
 class TemporalGradient(Gradient):
@@ -96,22 +99,16 @@ class TemporalGradient(Gradient):
         single = "its slope is that of one threshold, and these neurons have one for every spike"
         return None if dynamics.max_spikes == 1 or self.elementwise else single
 
-    def slope_at(self, potential: Tensor, site: NeuronRef) -> Tensor:
-        """The slope of spikes at a potential u [T, N, ...], a new tensor of its shape."""
-        at_step = self.prepare(potential, site)
-        distance = potential - site.dynamics.threshold
-        if at_step is None:
-            return self.slope(distance, site)
-        return at_step(distance, slice(None), slice(None))
+    def firing(self, prepare: Prepare | None = None) -> "TemporalFiring":
+        """The firing of a neuron under this rule.
 
-    def firing(self) -> Firing:
-        """The firing of a neuron under this rule."""
-        return TemporalFiring(self)
+        :param prepare: takes the place of :meth:`prepare` for one pass; None leaves it."""
+        return TemporalFiring(self, prepare or self.prepare)
 
     def fire_watched(self, site: NeuronRef, current: Tensor) -> tuple[Tensor, Tensor]:
         """Spikes, and potentials u before the reset, [T, N, ...]; both have the rule's gradient."""
         if torch.is_grad_enabled() and current.requires_grad:
-            spikes, _, potential = _ThroughTime.apply(current, self, site)  # type: ignore[no-untyped-call]
+            spikes, _, potential = _ThroughTime.apply(current, self, site, self.prepare)  # type: ignore[no-untyped-call]
             return spikes, potential
         potential = empty_steps(current)
         return site.dynamics.simulate(current, potential), potential
@@ -119,14 +116,23 @@ class TemporalGradient(Gradient):
 
 @dataclass(frozen=True)
 class TemporalFiring:
-    """The firing of a neuron under a temporal rule."""
+    """The firing of a neuron under a temporal rule, whose slopes `prepare` gives."""
 
     rule: TemporalGradient
+    prepare: Prepare
 
     def __call__(self, site: NeuronRef, current: Tensor) -> Tensor:
         if torch.is_grad_enabled() and current.requires_grad:
-            return apply(_ThroughTime, current, self.rule, site)
+            return apply(_ThroughTime, current, self.rule, site, self.prepare)
         return site.dynamics.simulate(current)
+
+    def slope_at(self, potential: Tensor, site: NeuronRef) -> Tensor:
+        """The slope of spikes at a potential u [T, N, ...], a new tensor of its shape."""
+        at_step = self.prepare(potential, site)
+        distance = potential - site.dynamics.threshold
+        if at_step is None:
+            return self.rule.slope(distance, site)
+        return at_step(distance, slice(None), slice(None))
 
 
 class _ThroughTime(Function):
@@ -134,7 +140,11 @@ class _ThroughTime(Function):
 
     @staticmethod
     def forward(
-        ctx: Any, current: Tensor, rule: TemporalGradient, site: NeuronRef
+        ctx: Any,
+        current: Tensor,
+        rule: TemporalGradient,
+        site: NeuronRef,
+        prepare: Prepare,
     ) -> tuple[Tensor, Tensor, Tensor]:
         ctx.rule, ctx.site, ctx.further = rule, site, {}
         ctx.set_materialize_grads(False)
@@ -143,7 +153,7 @@ class _ThroughTime(Function):
         ctx.summed = current.device.type == "cpu" and repeated
         potential = empty_steps(current)
         spikes = site.dynamics.simulate(current, potential)
-        ctx.at_step = rule.prepare(potential, site)
+        ctx.at_step = prepare(potential, site)
         return (*attach_anchor(ctx, rule, spikes, potential), potential.detach())
 
     @staticmethod
@@ -152,10 +162,10 @@ class _ThroughTime(Function):
         grad_spikes: Tensor | None,
         grad_anchor: Tensor | None,
         grad_potential: Tensor | None,
-    ) -> tuple[Tensor | None, None, None]:
+    ) -> tuple[Tensor | None, ...]:
         further = ctx.further.pop(graph_task(), None)
         if grad_spikes is None and grad_potential is None:
-            return further, None, None
+            return further, None, None, None
         potential, anchor = ctx.saved_tensors
         grad_spikes = torch.zeros_like(potential) if grad_spikes is None else grad_spikes
         with torch.no_grad():
@@ -164,7 +174,7 @@ class _ThroughTime(Function):
             if grad_potential is not None:
                 raise has_no_second_derivative("a loss on potentials")
             d = _with_graph(ctx, d, grad_spikes, potential, anchor)
-        return d if further is None else d + further, None, None
+        return d if further is None else d + further, None, None, None
 
 
 def _with_graph(
@@ -173,7 +183,7 @@ def _with_graph(
     """The gradient d at the current, which can be differentiated again if the rule allows it."""
     rule, site = ctx.rule, ctx.site
     if not rule.second_derivative:
-        return final(d, anchor, rule)
+        return apply(Final, d, anchor, rule)
     at_step = ctx.at_step or _at_step(rule, site, potential)
     flat = rule.surrogate is not None and rule.surrogate.flat
 
@@ -216,7 +226,7 @@ def _recursion(ctx: Any, g: Tensor, u: Tensor, at_u: Tensor | None) -> Tensor:
         for t in range(last - 1, -1, -1):
             plus_product(ds[t], ds[t + 1], qs[t], decays[t + 1], out=ds[t])
         if total is not None:
-            torch.mean(here, 0, out=total[block])
+            total[block] = here.mean(0)
     if dynamics.gain != 1:
         d.mul_(operand(dynamics.gain, d))
     return d.expand_as(u)

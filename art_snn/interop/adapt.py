@@ -30,63 +30,42 @@ def adapt(
     elsewhere: Literal["native"] | None = None,
     equations: bool = True,
 ) -> SpikingNetwork:
-    """A model of SpikingJelly, snnTorch, Norse or sinabs, or your own, as a SpikingNetwork::
+    """A model of SpikingJelly, snnTorch, Norse or sinabs, or your own, as a SpikingNetwork.
 
-        adapt(model, steps=8)                     # maps [T, N, ...] -> [T, N, K]
-        adapt(model, steps=8, readout="sum")
-        adapt(model, encoder=None)                # maps [N, ...] -> [N, K], with its own time steps
-        adapt(model, steps=25, readout="spikes")  # one step: [N, ...] -> (spikes, potential) [N, K]
+    It shares the model's parameters, state dict and device. Every pass starts from rest and leaves
+    no trace. docs/frameworks.md has the call for every form of a model, and all readouts.
 
-    A model that computes one time step is recognised, and called once for every step. The
-    network shares its parameters, state dict and device. Every pass starts from rest and
-    leaves no trace.
-
-    :param model: its neurons are recognised by the names of their classes; those of your
-        own by :func:`register_neuron`.
-    :param steps: time steps T of the encoder Direct. With encoder=None: the steps that
-        the model makes itself, which neurons that take its rows of all steps at once
-        need; 1 says that a model of one time step is meant as it is.
-    :param encoder: maps the input [N, ...] to the model's input [T, N, ...]; "direct"
-        repeats it. None: the model takes [N, ...].
-    :param readout: "mean" or "sum" over the time axis of the output [T, N, K]; "spikes"
-        or "potential": the mean of the first or the last of several outputs; a function
-        from whatever the model returns, of a model of one time step the list of all
-        steps, to logits [N, K]; None: the model returns logits. Left out: "mean", and
-        None with encoder=None.
-    :param gradient: rule for gradients at the input. None:
-        :func:`~art_snn.gradients.choose_rule` by the equations alone, as there are no
-        samples yet: STBP where it applies, else native; also native where no neuron is
-        recognised.
+    :param model: its neurons are recognised by class; yours by :func:`register_neuron`.
+    :param steps: time steps T of the encoder Direct; with encoder=None, of the model itself.
+    :param encoder: maps x [N, ...] to [T, N, ...]; "direct" repeats it. None: the model takes x.
+    :param readout: how the outputs of the model become logits [N, K]. None: they are logits. Left
+        out: None with encoder=None, otherwise "mean".
+    :param gradient: rule for gradients at the input. None: that of
+        :func:`~art_snn.gradients.choose_rule`, or native where no neuron is recognised.
     :param training_gradient: rule for gradients at the weights.
     :param input_shape: shape of one input, as :class:`~art_snn.SpikingNetwork` takes it.
-    :param harmless: autograd functions of the model that are no spikes; rules of ours
-        refuse others, whose slope the rule did not choose.
-    :param elsewhere: "native": neurons whose equations no rule knows keep their own
-        gradient, and the rule differentiates all others. None: such a neuron is refused.
+    :param harmless: autograd functions of the model that are no spikes; our rules refuse others.
+    :param elsewhere: "native" lets neurons that no rule knows keep their gradient; None does not.
     :raises TypeError: when `model` is no module, or one of art_snn already.
-    :raises ValueError: when no neuron is recognised in the model, when arguments
-        contradict each other, or a rule does not apply."""
+    :raises ValueError: when arguments contradict each other, or a rule does not apply."""
     _check_model(model)
     if readout == "default":
         readout = None if encoder is None else "mean"
     functions = tuple(harmless) if isinstance(harmless, Iterable) else (harmless,)
     _check_options(input_shape, readout, functions, elsewhere)
-    network = SpikingNetwork(
-        model,
-        _make_encoder(encoder, steps),
-        gradient,
-        training_gradient,
-        input_shape=input_shape,
-        body=partial(
-            ModelBody,
-            own_steps=steps if encoder is None else None,
-            readout=readout,
-            harmless=functions,
-            elsewhere=elsewhere,
-            equations=equations,
-            verify=verify,
-        ),
+    body = partial(
+        ModelBody,
+        own_steps=steps,
+        readout=readout,
+        harmless=functions,
+        elsewhere=elsewhere,
+        equations=equations,
     )
+    time = _make_encoder(encoder, steps)
+    network = SpikingNetwork(
+        model, time, gradient, training_gradient, input_shape=input_shape, body=body
+    )
+    network.body.verify = verify
     if isinstance(readout, nn.Module):
         network.readout = readout  # It is trained with the model.
     return network

@@ -1,7 +1,7 @@
 """ModelBody: how a model is run, who loops over time, and how its output is read."""
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any, Literal
 
 import torch
@@ -22,7 +22,7 @@ from art_snn.interop.slopes import SlopePass, Slopes
 from art_snn.interop.steps import StepPass
 from art_snn.layers import weights_of
 from art_snn.neurons import NeuronLayer
-from art_snn.running.run import RUN
+from art_snn.running.context import RUN
 
 READOUTS = ("mean", "sum", "spikes", "potential")
 Readout = Literal["mean", "sum", "spikes", "potential"] | Callable[[Any], Tensor] | None
@@ -32,10 +32,8 @@ class ModelBody(NetworkBody):
     """The body of a network around a model of another framework.
 
     :param encoder: None where the model maps [N, ...] and makes its time steps itself.
-    :param own_steps: those that it makes, where it was told; None with an encoder.
-    :param readout, harmless, elsewhere: as :func:`~art_snn.interop.adapt` takes them.
-    :param verify: called before a pass with this body, its rule (None for a prediction)
-        and its input, to refuse a model that computes otherwise than is believed."""
+    :param own_steps: those that it makes, where it was told; not used with an encoder.
+    :param readout, harmless, elsewhere: as :func:`~art_snn.interop.adapt` takes them."""
 
     def __init__(
         self,
@@ -47,7 +45,6 @@ class ModelBody(NetworkBody):
         harmless: tuple[type, ...],
         elsewhere: Literal["native"] | None,
         equations: bool,
-        verify: Callable[["ModelBody", Gradient | None, Tensor], None],
     ) -> None:
         super().__init__(model, encoder)
         self.own_steps = own_steps
@@ -55,7 +52,6 @@ class ModelBody(NetworkBody):
         self.harmless = harmless
         self.elsewhere = elsewhere
         self.equations = equations
-        self.verify = verify
         self.trace: Trace | None = None
         """Where passes note the calls of natives, if anywhere."""
         self.search: SlopePass | None = None
@@ -70,40 +66,30 @@ class ModelBody(NetworkBody):
     def _find_members(self) -> Members:
         return Members(self.layers, self.elsewhere, equations=self.equations)
 
-    @contextmanager
-    def opened(self) -> Iterator[None]:
-        with self.changed(members=self._find_members()):
-            yield
+    def opened(self) -> AbstractContextManager[None]:
+        return self.changed(members=self._find_members())
 
     def require_applicable(self, rule: Gradient, argument: str) -> None:
         members = self.members
         others = members.natives | members.exchanged
         excluded = (Conversion,) if members.steps_alone or others else ()
-        some = any(site.dynamics.unknown is None for site in members.ruled.values())
-        hint = " adapt(..., elsewhere='native') leaves that neuron its own gradient."
+        hint = ""
+        if any(site.dynamics.unknown is None for site in members.ruled.values()):
+            hint = " adapt(..., elsewhere='native') leaves that neuron its own gradient."
         check_applicable(
-            rule,
-            self.neurons(),
-            argument,
-            self.encoder,
-            excluded=excluded,
-            hint=hint if some else "",
+            rule, self.neurons(), argument, self.encoder, excluded=excluded, hint=hint
         )
-        conversion = next(
-            (one for one in flatten(rule) if isinstance(one, excluded)), None
-        )
-        does = (
-            "calls them step by step"
-            if members.steps_alone
-            else "has some that no rule knows"
-        )
-        require(
-            conversion is None,
-            argument,
-            f"a rule that needs spikes of the model's neurons, since it {does}",
-            f"{conversion}, whose ANN fires no spikes",
-            "All other rules are.",
-        )
+        does = "has some that no rule knows"
+        if members.steps_alone:
+            does = "calls them step by step"
+        for one in flatten(rule):
+            require(
+                not isinstance(one, excluded),
+                argument,
+                f"a rule that needs spikes of the model's neurons, since it {does}",
+                f"{one}, whose ANN fires no spikes",
+                "All other rules are.",
+            )
 
     def neurons(self) -> list[NeuronRef]:
         # Neurons without a reset that return their potential are left out: mostly it is read out.
@@ -192,10 +178,8 @@ class ModelBody(NetworkBody):
 
     def weights(self) -> list[Tensor]:
         """Weights of the model and of a readout that has some, which take gradients."""
-        parts = [
-            part for part in (self.layers, self.readout) if isinstance(part, nn.Module)
-        ]
-        return weights_of(nn.ModuleList(parts))
+        parts = (self.layers, self.readout)
+        return weights_of(nn.ModuleList(p for p in parts if isinstance(p, nn.Module)))
 
     def run_by_itself(self, encoded: Tensor, *, native: bool = False) -> Tensor:
         """Logits [N, K] of the model as it is, from rest; `native`: by its own surrogates."""
@@ -233,14 +217,13 @@ class ModelBody(NetworkBody):
             )
             return logits
         if isinstance(output, list):
-            parts = [_part(readout, step) for step in output]
-            for part in parts:
-                _require_shape(part, (batch, "K"), " in a step")
-            outputs = torch.stack(parts)
+            shape = (batch, "K")
+            outputs = torch.stack(
+                [_read(readout, step, shape, " in a step") for step in output]
+            )
         else:
-            outputs = _part(readout, output)
             steps = () if readout is None else (self.steps_of(encoded) or "T",)
-            _require_shape(outputs, (*steps, batch, "K"))
+            outputs = _read(readout, output, (*steps, batch, "K"))
 
         if readout is None:
             return outputs
@@ -272,22 +255,21 @@ class ModelBody(NetworkBody):
         return outputs
 
 
-def _part(readout: Readout, output: Any) -> Any:
-    """The spikes or the potential, where several things are returned and one of them is read."""
-    if readout not in ("spikes", "potential"):
-        return output
-    require(
-        isinstance(output, tuple | list) and len(output) > 1,
-        "model",
-        "one that returns (spikes, potential)",
-        _describe(output),
-        "Where it returns a single tensor, take 'mean' or 'sum'.",
-    )
-    return output[0 if readout == "spikes" else -1]
+def _read(
+    readout: Readout, output: Any, shape: tuple[int | str, ...], where: str = ""
+) -> Any:
+    """The tensor that is read of an output: its spikes, its potential, or all of it.
 
-
-def _require_shape(output: object, shape: tuple[int | str, ...], where: str = "") -> None:
-    """Refuse an output of another shape, in which letters stand for any size."""
+    :param shape: that it must have, in which letters stand for any size."""
+    if readout in ("spikes", "potential"):
+        require(
+            isinstance(output, tuple | list) and len(output) > 1,
+            "model",
+            "one that returns (spikes, potential)",
+            _describe(output),
+            "Where it returns a single tensor, take 'mean' or 'sum'.",
+        )
+        output = output[0 if readout == "spikes" else -1]
     sizes = tuple(output.shape) if isinstance(output, Tensor) else ()
     pairs = zip(shape, sizes, strict=False)
     right = len(sizes) == len(shape) and all(
@@ -303,6 +285,7 @@ def _require_shape(output: object, shape: tuple[int | str, ...], where: str = ""
         "function of yours, as lambda out: out.mean(1) of [N, T, K]. encoder=None is for models "
         "that make their time steps themselves.",
     )
+    return output
 
 
 def _describe(output: object) -> str:

@@ -2,9 +2,9 @@
 
 What a comparison gives is a mask, which has no gradient. It becomes a spike where it is cast or
 multiplied, where it chooses between numbers (`where`, `masked_fill`, an assignment), and where it
-is the hard part of a straight-through sum, ``(hard - soft).detach() + soft`` in any order. There the
-value is the model's own and the gradient that of the spike. A mask that chooses between tensors
-with a gradient, as a reset may, is left as it is."""
+is the hard part of a straight-through sum, ``(hard - soft).detach() + soft`` in any order. The
+value there is the model's own and the gradient that of the spike. A mask that chooses between
+tensors with a gradient, as a reset may, is left as it is."""
 
 import sys
 from collections.abc import Callable, Mapping
@@ -71,7 +71,9 @@ class _Slope(Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         if torch.is_grad_enabled():
-            raise has_no_second_derivative(f"{ctx.this.rule} by exchange of slopes")
+            raise has_no_second_derivative(
+                f"{ctx.this.firing.rule} by exchange of slopes"
+            )
         ctx.this.reached[ctx.place] += 1
         (slope,) = ctx.saved_tensors
         return grad * slope, None, None, None, None

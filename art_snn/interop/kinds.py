@@ -25,9 +25,7 @@ Returned = Literal["before reset", "after reset"]
 # How frameworks compute u from x and v, with a factor f, a gain g and a leak towards l. All are
 # ``decay v + gain x + constant``, but they round differently, and spikes are equal bit for bit in
 # one order only.
-_Order = Callable[["ReadOff", Tensor, Tensor, Any], Tensor]
-"""(dynamics, x, v, f) -> u."""
-_ORDERS: Mapping[str, _Order] = {
+_ORDERS: Mapping[str, Callable[["ReadOff", Tensor, Tensor, Any], Tensor]] = {
     "v + x": lambda d, x, v, f: v + x,
     "f v + x": lambda d, x, v, f: (v * f).add_(x),
     "f v + g x": lambda d, x, v, f: (v * f).add_(x * d.gain),
@@ -37,6 +35,7 @@ _ORDERS: Mapping[str, _Order] = {
     "v - (v - l) f + x": lambda d, x, v, f: torch.sub(v, d.beyond(v) * f).add_(x),
     "v + f ((x + l) - v)": lambda d, x, v, f: (x + d.v_leak).sub_(v).mul_(f).add_(v),
 }
+"""(dynamics, x, v, f) -> u."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -170,23 +169,19 @@ def register_neuron(
 ) -> type[nn.Module]:
     """Make your class of spiking neurons known, for all networks adapted later::
 
-        class LIFSpike(nn.Module): ...           # T steps of [T * N, ...] in one call
-
         register_neuron(LIFSpike, dynamics=lambda m: Dynamics(m.tau, m.thresh), layout="merged")
 
-    It must start from rest at every run, and its spikes must be those of the dynamics,
-    which is verified in the first pass. A subclass counts as the same unless it has a
-    forward of its own.
+    It must start from rest at every run, and its spikes must be those of the dynamics, which is
+    verified in the first pass. A subclass counts as the same unless it has a forward of its own.
 
-    :param dynamics: maps a module of the class to its
-        :class:`~art_snn.dynamics.Dynamics`, read at every pass.
-    :param layout: what a call takes: "steps" [T, N, ...], "step" one of them [N, ...],
-        "merged" [T * N, ...], "samples first" [N, T, ...], "samples merged" [N * T, ...]
-        or "time last" [N, ..., T].
-    :param returns: "before reset" or "after reset" for neurons of layout "step" that
-        return (spikes, potential); None where they return spikes alone.
-    :param gated: True if the class has a surrogate gradient in training mode only. Its
-        modules are then in training mode for the time of a native pass.
+    :param dynamics: maps a module to its :class:`~art_snn.dynamics.Dynamics`, read at every pass.
+    :param layout: what a call takes: "steps" [T, N, ...], "step" one of them [N, ...], "merged"
+        [T * N, ...], "samples first" [N, T, ...], "samples merged" [N * T, ...] or "time last"
+        [N, ..., T].
+    :param returns: "before reset" or "after reset" for neurons of layout "step" that return
+        (spikes, potential); None where they return spikes alone.
+    :param gated: True if the class has a surrogate gradient in training mode only. Its modules are
+        then in training mode for the time of a native pass.
     :return: the class, so that it may decorate one.
     :raises TypeError: when `cls` is no class of modules, or `dynamics` cannot be called.
     :raises ValueError: for an unknown layout."""
@@ -199,16 +194,11 @@ def register_neuron(
             f"dynamics: expected a function of a module, got {dynamics!r}. "
             "For example lambda module: Dynamics(decay=module.tau)."
         )
-    require_choice(
-        "layout", layout, get_args(Layout), remedy="Most take [T, N, ...]: steps."
-    )
+    layouts = get_args(Layout)
+    require_choice("layout", layout, layouts, remedy="Most take [T, N, ...]: steps.")
     if returns is not None:
-        require_choice(
-            "returns",
-            returns,
-            get_args(Returned),
-            remedy="u[t] is before the reset, v[t] after; None: it returns spikes alone.",
-        )
+        remedy = "u[t] is before the reset, v[t] after; None: it returns spikes alone."
+        require_choice("returns", returns, get_args(Returned), remedy=remedy)
     REGISTERED[cls] = NeuronKind(
         dynamics,
         layout,

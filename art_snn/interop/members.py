@@ -7,7 +7,7 @@ the pass."""
 
 import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -28,6 +28,8 @@ _COPIED = frozenset({"_memories", "_memories_rv", "_buffers"})
 # Where modules keep what a pass changes, next to plain attributes.
 _SHARED = ("_parameters", "_modules", "forward", "training")
 # No state.
+_TIME_AXES = {"samples first": 1, "samples merged": 1, "time last": -1}
+# Of the other layouts it is the first.
 _COMPILED = "torch.jit compiled it, so its calls are not seen: give it as it was before"
 
 
@@ -80,44 +82,35 @@ class Member:
 
     def to_steps(self, x: Tensor, steps: int | None) -> Tensor:
         """Its input as [T, N, ...]; `steps` is T, for layouts that merge steps and samples."""
-        layout = self.layout
-        if layout == "time last":
-            return x.movedim(-1, 0)
-        if layout == "merged":
-            return torch.unflatten(x, 0, (self._count_steps(x, steps), -1))
-        if layout == "samples merged":
+        axis = _TIME_AXES.get(self.layout, 0)
+        if self.layout.endswith("merged"):
             stated: Any = getattr(self.module, "num_timesteps", -1)
-            steps = self._count_steps(x, steps if stated == -1 else int(stated))
-            x = torch.unflatten(x, 0, (-1, steps))
-        return x.transpose(0, 1) if layout.startswith("samples") else x
-
-    def _count_steps(self, x: Tensor, steps: int | None) -> int:
-        """The number of time steps T of x [T * N, ...], which must be given."""
-        name = type(self.module).__name__
-        if steps is None:
-            raise invalid(
+            if axis and stated != -1:
+                steps = int(stated)
+            name = type(self.module).__name__
+            if steps is None:
+                raise invalid(
+                    "steps",
+                    f"the number of time steps T, since {name} takes T * N rows",
+                    "None",
+                    "Pass steps to adapt, with encoder=None too.",
+                )
+            require(
+                len(x) % steps == 0,
                 "steps",
-                f"the number of time steps T, since {name} takes T * N rows",
-                "None",
-                "Pass steps to adapt, with encoder=None too.",
+                "the model's own number of time steps",
+                f"{steps}, and {name} was given {len(x)} rows",
+                "Check both.",
             )
-        require(
-            len(x) % steps == 0,
-            "steps",
-            "the model's own number of time steps",
-            f"{steps}, and {name} was given {len(x)} rows",
-            "Check both.",
-        )
-        return steps
+            x = torch.unflatten(x, 0, (-1, steps) if axis else (steps, -1))
+        return x.movedim(axis, 0) if axis else x
 
     def from_steps(self, y: Tensor) -> Tensor:
         """Spikes [T, N, ...] as the neuron returns them."""
-        layout = self.layout
-        if layout == "time last":
-            return y.movedim(0, -1)
-        if layout.startswith("samples"):
-            y = y.transpose(0, 1)
-        return y.flatten(0, 1) if layout.endswith("merged") else y
+        axis = _TIME_AXES.get(self.layout, 0)
+        if axis:
+            y = y.movedim(0, axis)
+        return y.flatten(0, 1) if self.layout.endswith("merged") else y
 
 
 class Members(dict[nn.Module, Member]):
@@ -270,15 +263,17 @@ def restoring(
     """Put back what modules keep after the block; `volatile` gains what the block has changed."""
     with _RESTORING:
         # What torch.jit compiled keeps its state in its buffers alone.
-        modules = [
-            m for m in model.modules() if not isinstance(m, torch.jit.ScriptModule)
+        before = [
+            (module, _attributes(module))
+            for module in model.modules()
+            if not isinstance(module, torch.jit.ScriptModule)
         ]
-        before = [(module, _attributes(module)) for module in modules]
         # The same mappings are filled again, since others may hold them.
-        contents = []
-        for _, attributes in before:
-            for name in _COPIED & attributes.keys():
-                contents.append((attributes[name], dict(attributes[name])))
+        contents = [
+            (attributes[name], dict(attributes[name]))
+            for _, attributes in before
+            for name in _COPIED & attributes.keys()
+        ]
         buffers = [
             (buffer, buffer.clone(), buffer._version) for buffer in model.buffers()
         ]
@@ -342,12 +337,13 @@ def running(this: Any) -> Iterator[None]:
     """Within the block, and for the present thread or task, calls of members go to the pass.
 
     Where the model reads their state, modules have that of the pass, in one thread at a time."""
-    restored: AbstractContextManager[None] = nullcontext()
-    if this.reading:
-        restored = restoring(nn.ModuleList(this.members), this.members, this.volatile)
-    with restored:
+    members = this.members
+    with ExitStack() as restored:
+        if this.reading:
+            block = restoring(nn.ModuleList(members), members, this.body.volatile)
+            restored.enter_context(block)
         try:
-            for module, member in this.members.items():
+            for module, member in members.items():
                 if this.reading:
                     member.kind.refresh(module, this.steps)
                 with _LOCK:
@@ -355,11 +351,12 @@ def running(this: Any) -> Iterator[None]:
                     users.add(id(this))
                     if not _has_answer(module):
                         vars(module)["forward"] = _Answer(module)
-            slopes = nullcontext() if this.slopes is None else this.slopes.exchanged()
-            with set_in_block(_RUNNING, this), slopes:
+            if this.slopes is not None:
+                restored.enter_context(this.slopes.exchanged())
+            with set_in_block(_RUNNING, this):
                 yield
         finally:
-            for module in this.members:
+            for module in members:
                 with _LOCK:
                     users = _USERS.get(module, set())
                     users.discard(id(this))

@@ -1,15 +1,26 @@
-"""Networks of our layers from NIR files, as one of the readers of such files reads them."""
+"""Networks of our layers from NIR files, as one of the readers of such files reads them.
 
+A file (Pedersen et al., Nature Communications, 2024) has equations, and no time step, no
+kind of reset and no start. Each reader fills these in by itself, so one file is several
+networks."""
+
+import math
 from collections.abc import Iterable
 from copy import deepcopy
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from art_snn.checks import require, require_choice, require_memory
-from art_snn.dynamics import Setting, operand
+from art_snn.checks import (
+    ArgumentError,
+    require,
+    require_choice,
+    require_memory,
+    require_number,
+)
+from art_snn.dynamics import Dynamics, Setting, operand, setting
 from art_snn.encoders import Direct, Encoder, Frames
 from art_snn.interop.nir_files import (
     WRITE_AGAIN,
@@ -19,10 +30,12 @@ from art_snn.interop.nir_files import (
     read_graph,
     refusing,
 )
-from art_snn.interop.nir_readers import READERS, Reader, Reading
 from art_snn.layers import Scale, TimeDistributed
 from art_snn.network import SpikingNetwork
 from art_snn.neurons import Neuron
+
+Reader = Literal["nir", "norse", "sinabs", "spikingjelly", "snntorch"]
+READERS = get_args(Reader)
 
 ELEMENTWISE: dict[str, tuple[str, ...]] = {
     "IF": ("r", "v_threshold"),
@@ -34,17 +47,178 @@ ELEMENTWISE: dict[str, tuple[str, ...]] = {
 }
 """The nodes whose parameters have one number for every value."""
 
+_CONVOLUTION = ("weight", "bias", "stride", "padding", "dilation", "groups")
+WINDOW = ("kernel_size", "stride", "padding")
 FIELDS = {
     **ELEMENTWISE,
     "Affine": ("weight", "bias"),
     "Linear": ("weight",),
     "Flatten": ("start_dim", "end_dim"),
-    "Conv1d": ("weight", "bias", "stride", "padding", "dilation", "groups"),
-    "Conv2d": ("weight", "bias", "stride", "padding", "dilation", "groups"),
-    "SumPool2d": ("kernel_size", "stride", "padding"),
-    "AvgPool2d": ("kernel_size", "stride", "padding"),
+    "Conv1d": _CONVOLUTION,
+    "Conv2d": _CONVOLUTION,
+    "SumPool2d": WINDOW,
+    "AvgPool2d": WINDOW,
 }
 """The nodes that are known, and the parameters that they need."""
+
+
+class Reading:
+    """The neurons of a file as one reader reads them.
+
+    :param like: the reader; None stands for NIR's text, with a reset that is given.
+    :param dt: the time step, in the unit of the time constants.
+    :param given: settings of Dynamics instead of the reader's own; None leaves the
+        reader's."""
+
+    def __init__(self, like: str | None, dt: float | None, **given: Any) -> None:
+        require(
+            like in (None, *READERS),
+            "like",
+            f"one of {READERS} or None",
+            repr(like),
+            "None is NIR's text, with the reset given.",
+        )
+        if dt is not None:
+            require_number(
+                "dt", dt, above=0, remedy="snnTorch and SpikingJelly have 1e-4."
+            )
+
+        self.like = like
+        self.dt = dt
+        self.given: dict[str, Any] = {}
+        unlimited = {"max_spikes": math.inf, "floor": -math.inf}
+        for name, value in given.items():
+            if value is not None:
+                self.given[name] = None if value == unlimited.get(name) else value
+
+    def read_neurons(self, what: str, node: Node) -> Dynamics:
+        """The dynamics of an IF, LIF or Threshold node.
+
+        :param what: the kind and the name of the node, for errors."""
+        usual = {"reset": None if self.like is None else "hard"}
+        settings = usual | self._read(what, node, self.like or "nir") | self.given
+
+        remedy = 'NIR cannot say which: pass like="norse" or reset=.'
+        if self.like == "snntorch":
+            remedy = (
+                'snnTorch subtracts twice above twice the threshold: pass reset="soft".'
+            )
+        require(settings["reset"] is not None, "reset", '"hard" or "soft"', None, remedy)
+        if settings["reset"] == "soft":
+            settings["v_reset"] = 0.0
+        try:
+            return Dynamics(
+                **{name: _as_setting(value) for name, value in settings.items()}
+            )
+        except ArgumentError as error:
+            raise ArgumentError("graph", f"{what}, {error}") from error
+
+    def read_integrator(self, what: str, node: Node) -> list[Setting]:
+        """Decay, gain and constant of an I or LI node, which sinabs alone reads in its own way."""
+        like = "sinabs" if node["type"] == "LI" and self.like == "sinabs" else "nir"
+        settings = self._read(what, node, like)
+        return [_as_setting(settings[name]) for name in ("decay", "gain", "constant")]
+
+    def describe(self, nodes: Nodes) -> str:
+        """The neurons of all nodes in words, equal ones once; or why the reader refuses them."""
+        fire = [(name, node) for name, node, _ in nodes if node["type"] in ("IF", "LIF")]
+        try:
+            words = [str(self.read_neurons(name, node)) for name, node in fire]
+        except ArgumentError as error:
+            return f"nothing: {error}"
+        return "; ".join(dict.fromkeys(words))
+
+    def _read(self, what: str, node: Node, like: str) -> dict[str, Any]:
+        """The settings of Dynamics that a node has for a reader; ValueError if it reads none."""
+        if "threshold" in node:
+            return {"decay": 0.0, "threshold": node["threshold"], "strict": True}
+
+        leaky = "tau" in node
+        tau = node.get("tau", np.ones(1))
+        require(
+            self.dt or not (leaky or like in ("nir", "spikingjelly")),
+            "dt",
+            "the time step of the graph",
+            self.dt,
+            "Files hold none: snnTorch and SpikingJelly write 1e-4, Norse 1e-3.",
+        )
+        # dt / tau of a neuron that leaks, dt of another one.
+        share = (self.dt or 1.0) / tau
+        require(
+            not leaky or 0 < share.min() <= share.max() <= 1,
+            "dt",
+            f"at most the smallest time constant {tau.min():g}",
+            f"{self.dt}",
+            f"It is that of {what}.",
+        )
+        usual = {
+            "decay": np.round(1 - share, 14) if leaky else 1.0,
+            "threshold": node.get("v_threshold", 1.0),
+            "strict": True,
+            "gain": 1.0,
+            "constant": 0.0,
+            "v_start": 0.0,
+        }
+        return {**usual, **_fill_in(what, like, node, share)}
+
+
+def _fill_in(what: str, like: str, node: Node, share: Any) -> dict[str, Any]:
+    """The settings that a node has for a reader, where they are not the usual ones.
+
+    Usual are u = (1 - dt/tau) v + x, a spike above the threshold, and a hard reset to 0.
+
+    :param share: dt / tau of a neuron that leaks, dt of another one.
+    :raises ValueError: for a node that the reader cannot read."""
+
+    def need(expected: str, holds: bool) -> None:
+        got, remedy = f"another at {what}", 'like="nir" reads any.'
+        require(holds, "graph", f"{expected}, as {like} needs it", got, remedy)
+
+    leaky = "tau" in node
+    r = node["r"]
+    leak = node.get("v_leak", 0.0)
+    v_reset = node.get("v_reset", 0.0)
+    is_plain = np.allclose(r, 1)
+
+    if like in ("sinabs", "snntorch"):
+        need("v_leak = 0", np.allclose(leak, 0))
+    match like:
+        case "nir":
+            gain = np.round(r * share, 14)
+            return {"gain": gain, "constant": leak * share, "v_reset": v_reset}
+        case "norse" if leaky:
+            return {"gain": share, "constant": leak * share, "v_start": leak}
+        case "spikingjelly":
+            is_whole = np.allclose(r * share, 1, 1e-6)
+            need("R of tau/dt or 1, of IF 1/dt", is_whole or (leaky and is_plain))
+            need("v_leak = v_reset", not leaky or np.allclose(leak, v_reset))
+            return {
+                "gain": 1.0 if is_whole else share,
+                "constant": leak * share,
+                "strict": False,
+                "v_reset": v_reset,
+                "v_start": v_reset,
+            }
+        case "sinabs":
+            varied = (
+                {"decay": np.exp(-share)} if leaky else {"floor": -node["v_threshold"]}
+            )
+            return {"strict": False, "reset": "soft", "max_spikes": None, **varied}
+        case "snntorch" if leaky:
+            return {"threshold": node["v_threshold"] / (r * share)}
+        case "snntorch":
+            need("R = 1", is_plain)
+            return {"decay": 0.9, "reset": None}
+    return {}
+
+
+def _as_setting(value: Any) -> Setting:
+    """An array as a number where all of it is the same, otherwise as Values."""
+    if not isinstance(value, np.ndarray | np.generic):
+        return value
+    if (value == value.flat[0]).all():
+        value = value.flat[0]
+    return setting(torch.tensor(value, dtype=torch.float64, device="cpu"))
 
 
 class Integrator(nn.Module):
@@ -129,17 +303,12 @@ def from_nir(
     module = _connect(nodes, layers, encoder, readout)
     input_shape = (None, *shape) if isinstance(encoder, Frames) else shape
     network = SpikingNetwork(module, encoder, input_shape=input_shape)
-    network.body.reading = _describe_readings(nodes, reading)
+    notes = {f"read as {like or 'nir'}": reading.describe(nodes)}
+    for one in READERS:
+        if one != like:
+            notes[f"{one} reads"] = Reading(one, dt).describe(nodes)
+    network.body.reading = notes
     return network.eval()
-
-
-def _describe_readings(nodes: Nodes, reading: Reading) -> dict[str, str]:
-    """The neurons as they were read, and as the other readers read them, in words."""
-    notes = {f"read as {reading.like or 'nir'}": reading.describe(nodes)}
-    for other in READERS:
-        if other != reading.like:
-            notes[f"{other} reads"] = Reading(other, reading.dt).describe(nodes)
-    return notes
 
 
 def _build_layers(nodes: Nodes, reading: Reading) -> tuple[list[Any], tuple[int, ...]]:
@@ -148,7 +317,7 @@ def _build_layers(nodes: Nodes, reading: Reading) -> tuple[list[Any], tuple[int,
     Outputs are computed without values, so that a node whose shapes do not fit is refused
     by its name."""
     layers = list[nn.Module]()
-    values = dict[str, Tensor]()
+    values = list[Tensor]()
     for name, node, sources in nodes:
         what = f"{node['type']} {name!r}"
         with refusing("graph", "nodes whose shapes fit", what):
@@ -156,7 +325,7 @@ def _build_layers(nodes: Nodes, reading: Reading) -> tuple[list[Any], tuple[int,
             layers.append(layer)
             if not sources:
                 shape = tuple(int(size) for size in node["shape"])
-                values[name] = torch.empty(1, 1, *shape, device="meta")
+                values.append(torch.empty(1, 1, *shape, device="meta"))
                 continue
 
             x: Any = sum(values[source] for source in sources)
@@ -166,7 +335,7 @@ def _build_layers(nodes: Nodes, reading: Reading) -> tuple[list[Any], tuple[int,
                     raise ValueError(f"{field} {[*numbers.shape]} for {[*x.shape[2:]]}")
             if isinstance(layer, TimeDistributed):
                 x = deepcopy(layer).to("meta")(x)
-            values[name] = x
+            values.append(x)
             require_memory("graph", what, "outputs", 4 * x.numel(), remedy=WRITE_AGAIN)
 
     if x.ndim > 3:
@@ -178,9 +347,7 @@ def _connect(
     nodes: Nodes, layers: list[Any], encoder: Encoder, readout: str | None
 ) -> nn.Module:
     """The layers as one module, whose last layer has the factor of a sum over time."""
-    numbers = {name: number for number, (name, *_) in enumerate(nodes)}
-    sources = [[numbers[source] for source in before] for _, _, before in nodes[1:]]
-
+    sources = [before for _, _, before in nodes[1:]]
     steps: Any = getattr(encoder, "steps", None)
     if readout is None:
         fires = all(
@@ -209,6 +376,32 @@ def _build_layer(what: str, node: Node, reading: Reading) -> nn.Module:
     if kind in ("Input", "Output"):
         return TimeDistributed()
 
+    _check_node(what, node)
+    match kind:
+        case "IF" | "LIF" | "Threshold":
+            return Neuron(reading.read_neurons(what, node))
+        case "I" | "LI":
+            return Integrator(*reading.read_integrator(what, node))
+        case "Flatten":
+            # NIR counts axes without that of the batch.
+            ends = (int(node["start_dim"]), int(node["end_dim"]))
+            module: nn.Module = nn.Flatten(*(end + (end >= 0) for end in ends))
+        case "Scale":
+            module = Scale(_as_tensor(node["scale"]))
+        case "SumPool2d" | "AvgPool2d":
+            divisor = 1 if kind == "SumPool2d" else None
+            window = _read_sides(node, WINDOW, 2)
+            module = nn.AvgPool2d(**window, divisor_override=divisor)
+        case _:
+            module = _build_weighted(node)
+    return TimeDistributed(module)
+
+
+def _check_node(what: str, node: Node) -> None:
+    """Refuse unknown nodes, and parameters that are missing or not finite.
+
+    Parameters of elements become float64."""
+    kind = node["type"]
     require(
         kind in FIELDS,
         "graph",
@@ -216,27 +409,6 @@ def _build_layer(what: str, node: Node, reading: Reading) -> nn.Module:
         what,
         f"Supported: {', '.join(FIELDS)}.",
     )
-    _check_parameters(what, node)
-    if kind in ("IF", "LIF", "Threshold"):
-        return Neuron(reading.read_neurons(what, node))
-    if kind in ("I", "LI"):
-        return Integrator(*reading.read_integrator(what, node))
-    if kind == "Flatten":
-        # NIR counts axes without that of the batch.
-        ends = (int(node["start_dim"]), int(node["end_dim"]))
-        return TimeDistributed(nn.Flatten(*(end + (end >= 0) for end in ends)))
-    if kind == "Scale":
-        return TimeDistributed(Scale(_as_tensor(node["scale"])))
-    if kind in ("SumPool2d", "AvgPool2d"):
-        window = _read_sides(node, FIELDS[kind], 2)
-        divisor = 1 if kind == "SumPool2d" else None
-        return TimeDistributed(nn.AvgPool2d(**window, divisor_override=divisor))
-    return TimeDistributed(_build_weighted(node))
-
-
-def _check_parameters(what: str, node: Node) -> None:
-    """Refuse parameters that are missing or not finite; those of elements become float64."""
-    kind = node["type"]
     fields = [*FIELDS[kind]]
     if "v_reset" in node:
         fields.append("v_reset")
@@ -271,12 +443,9 @@ def _build_weighted(node: Node) -> nn.Module:
         module: nn.Module = nn.Linear(inputs, outputs, has_bias)
         if kernel:
             options = _read_sides(node, ("stride", "padding", "dilation"), len(kernel))
-            groups = int(node["groups"])
+            options["groups"] = groups = int(node["groups"])
             convolution = getattr(nn, node["type"])
-            channels = (inputs * groups, outputs)
-            module = convolution(
-                *channels, kernel, groups=groups, bias=has_bias, **options
-            )
+            module = convolution(inputs * groups, outputs, kernel, **options)
     module.load_state_dict(weights, assign=True)
     return module
 

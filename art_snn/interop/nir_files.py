@@ -11,14 +11,21 @@ from typing import Any
 
 import numpy as np
 
-from art_snn import checks
-from art_snn.checks import ArgumentError, expand_path, first_line, invalid, require
+from art_snn.checks import (
+    FILE,
+    ArgumentError,
+    expand_path,
+    first_line,
+    invalid,
+    require,
+    require_kind,
+)
 
 Node = dict[str, Any]
 """The type of a node and its parameters; of a graph its nodes and edges."""
 WRITE_AGAIN = "nir.write makes a file of a graph."
-Nodes = list[tuple[str, Node, list[str]]]
-"""Nodes in the order in which they compute: name, node, and names of the nodes that it adds up."""
+Nodes = list[tuple[str, Node, list[int]]]
+"""Nodes in the order in which they compute: name, node, and numbers of those that it adds up."""
 _ITEMS = 100_000
 """Most groups and arrays of a file, where every text of an array of texts counts as one."""
 _EXPANSION = 2000
@@ -56,7 +63,7 @@ def read_graph(path: Any) -> Node:
     if callable(to_dict):
         return dict(to_dict())
     file = expand_path("path_or_graph", path)
-    checks.require_kind("path_or_graph", file, checks.FILE, "a NIR file")
+    require_kind("path_or_graph", file, FILE, "a NIR file")
     hdf = package().serialization
     h5py = hdf.h5py
     size = file.stat().st_size
@@ -66,10 +73,9 @@ def read_graph(path: Any) -> Node:
     def find(name: str, link: Any) -> str | None:
         """The name of what is not in the file, once, as a group or as an array without code."""
         nonlocal items, room
-        item = content[name] if type(link) is h5py.HardLink else None
-        if not isinstance(item, h5py.Group | h5py.Dataset):
-            return name
-        if h5py.h5o.get_info(item.id).rc > 1 or name.count("/") >= _DEPTH:
+        item: Any = content[name] if type(link) is h5py.HardLink else None
+        odd = not isinstance(item, h5py.Group | h5py.Dataset)
+        if odd or name.count("/") >= _DEPTH or h5py.h5o.get_info(item.id).rc > 1:
             return name
 
         items -= 1
@@ -122,7 +128,7 @@ def order_nodes(graph: Node) -> Nodes:
             )
             sources[target][source] = None
 
-    read = dict[str, list[str]]()
+    read = dict[str, dict[str, None]]()
     waiting = [last]
     while waiting:
         name = waiting.pop()
@@ -135,8 +141,8 @@ def order_nodes(graph: Node) -> Nodes:
             f"none to {name}",
             "Add one.",
         )
-        read[name] = [*sources[name]]
-        waiting += read[name]
+        read[name] = sources[name]
+        waiting += sources[name]
 
     try:
         order = list(TopologicalSorter(read).static_order())
@@ -144,7 +150,8 @@ def order_nodes(graph: Node) -> Nodes:
         remedy = 'Adapt the framework\'s own model under "native".'
         cycle = " → ".join(error.args[1])
         raise invalid("graph", "no recurrent connection", cycle, remedy) from error
-    return [(name, nodes[name], read[name]) for name in order]
+    numbers = {name: number for number, name in enumerate(order)}
+    return [(name, nodes[name], [numbers[one] for one in read[name]]) for name in order]
 
 
 def _inline(

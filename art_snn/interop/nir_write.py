@@ -1,7 +1,7 @@
 """NIR files of our networks."""
 
 from copy import deepcopy
-from itertools import pairwise, takewhile
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from warnings import warn
@@ -16,7 +16,7 @@ from art_snn.encoders import Frames
 from art_snn.engine.body import LayeredBody
 from art_snn.engine.kinds import kind_of
 from art_snn.files import atomic_write
-from art_snn.interop.nir import FIELDS
+from art_snn.interop.nir import WINDOW
 from art_snn.interop.nir_files import Node, package
 from art_snn.layers import Normalize, Scale, TimeDistributed, list_layers
 from art_snn.network import SpikingNetwork
@@ -49,7 +49,7 @@ def to_nir(
     :raises ValueError: for a network without a known input_shape, and for layers and
         neurons that NIR does not have."""
     require_number("dt", dt, above=0, remedy="With 1 the time constants are in steps.")
-    shape: Any = network.input_shape or (None,)
+    shape: Any = network.input_shape or (None, None)
     if isinstance(network.encoder, Frames):
         shape = shape[1:]
     require(
@@ -64,8 +64,10 @@ def to_nir(
     lost = {f"the encoder {network.encoder}", "the readout", f"dt={dt:g}"}
     for _, layer in layers:
         if isinstance(layer, Neuron):
-            settings = {field: getattr(layer.dynamics, field) for field in _USUAL}
-            lost |= {f"{k}={v!r}" for k, v in settings.items() if v != _USUAL[k]}
+            for field, usual in _USUAL.items():
+                value = getattr(layer.dynamics, field)
+                if value != usual:
+                    lost.add(f"{field}={value!r}")
 
     nir = package()
     graph = {
@@ -87,12 +89,14 @@ def _write_nodes(
     # Of one step and one sample: layers run on it, so that every node knows its shape.
     x = torch.empty(1, 1, *shape, device="meta")
     nodes: dict[str, Node] = {"input": {"type": "Input", "shape": np.array(shape)}}
+    weighted: Node = {}
     for name, layer in layers:
         if isinstance(layer, Neuron):
             node = _write_neurons(name, layer.dynamics, x.shape[2:], dt)
             if fold:
-                _fold_resistance(name, node, nodes, dt)
+                _fold_resistance(name, node, weighted, dt)
             nodes[f"{len(nodes)}"] = node
+            weighted = {}
             continue
 
         _require_layer(type(layer) is TimeDistributed, name, layer)
@@ -101,6 +105,8 @@ def _write_nodes(
             node = _write_layer(name, module, folded, x.shape[2:])
             if node:
                 nodes[f"{len(nodes)}"] = node
+            if "weight" in node:
+                weighted = node
             x = TimeDistributed(module.to(device="meta"))(x)
     nodes["output"] = {"type": "Output", "shape": np.array(x.shape[2:])}
     return nodes
@@ -126,13 +132,12 @@ def _write_neurons(name: str, d: Dynamics, shape: tuple[int, ...], dt: float) ->
 
     Its IF neuron is dv/dt = R x, so that gain = R dt."""
     leaky = d.decay != 1
-    fits = type(d) is Dynamics and d.amplitude == 1 and d.reset != "none"
+    is_usual = type(d) is Dynamics and d.amplitude == 1 and d.reset != "none"
+    fits = d.constant == 0
     if leaky:
-        fits = fits and type(d.decay) is not tuple and most(d.decay) < 1
-    else:
-        fits = fits and d.constant == 0
+        fits = type(d.decay) is not tuple and most(d.decay) < 1
     require(
-        fits,
+        is_usual and fits,
         "network",
         "neurons of one decay, with a reset, spikes of height 1 and, of IF, no constant",
         f"{name} with {d}",
@@ -152,15 +157,13 @@ def _write_neurons(name: str, d: Dynamics, shape: tuple[int, ...], dt: float) ->
     return node
 
 
-def _fold_resistance(name: str, neurons: Node, nodes: dict[str, Node], dt: float) -> None:
-    """Move the R of neurons into the last weights of the nodes before them.
+def _fold_resistance(name: str, neurons: Node, weighted: Node, dt: float) -> None:
+    """Move the R of neurons into the last node with weights after earlier neurons.
 
     What remains is R = 1 of LIF and R = 1 / dt of IF, with which a current is added as it
     is."""
     usual = 1.0 if "tau" in neurons else 1 / dt
     factors = np.unique(neurons["r"] / usual)
-    before = takewhile(lambda node: "r" not in node, reversed(nodes.values()))
-    weighted: Node = next((node for node in before if "weight" in node), {})
     require(
         weighted and len(factors) == 1,
         "network",
@@ -205,9 +208,9 @@ def _write_layer(
         and module.divisor_override in (None, 1)
         and module.count_include_pad
     ):
-        window = dict[str, Any]()
-        for field in FIELDS["AvgPool2d"]:
-            window[field] = np.broadcast_to(getattr(module, field), 2).copy()
+        window: dict[str, Any] = {
+            field: np.broadcast_to(getattr(module, field), 2).copy() for field in WINDOW
+        }
         size, stride, padding = window.values()
         # NIR leaves out a last window that sticks out.
         left_over = (shape[-2:] + 2 * padding - size) % stride
@@ -236,13 +239,13 @@ def _write_weighted(
     _require_layer(kind is nn.Linear or is_convolution, name, module)
 
     weight, bias = folded or (module.weight, module.bias)
+    if bias is None and is_convolution:
+        bias = weight.new_zeros(len(weight))
     node: Node = {"weight": weight.detach().cpu().numpy()}
     if bias is not None:
         node["bias"] = bias.detach().cpu().numpy()
     if kind is nn.Linear:
         return {"type": "Linear" if bias is None else "Affine", **node}
-
-    node.setdefault("bias", np.zeros_like(node["weight"], shape=len(weight)))
 
     for field in ("stride", "padding", "dilation", "groups"):
         value = getattr(module, field)

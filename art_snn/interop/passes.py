@@ -13,12 +13,11 @@ from torch.utils._pytree import tree_leaves
 from art_snn.checks import ArgumentError, invalid
 from art_snn.gradients.base import Firing, NeuronRef, simulation
 from art_snn.gradients.fixed import saved_tensor_hooks
-from art_snn.gradients.temporal import TemporalGradient
+from art_snn.gradients.temporal import TemporalFiring
 from art_snn.interop.members import Member, Members, hand_over
 from art_snn.interop.reading import Potentials, versions
 from art_snn.interop.slopes import SlopePass, Slopes, name_of
-from art_snn.running.context import set_in_block
-from art_snn.running.run import RUN
+from art_snn.running.context import RUN, set_in_block
 
 Trace = list[tuple[list[Any], list[Any]]]
 """Outputs and inputs of natives, as nodes of the graph."""
@@ -30,6 +29,7 @@ class ModelPass:
     :param native: whether it is to be differentiated by the model's own surrogates."""
 
     def __init__(self, body: Any, encoded: Tensor, *, native: bool = False) -> None:
+        self.body = body
         self.members: Members = body.members
         self.steps: int | None = body.steps_of(encoded)
         """Time steps T; None where the neurons have them."""
@@ -38,8 +38,6 @@ class ModelPass:
         """Calls of every neuron before the first time step."""
         self.reading: bool = body.traits.reads
         """True if the model reads state of its neurons, which then is on its modules."""
-        self.volatile = body.volatile
-        """Attributes that a pass changes by itself, where it is reading."""
         self.twins: dict[nn.Module, nn.Module] = {}
         self.calls: Counter[str] = Counter()
         self.graph = torch.is_grad_enabled()
@@ -92,7 +90,6 @@ class FiringPass(ModelPass):
         super().__init__(body, encoded)
         self.sites = self.members.ruled
         self.firing = firing
-        self.trace: Trace | None = body.trace
         self.lively: set[str] = set()
         """Neurons that were compared, and have both fired and been silent."""
         self.places: frozenset[str] = frozenset()
@@ -106,22 +103,21 @@ class FiringPass(ModelPass):
         """Exchange slopes for those of the rule, or refuse one that has none."""
         if firing is simulation:
             return
-        rule = getattr(firing, "rule", None)
         several = [f for f, form in found.forms.items() if len(form.levels) > 1]
         place = next(iter(found.calls))
-        if not isinstance(rule, TemporalGradient):
+        if not isinstance(firing, TemporalFiring):
             raise refusal(
                 "neurons whose equations are known",
                 f"spikes of others at {place}, of which only the slope can be exchanged",
                 "Take STBP or another temporal rule.",
             )
-        if several and not rule.elementwise:
+        if several and not firing.rule.elementwise:
             raise refusal(
                 "spikes of one threshold",
                 f"{name_of(several[0])}, which has several",
-                f"{rule} has a slope for one: take STBP.",
+                f"{firing.rule} has a slope for one: take STBP.",
             )
-        self.slopes = SlopePass(rule, found.forms, found.comparing)
+        self.slopes = SlopePass(firing, found.forms, found.comparing)
         self.places = frozenset(found.calls) if at_input else self.places
 
     def trains(self, member: Member) -> bool:
@@ -141,8 +137,8 @@ class FiringPass(ModelPass):
     def _call(self, member: Member, *args: Any, **kwargs: Any) -> Any:
         if self.trains(member):
             answer = self.answer_alone(member, *args, **kwargs)
-            if self.trace is not None:
-                self.trace.append((nodes_of(answer), nodes_of((args, kwargs))))
+            if self.body.trace is not None:
+                self.body.trace.append((nodes_of(answer), nodes_of((args, kwargs))))
             return answer
         if not args and kwargs:
             # The current by its name, which differs from framework to framework.
@@ -271,7 +267,7 @@ def wrong_steps(name: str, got: int, expected: int) -> ArgumentError:
         "Is the model of another number of steps, does its input lack the time axis, or does a "
         "layer make another number of steps, as delays may?"
     )
-    places = got // expected if expected else 0
+    places = got // max(1, expected)
     if places > 1 and got == places * expected:
         remedy = (
             f"Does one neuron have {places} places in a step, so that two places share a state? "

@@ -1,23 +1,18 @@
 """Passes that find out the traits of a model, and refuse one of another form than was told."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
-from contextlib import suppress
-from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
-from art_snn.behaviour import draws_numbers, mirror_samples
+from art_snn.behaviour import mirror_samples
 from art_snn.checks import invalid
-from art_snn.engine.body import VERIFIED
 from art_snn.gradients.base import simulation
 from art_snn.interop.body import ModelBody
 from art_snn.interop.members import Member, running
-from art_snn.interop.passes import ModelPass, nodes_of
+from art_snn.interop.passes import ModelPass
 from art_snn.interop.steps import StepPass, graph_nodes
 
 FORMS = (
@@ -32,6 +27,8 @@ class _Counting(ModelPass):
     """Runs the model as it is, and counts calls and time steps."""
 
     error: Exception | None = None
+    writes = False
+    """True if the model has written into its input."""
 
     def __init__(self, body: ModelBody, encoded: Tensor) -> None:
         super().__init__(body, encoded)
@@ -40,12 +37,11 @@ class _Counting(ModelPass):
         self.forgotten: list[str] = []
 
     def call(self, member: Member, *args: Any, **kwargs: Any) -> Any:
-        again = self.calls[member.name] > 0
         all_steps = member.layout in ("steps", "samples first", "time last")
         if all_steps and member.fires and args:
             self.lengths.add(len(member.to_steps(args[0], None)))
-        states = [value for value in (*args[1:], *kwargs.values()) if value is not None]
-        if again and member.kind.handed and not states:
+        started = any(value is not None for value in (*args[1:], *kwargs.values()))
+        if member.kind.handed and self.calls[member.name] and not started:
             self.forgotten.append(member.name)
         return super().call(member, *args, **kwargs)
 
@@ -71,26 +67,21 @@ def find_traits(body: ModelBody, x: Tensor) -> None:
     encoded = body.encode(x[:2])
     traits = body.traits
     traits.reads = True  # Until something else is known.
-    given = encoded.clone(memory_format=torch.contiguous_format)
     if body.loops_itself:
-        seen = _try(body, given[0])
+        seen = _try(body, encoded[0])
         other_batch = 3 if len(x) == 1 else 1
-        other = _try(body, x[:1].expand(other_batch, *x.shape[1:]).clone())
+        other = _try(body, x[:1].expand(other_batch, *x.shape[1:]))
         _require_own_time(body, seen, other, x)
         one = seen if len(x) == 1 or other.error else other
         traits.steps = body.own_steps or one.length()
     else:
-        seen = _try(body, given)
-        traits.writes = given._version > 0 or given.shape != encoded.shape
+        seen = _try(body, encoded)
+        traits.writes = seen.writes
         single = _one_step(body, seen, encoded)
         seen = single or seen
         traits.single = single is not None or _computes_a_step(body, encoded)
         traits.steps = len(encoded)
     traits.preludes = seen.preludes
-    # What fails here will fail again in the pass.
-    with suppress(Exception), body.restoring():
-        encoded = body.encode(x[:VERIFIED])
-        traits.draws = draws_numbers(partial(body.run_by_itself, encoded), x.device)
 
 
 def _require_own_time(
@@ -100,7 +91,7 @@ def _require_own_time(
 
     :param seen: how a call on x went.
     :param other: how one on another number of samples went."""
-    longer = seen.error and not _try(body, x.expand(2, *x.shape).clone()).error
+    longer = seen.error and not _try(body, x.expand(2, *x.shape)).error
     # Some layers may be given T * N rows, and none may be given fewer than T.
     uneven = not seen.error and not other.error and seen.least() != other.least()
     if longer or uneven or isinstance(seen.error or other.error, IndexError):
@@ -146,7 +137,7 @@ def _one_step(body: ModelBody, seen: _Counting, encoded: Tensor) -> _Counting | 
             return None
         if seen.most() != 1:
             # A loop over a fixed number of steps runs on so many rows, and on no fewer.
-            if made == steps > 1 and _try(body, encoded[1:].clone()).error:
+            if made == steps > 1 and _try(body, encoded[1:]).error:
                 return None
             raise invalid(
                 "model",
@@ -155,9 +146,9 @@ def _one_step(body: ModelBody, seen: _Counting, encoded: Tensor) -> _Counting | 
                 FORMS,
             )
 
-    one = _try(body, encoded[0].clone())
+    one = _try(body, encoded[0])
     if not one.error and one.most() == 1:
-        loop = _try(body, encoded.clone(), body.loop)
+        loop = _try(body, encoded, body.loop)
         if loop.forgotten and not loop.error:
             raise invalid(
                 "model",
@@ -215,39 +206,37 @@ def _computes_a_step(body: ModelBody, encoded: Tensor) -> bool:
 
 
 def _try(
-    body: ModelBody, x: Tensor, run: Callable[[Tensor], object] | None = None
+    body: ModelBody, x: Tensor, run: Callable[[Tensor], Any] | None = None
 ) -> _Counting:
     """How the neurons were called, or the error with which the model failed."""
     this = _Counting(body, x)
-    again = x.clone()
+    given = x.clone(memory_format=torch.contiguous_format)
     run = run or body.layers
     try:
         with body.restoring(), running(this), torch.random.fork_rng([]):
-            run(x)
+            run(given)
         if this.most() > 1:
-            this.preludes = _preludes(body, run, again)
+            this.preludes = _preludes(body, run, x)
     except Exception as error:
         this.error = error
+    this.writes = given._version > 0 or given.shape != x.shape
     return this
 
 
-def _preludes(body: ModelBody, run: Callable[[Tensor], object], x: Tensor) -> int:
+def _preludes(body: ModelBody, run: Callable[[Tensor], Any], x: Tensor) -> int:
     """1 where every neuron is called once before the first step, and its spikes are not read."""
     # Networks converted from an ANN charge their neurons so, with a constant.
     try:
         with body.restoring(), torch.enable_grad(), torch.random.fork_rng([]):
             this = StepPass(body, x[None], simulation)
             with running(this):  # The graph as it is, before anything fires.
-                output = run(x.requires_grad_().clone())
+                this.output = run(x.clone().requires_grad_().clone())
     except Exception:
         return 0
-    currents = [calls.currents for calls in this.made.values()]
-    if any(len(steps) < 2 or steps[0].requires_grad for steps in currents):
+    made = this.made.values()
+    if any(len(one.currents) < 2 or one.currents[0].requires_grad for one in made):
         return 0
 
-    nodes = graph_nodes(nodes_of([output, *currents]))
-    read = {getattr(node, "variable", None) for node in nodes}
-    spikes = [calls.spikes for calls in this.made.values()]
-    return int(
-        all(s[0] not in read for s in spikes) and any(s[1] in read for s in spikes)
-    )
+    read = {getattr(node, "variable", None) for node in graph_nodes(this.roots())}
+    first_unread = all(one.spikes[0] not in read for one in made)
+    return int(first_unread and any(one.spikes[1] in read for one in made))

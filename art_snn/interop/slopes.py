@@ -25,7 +25,7 @@ from torch.autograd import Function
 
 from art_snn.gradients.base import NeuronRef
 from art_snn.gradients.shared import apply, has_no_second_derivative
-from art_snn.gradients.temporal import TemporalGradient
+from art_snn.gradients.temporal import TemporalFiring
 from art_snn.interop.comparisons import Comparisons
 from art_snn.interop.kinds import Exchanged
 from art_snn.running.context import set_in_block
@@ -94,14 +94,14 @@ class Slopes:
 class SlopePass:
     """The spikes of one pass of a model, which have the slopes of a rule.
 
-    :param rule: whose slopes they have.
+    :param firing: of the rule whose slopes they have.
     :param forms: the autograd functions that make spikes.
     :param comparing: whether the model also makes spikes by comparisons."""
 
     def __init__(
-        self, rule: TemporalGradient, forms: Mapping[SpikeFunction, Form], comparing: bool
+        self, firing: TemporalFiring, forms: Mapping[SpikeFunction, Form], comparing: bool
     ) -> None:
-        self.rule = rule
+        self.firing = firing
         self.forms = forms
         self.comparing = comparing
         self.functions: Iterable[SpikeFunction] = forms
@@ -145,7 +145,7 @@ class SlopePass:
         self.calls[place] += 1
         site = NeuronRef(f"{place}, call {self.calls[place]}", _DYNAMICS)
         with self.left_alone():
-            return self.rule.slope_at(z.detach()[None], site)[0]
+            return self.firing.slope_at(z.detach()[None], site)[0]
 
     def observe(self, function: SpikeFunction, ctx: Any, given: Any, output: Any) -> None:
         """Take in a call of a function, and exchange its slope."""
@@ -170,7 +170,7 @@ class _Slope(Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         this, place, potential, count = ctx.exchanged
         if torch.is_grad_enabled():
-            raise has_no_second_derivative(f"{this.rule} by exchange of slopes")
+            raise has_no_second_derivative(f"{this.firing.rule} by exchange of slopes")
         this.reached[place] += 1
         (slope,) = ctx.saved_tensors
         results: list[Tensor | None] = [None] * count
@@ -219,7 +219,6 @@ def _exchange(functions: Iterable[SpikeFunction]) -> Iterator[None]:
 def _replace_methods(function: SpikeFunction) -> dict[str, Any]:
     """Replace the methods of a class, and return those that it has of its own."""
     own = {name: value for name, value in vars(function).items() if name in _METHODS}
-    separate = function.setup_context is not Function.setup_context
     forward: Callable[..., Any] = function.forward
     setup: Callable[..., Any] = function.setup_context
 
@@ -243,11 +242,11 @@ def _replace_methods(function: SpikeFunction) -> dict[str, Any]:
         if this is not None and not this.paused:
             this.observe(function, ctx, inputs, output)
 
-    if separate:
-        function.setup_context = staticmethod(run_setup)
-        function.forward = staticmethod(run_paused)
-    else:
-        function.forward = staticmethod(run)
+    methods: dict[str, Callable[..., Any]] = {"forward": run}
+    if function.setup_context is not Function.setup_context:
+        methods = {"setup_context": run_setup, "forward": run_paused}
+    for name, method in methods.items():
+        setattr(function, name, staticmethod(method))
     return own
 
 
@@ -275,7 +274,9 @@ class Evidence:
         if not isinstance(output, Tensor):
             self.objection = f"it returns a {type(output).__name__}"
             return
-        levels = {float(value) for value in output.detach().flatten()[:4096].unique()}
+        levels = {
+            float(value) for value in torch.unique(output.detach().flatten()[:4096])
+        }
         levels |= {float(output.min()), float(output.max())} if output.numel() else set()
         self.levels |= levels
         if len(self.levels) > _MOST_LEVELS:
@@ -290,7 +291,7 @@ class Evidence:
         self, index: int, u: Tensor, given: tuple[Any, ...], output: Tensor
     ) -> None:
         """Compare the output with an argument u."""
-        for level in output.unique().tolist():
+        for level in torch.unique(output).tolist():
             there = u[output == level]
             low, high = self.spans.get((index, level), (float("inf"), float("-inf")))
             low = min(low, float(there.min()))
@@ -398,10 +399,10 @@ class Search(SlopePass):
     """A pass that finds out where a model makes spikes, and takes the functions as they are."""
 
     def __init__(
-        self, rule: TemporalGradient, functions: Iterable[SpikeFunction]
+        self, firing: TemporalFiring, functions: Iterable[SpikeFunction]
     ) -> None:
         self.evidence = {function: Evidence(function) for function in functions}
-        super().__init__(rule, {}, comparing=True)
+        super().__init__(firing, {}, comparing=True)
         self.functions = self.evidence
 
     def observe(self, function: SpikeFunction, ctx: Any, given: Any, output: Any) -> None:

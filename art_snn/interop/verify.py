@@ -11,8 +11,6 @@
 * Once for every rule: the gradient passes through the model, which adds no autograd function of its
   own to the graph. A gradient of zero by the rule's own slope results in a warning."""
 
-from __future__ import annotations
-
 import re
 import warnings
 from collections.abc import Callable, Hashable, Iterator
@@ -24,7 +22,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import CheckpointFunction
 
-from art_snn.behaviour import mirror_samples
+from art_snn.behaviour import draws_numbers, mirror_samples
 from art_snn.checks import ArgumentError, invalid
 from art_snn.dynamics import operand
 from art_snn.engine.body import VERIFIED, Traits
@@ -46,9 +44,8 @@ from art_snn.interop.reading import versions
 from art_snn.interop.slopes import Form, Search, SlopePass, Slopes
 from art_snn.interop.steps import StepPass, graph_nodes
 from art_snn.layers import varies
-from art_snn.running.context import WATCHED, set_in_block
+from art_snn.running.context import RUN, WATCHED, set_in_block
 from art_snn.running.digests import count_writes, settings
-from art_snn.running.run import RUN
 
 _REMEMBERED = 256
 # States that a network remembers to be verified.
@@ -73,55 +70,57 @@ def verify(body: ModelBody, rule: Gradient | None, x: Tensor) -> None:
     :param rule: that is to differentiate the pass; None for a prediction."""
     if RUN.get().constant_weights and not x.requires_grad:
         rule = None  # Nothing is differentiated.
-    if len(x):
-        facts = _settle(body, x)
-        # A module that computes something else at every call, in training mode, is not verified.
-        drops = re.compile("Dropout|DropPath")
-        modules = body.layers.modules()
-        if not any(
-            varies(m) or (m.training and drops.search(type(m).__name__)) for m in modules
-        ):
-            for one in (None,) if rule is None else flatten(rule):
-                _verify_setup(body, one, x, facts)
+    if not len(x):
+        return
 
-
-def _settle(body: ModelBody, x: Tensor) -> dict[Hashable, Any]:
-    """Find out the traits of the model once for every setup of it.
-
-    :return: the traits and all else that is known of that setup."""
+    # The traits of the model and all else that is known of its present setup.
     facts: dict[Hashable, Any] = body.verified.get(_setup(body, x), {})
     if "traits" not in facts:
         # A twin, since passes of other threads may rely on the traits of their setup.
         twin = body.share()
-        twin.traits = traits = Traits()
+        twin.traits = facts["traits"] = Traits()
         with _isolated(x):
             find_traits(twin, x.detach())
-            traits.reads = _reads(twin, x.detach()[:VERIFIED])
-        facts = {"traits": traits}
+            _observe_runs(twin, x.detach()[:VERIFIED])
         # What passes change by themselves is known now, and no part of the setup.
         remember(body.verified, _setup(body, x), facts, _REMEMBERED)
-        if traits.draws and not body.layers.training:
+        if twin.traits.draws and not body.layers.training:
             warnings.warn(_DRAWS, stacklevel=2)
     body.traits = facts["traits"]
-    return facts
+
+    # A module that computes something else at every call, in training mode, is not verified.
+    if not any(
+        varies(m) or (m.training and re.search("Dropout|DropPath", type(m).__name__))
+        for m in body.layers.modules()
+    ):
+        for one in (None,) if rule is None else flatten(rule):
+            _verify_setup(body, one, x, facts)
 
 
 @torch.no_grad()
-def _reads(body: ModelBody, x: Tensor) -> bool:
-    """True if the model computes something else where it cannot read the state of its neurons."""
-    results = []
+def _observe_runs(body: ModelBody, x: Tensor) -> None:
+    """Find out whether the model draws, and whether it reads the state of its neurons.
+
+    It does where it computes something else if it cannot read it."""
+    traits = body.traits
+    results = list[Tensor]()
     try:
         encoded = body.encode(x)
-        for body.traits.reads in (True, False):
+
+        def run() -> None:
+            results.append(body.run_by_itself(encoded))
+
+        for traits.reads in (True, False):
             with body.restoring(), _same_draws(x):
                 before = [versions(module) for module in body.members]
-                results.append(body.run_by_itself(encoded))
+                traits.draws = draws_numbers(run, x.device)
                 after = [versions(module) for module in body.members]
-        _require_same(results[0], results[1], rounded=False)
+        alone, unread = results
+        _require_same(alone, unread, rounded=False)
         # Modules inside of neurons keep what they write, in whatever pass.
-        return before != after
+        traits.reads = before != after
     except Exception:  # What fails in both will fail again in the pass.
-        return True
+        traits.reads = True
 
 
 def _verify_setup(
@@ -185,10 +184,10 @@ def _setup(body: ModelBody, x: Tensor) -> Hashable:
     """A key that changes with the input's shape and the model's modules and settings."""
     modules = list(body.layers.named_modules())
     kinds = tuple((name, type(module), module.training) for name, module in modules)
-    neurons = [
-        (layer.name, layer.layout, layer.site.dynamics) for layer in body.neuron_layers()
-    ]
-    equations = tuple((name, layout, type(d), d.reset) for name, layout, d in neurons)
+    equations = tuple(
+        (layer.layout, type(layer.site.dynamics), layer.site.dynamics.reset)
+        for layer in body.neuron_layers()
+    )
     plain = frozenset(settings(modules, body.volatile).items())
     return x.shape[1:], x.dtype, x.device, str(body.encoder), kinds, equations, plain
 
@@ -213,14 +212,14 @@ def _find_slopes(body: ModelBody, x: Tensor) -> None:
 
     while True:
         known = set(functions)
-        search = Search(rule, known)
+        search = Search(rule.firing(), known)
         run(search)
         if functions == known:
             break
     explained = {f: evidence.explain() for f, evidence in search.evidence.items()}
     forms = {f: form for f, form in explained.items() if isinstance(form, Form)}
     unexplained = {f: why for f, why in explained.items() if isinstance(why, str)}
-    this = SlopePass(rule, forms, comparing=True)
+    this = SlopePass(rule.firing(), forms, comparing=True)
     this.shares = {}
     inputs, logits = run(this)
     if logits.requires_grad:
@@ -297,23 +296,21 @@ def _require_gradient(body: ModelBody, rule: Gradient, x: Tensor) -> None:
     native = isinstance(rule, Native)
     if not native:
         _refuse_unread(body, rule, x.detach())
-    some = through = _gradient(body, rule, x, native)
-    if some:
+    through = _gradient(body, rule, x, native)
+    if through:
         return
     # By a slope that is nowhere zero: only the model itself can cut it.
     sites = body.members.ruled.values()
-    steep = STBP(surrogate=ATan())
-    applies = bool(sites) and all(site.dynamics.unknown is None for site in sites)
-    if some is not None and applies:
+    applies = all(site.dynamics.unknown is None for site in sites)
+    if through is not None and applies and sites:
         try:
-            through = _gradient(body, steep, x, native)
-        except (
-            ArgumentError
-        ):  # Of dynamics that are not the neurons', which native does not use.
+            through = _gradient(body, STBP(surrogate=ATan()), x, native)
+        except ArgumentError:
+            # Of dynamics that are not the neurons', which native does not use.
             if not native:
                 raise
             applies = False
-    if not through and (through is None or applies or not sites):
+    if not through and (through is None or applies):
         how = "none" if through is None else "zero"
         place = "input" if x.requires_grad else "weights"
         raise invalid(
@@ -548,14 +545,14 @@ class _ComparingExchange(Exchange):
     def answer(self, member: Member, x: Tensor, current: Tensor) -> Tensor:
         ours = super().answer(member, x, current)
         spikes = self.answer_alone(member, current)
-        several = self.calls[member.name] > 1 and isinstance(spikes, Tensor)
+        require_spikes(member.name, spikes, current)
+        several = self.calls[member.name] > 1
         if several and not torch.equal(spikes, self.answer_alone(member, current)):
             raise refusal(
                 "neurons that start from rest at every place",
                 f"{member.name}, which has several places and keeps a state",
                 "One neuron cannot be at two places: give every place one of its own.",
             )
-        require_spikes(member.name, spikes, current)
         spikes = member.to_steps(spikes, self.steps)
         _compare(self, member.name, spikes, ours)
         return ours
@@ -566,6 +563,6 @@ class _ComparingSteps(StepPass):
 
     def compare(self) -> None:
         for name, calls in self.made.items():
-            spikes = torch.stack([leaf.detach() for leaf in calls.spikes])
+            spikes = torch.stack(calls.spikes).detach()
             _compare(self, name, spikes, calls.fired)
             calls.compare_potentials()

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -73,26 +74,26 @@ class Certificate:
         """The certificates of all parts, of one encoder and as many draws, one after another."""
 
         def join(some: Sequence[Any]) -> Any:
-            names = [k for k, v in vars(some[0]).items() if isinstance(v, np.ndarray)]
-            columns = {
-                n: np.concatenate([getattr(one, n) for one in some]) for n in names
-            }
+            columns = {}
+            for name, value in vars(some[0]).items():
+                if isinstance(value, np.ndarray):
+                    columns[name] = np.concatenate([getattr(one, name) for one in some])
             return replace(some[0], **columns)
 
         return replace(join(parts), region=join([part.region for part in parts]))  # type: ignore[no-any-return]
 
     def certified(self, **change: float | None) -> NDArray[np.bool_]:
         """Samples (N,) that are right under every change, as :meth:`certified_accuracy` counts."""
+        region: Any = self.region
         given = {name: value for name, value in change.items() if value is not None}
         for name, value in given.items():
             require(
-                name in self.region.changes,
+                name in region.changes,
                 name,
-                f"None, since this encoder certifies {', '.join(self.region.changes)}",
+                f"None, since this encoder certifies {', '.join(region.changes)}",
                 value,
                 "Events are of binary frames, an l1 radius is of images.",
             )
-        region: Any = self.region
         return np.asarray(self.correct & region.holds(**given))
 
     def certified_accuracy(self, radius: float | None = None, **events: int) -> Share:
@@ -134,11 +135,11 @@ def certify(
 ) -> Certificate:
     """Certify a network whose encoder draws, sample by sample (Cohen et al., ICML 2019).
 
-    `selection` draws choose the most frequent class; then `draws` fresh ones are counted.
-    Those with NaN logits count for no class. Clopper-Pearson bounds, together at `alpha`,
-    say how far the class is ahead of every other one, and :meth:`certified` of the
-    encoder what follows; a sample without a lead abstains. The draws of a sample follow
-    from the seed, its position and the batch size, and from no other sample.
+    `selection` draws choose the most frequent class; then `draws` fresh ones are counted. Those
+    with NaN logits count for no class. Clopper-Pearson bounds, together at `alpha`, say how far
+    the class is ahead of every other one, and :meth:`certified` of the encoder what follows; a
+    sample without a lead abstains. The draws of a sample follow from the seed, its position and
+    the batch size, and from no other sample.
 
     :param estimator: a classifier of ART around a :class:`~art_snn.SpikingNetwork` with one of the
         encoders :class:`~art_snn.Poisson`, :class:`~art_snn.SQE` and :class:`~art_snn.Ablation`.
@@ -150,43 +151,36 @@ def certify(
     :raises TypeError: when x or y is no array of real numbers.
     :raises ValueError: for another encoder, preprocessing, a network in half precision,
         no sample, another shape, values outside [0, 1], or a bad setting."""
-    encoder = _certifying_encoder(estimator)
-    samples = _samples(estimator, x, encoder.certified(0).binary)
+    encoder, samples = _read_samples(estimator, x)
     labels = class_indices(y, len(samples), estimator.nb_classes)
     selection = require_count("selection", selection, remedy="100 are usual.")
-    draws = require_count(
-        "draws", draws, remedy="1000 are usual, more give larger radii."
-    )
+    remedy = "1000 are usual, more give larger radii."
+    draws = require_count("draws", draws, remedy=remedy)
     alpha = require_number("alpha", alpha, above=0, below=1, remedy="0.001 is usual.")
-    batch_size = require_count(
-        "batch_size", batch_size, remedy="Batches of 32 are usual."
-    )
+    size = require_count("batch_size", batch_size, remedy="Batches of 32 are usual.")
     seed = require_seed("seed", seed)
-    _require_draws_alone(estimator.model, samples)
-    predicted, leads = np.full(len(samples), ABSTAINED), np.zeros(len(samples))
+    predicted = np.full(len(samples), ABSTAINED)
+    leads = np.zeros(len(samples))
     total = len(samples) * (selection + draws)
     with Progress("Certificates", total, unit="draws", verbose=verbose) as progress:
+        count = partial(_count_votes, estimator, size, progress)
         for i, sample in enumerate(samples):
             with fix_seed(seed + i):
-                answer = int(
-                    _counts(estimator, sample, selection, batch_size, progress).argmax()
-                )
-                counts = _counts(estimator, sample, draws, batch_size, progress)
-            leads[i] = _least_lead(counts, answer, draws, alpha)
+                answer = int(count(sample, selection).argmax())
+                leads[i] = _least_lead(count(sample, draws), answer, draws, alpha)
             predicted[i] = answer if leads[i] > 0.5 else ABSTAINED
-    return Certificate(
-        predicted, encoder.certified(leads), predicted == labels, draws, alpha
-    )
+    region = encoder.certified(leads)
+    return Certificate(predicted, region, predicted == labels, draws, alpha)
 
 
-def _counts(
+def _count_votes(
     estimator: PyTorchClassifier,
-    sample: np.ndarray,
-    draws: int,
     batch_size: int,
     progress: Progress,
+    sample: np.ndarray,
+    draws: int,
 ) -> np.ndarray:
-    """Draws of a sample for every class [K]; those with NaN logits count for none."""
+    """Count the draws of a sample for every class [K]; those with NaN logits count for none."""
     counts = np.zeros(estimator.nb_classes, dtype=np.int64)
     for start in range(0, draws, batch_size):
         size = min(batch_size, draws - start)
@@ -197,7 +191,9 @@ def _counts(
     return counts
 
 
-def _samples(estimator: PyTorchClassifier, x: np.ndarray, binary: bool) -> np.ndarray:
+def _read_samples(estimator: PyTorchClassifier, x: np.ndarray) -> tuple[Any, np.ndarray]:
+    """Check a network and samples of it, and return its encoder and the samples."""
+    encoder = _certifying_encoder(estimator)
     samples = as_array(check_samples(x, estimator.input_shape))
     require(
         len(samples), "x", "at least one sample", "none", "Take some of the test samples."
@@ -207,14 +203,17 @@ def _samples(estimator: PyTorchClassifier, x: np.ndarray, binary: bool) -> np.nd
     fits = least >= 0 and most <= 1
     expected = "values from 0 to 1"
     remedy = "They are probabilities of a spike: bring them into that range before you certify."
-    if binary:
+    if encoder.certified(0).binary:
         fits = bool(np.isin(samples, (0, 1)).all())
         expected = "binary frames of 0 and 1"
         remedy = (
             "Make them binary, for instance by (x > 0), before you train and certify."
         )
     require(fits, "x", expected, got, remedy)
-    return samples if samples.dtype.kind == "f" else samples.astype(np.float32)
+    if samples.dtype.kind != "f":
+        samples = samples.astype(np.float32)
+    _require_draws_alone(estimator.model, samples)
+    return encoder, samples
 
 
 @torch.no_grad()
@@ -273,9 +272,8 @@ def _certifying_encoder(estimator: PyTorchClassifier) -> Any:
     require_composed(network, "estimator")
     encoder = network.encoder
     # A class derived from one of ours may draw with other probabilities.
-    kinds = type(encoder).__mro__
     owners = [
-        next((k for k in kinds if n in vars(k)), object)
+        next((k for k in type(encoder).__mro__ if n in vars(k)), object)
         for n in ("certified", "__call__")
     ]
     require(

@@ -30,7 +30,8 @@ from art_snn.running.context import keep_modes
 
 _KEPT = (
     *(kind for kind, row in LAYER_KINDS.items() if row.passes or row.reshapes),
-    *(nn.Sequential, Neuron),
+    nn.Sequential,
+    Neuron,
 )
 """Layers that change no value while synapses are counted, and neurons."""
 ACCUMULATE = 0.9
@@ -72,14 +73,15 @@ def count_operations(
     size = require_count("batch_size", batch_size, remedy="Batches of 32 are usual.")
     samples = as_array(check_samples(x, classifier.input_shape))
 
-    (_, inputs), *layers = count_synapses(network, classifier.input_shape)
+    synapses = count_synapses(network, classifier.input_shape)
     pairs = []
     """Spikes and operations [2, N] of the input and of every layer of neurons, for one batch."""
 
     def run(network: SpikingNetwork, x: Tensor) -> Tensor:
         """Start with the pair of the input, then let neurons fire."""
         encoded = network.body.encode(x)
-        operations, dense = input_operations(encoded, inputs)
+        _, leaving = synapses[0]
+        operations, dense = input_operations(encoded, leaving)
         events = encoded.flatten(2).sum((0, 2), dtype=torch.float64)
         pairs.append(torch.stack([events.where(~dense, 0.0), operations]))
         return network.body.run(encoded, fire)
@@ -90,13 +92,12 @@ def count_operations(
 
         totals = spikes.sum(0, dtype=torch.float64)
 
-        # The first pair is that of the input.
-        _, leaving = layers[len(pairs) - 1]
+        _, leaving = synapses[len(pairs)]
         operations = count_accumulates(totals, leaving)
         pairs.append(torch.stack([totals.flatten(1).sum(1), operations]))
         return spikes
 
-    counted = [np.zeros((0, 1 + len(layers), 2))]
+    counted = [np.zeros((0, len(synapses), 2))]
     with keep_modes(network, False), torch.no_grad(), network.body.changed(forward=run):
         for start in range(0, len(samples), size):
             # The next batch begins with its input.
@@ -195,16 +196,12 @@ def count_synapses(network: SpikingNetwork, shape: tuple[int, ...]) -> Synapses:
         # An input that no weight meets is not multiplied: its currents are 0, without a
         # bias.
         met = [(part * (part.detach() != 0)).sum() for part in (logits, *currents)]
-        options: Any = {
-            "retain_graph": True,
-            "materialize_grads": True,
-            "allow_unused": True,
-        }
-
-        first = torch.autograd.grad(torch.stack(met).sum(), leaves[:1], **options)
+        first = torch.autograd.grad(
+            torch.stack(met).sum(), leaves[:1], retain_graph=True, materialize_grads=True
+        )
 
         totals = torch.stack([met[0], *(current.sum() for current in currents)])
-        others = torch.autograd.grad(totals.sum(), leaves[1:], **options)
+        others = torch.autograd.grad(totals.sum(), leaves[1:], materialize_grads=True)
 
     synapses = []
     for name, gradient in zip(names, (*first, *others), strict=True):
@@ -257,11 +254,8 @@ def _replace_weights(network: SpikingNetwork) -> SpikingNetwork:
         elif isinstance(module, nn.Linear | _ConvNd):
             module.weight.copy_(module.weight != 0)
 
-            size = (
-                module.out_channels
-                if isinstance(module, _ConvNd)
-                else module.out_features
-            )
+            convolves = isinstance(module, _ConvNd)
+            size: Any = module.out_channels if convolves else module.out_features
             module.bias = nn.Parameter(module.weight.new_ones(size))
         elif isinstance(module, _NormBase) and module.running_var is not None:
             _replace_norm(module)
@@ -292,8 +286,13 @@ def _replace_pooling(name: str, module: nn.Module) -> nn.Module | None:
     if isinstance(module, nn.AvgPool2d | nn.MaxPool2d):
         if getattr(module, "dilation", 1) not in (1, (1, 1)):
             _require_no(f"{name}, with gaps")
-        window = (module.kernel_size, module.stride, module.padding, module.ceil_mode)
-        return nn.AvgPool2d(*window, divisor_override=1)
+        return nn.AvgPool2d(
+            module.kernel_size,
+            module.stride,
+            module.padding,
+            module.ceil_mode,
+            divisor_override=1,
+        )
 
     if isinstance(module, nn.AdaptiveAvgPool2d | nn.AdaptiveMaxPool2d):
         # A sum is the mean times the size of a window.

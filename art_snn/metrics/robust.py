@@ -56,13 +56,7 @@ class Share:
         """For JSON: count, total, value (None when there is nothing to count), low, high."""
         low, high = self.interval
         value = self.value if self.total else None
-        return {
-            "count": self.count,
-            "total": self.total,
-            "value": value,
-            "low": low,
-            "high": high,
-        }
+        return vars(self) | {"value": value, "low": low, "high": high}
 
     def __str__(self) -> str:
         if not self.total:

@@ -1,10 +1,12 @@
-"""The networks of the papers and a small one, what they share, and their names.
+"""The networks of the papers and a small one, what they share, their names and settings.
 
 A new network is a function that returns ``Options(...).network(layers)``, and a line in
 MODELS."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -14,16 +16,18 @@ from torch import nn
 from art_snn.checks import (
     require,
     require_count,
+    require_memory,
     require_number,
     require_sides,
     set_fields,
 )
-from art_snn.encoders import KNOWN, Direct, Encoder, Frames
+from art_snn.encoders import KNOWN, Direct, Encoder, Frames, parse_encoder
 from art_snn.gradients import Gradient
 from art_snn.layers import Normalize, Residual, TimeDistributed, device_of
 from art_snn.modulation import Gates, gates_of, parse_modulation
 from art_snn.network import SpikingNetwork
 from art_snn.neurons import LIF
+from art_snn.seeding import fix_seed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,10 +166,10 @@ def _pooling() -> TimeDistributed:
     return TimeDistributed(nn.AvgPool2d(2, ceil_mode=True))
 
 
-def _halve(sides: tuple[int, int]) -> tuple[int, int]:
-    """Height and width after a :func:`_pooling`, or a convolution of stride 2."""
-    height, width = sides
-    return (height + 1) // 2, (width + 1) // 2
+def _count_features(channels: int, sides: tuple[int, int], halvings: int) -> int:
+    """Values of a sample whose sides were halved so often, and rounded up each time."""
+    height, width = (math.ceil(side / 2.0**halvings) for side in sides)
+    return channels * height * width
 
 
 def _draw_weights(network: nn.Module) -> None:
@@ -202,18 +206,17 @@ def vgg(
     layers: list[nn.Module] = []
     before = settings.normalisation()
     channels = settings.in_channels
-    sides = settings.sides
+    poolings = len(stages if last_pool else stages[:-1])
     for index, stage in enumerate(stages):
         for outputs in map(settings.scale, stage):
             layers += [_convolution(channels, outputs, before=before), settings.neuron()]
             before = []
             channels = outputs
-        if index + 1 < len(stages) or last_pool:
+        if index < poolings:
             layers.append(_pooling())
-            sides = _halve(sides)
 
     flatten = [nn.Flatten()]
-    features = channels * sides[0] * sides[1]
+    features = _count_features(channels, settings.sides, poolings)
     for outputs in map(settings.scale, hidden):
         linear = nn.Linear(features, outputs)
         layers += [TimeDistributed(*flatten, linear), settings.neuron()]
@@ -273,10 +276,10 @@ def cnn4(**options: Any) -> SpikingNetwork:
     settings = Options(**options)
     channels = settings.scale(32)
     hidden = settings.scale(128)
-    height, width = _halve(settings.sides)
+    features = _count_features(channels, settings.sides, halvings=1)
     first = nn.Conv2d(settings.in_channels, channels, 3, padding=1)
     second = nn.Conv2d(channels, channels, 3, stride=2, padding=1)
-    linear = nn.Linear(channels * height * width, hidden)
+    linear = nn.Linear(features, hidden)
     return settings.network(
         [
             TimeDistributed(*settings.normalisation(), first),
@@ -319,7 +322,6 @@ def sew_resnet17(**options: Any) -> SpikingNetwork:
 def _resnet17(settings: Options, adds_spikes: bool) -> SpikingNetwork:
     """The network whose blocks add spikes, or currents, which are those of another neuron."""
     channels = settings.scale(64)
-    sides = settings.sides
     stem = _convolution(settings.in_channels, channels, before=settings.normalisation())
     layers: list[nn.Module] = [stem, settings.neuron()]
     for unscaled, blocks in ((64, 3), (128, 4)):
@@ -328,7 +330,7 @@ def _resnet17(settings: Options, adds_spikes: bool) -> SpikingNetwork:
             first = _convolution(channels, outputs, stride=stride)
             body = [first, settings.neuron(), _convolution(outputs, outputs)]
             shortcut = list[nn.Module]()
-            if (channels, stride) != (outputs, 1):
+            if stride > 1:
                 shortcut = [_convolution(channels, outputs, kernel=1, stride=stride)]
             if adds_spikes:
                 body.append(settings.neuron())
@@ -338,12 +340,12 @@ def _resnet17(settings: Options, adds_spikes: bool) -> SpikingNetwork:
             if not adds_spikes:
                 layers.append(settings.neuron())
             channels = outputs
-        sides = _halve(sides)
 
-    height, width = _halve(sides)
+    # Both stages halve the sides, and the pooling does.
+    features = _count_features(channels, settings.sides, halvings=3)
     hidden = settings.scale(256)
     # Batch norm has a bias of its own.
-    linear = nn.Linear(channels * height * width, hidden, bias=False)
+    linear = nn.Linear(features, hidden, bias=False)
     layers += [
         _pooling(),
         TimeDistributed(nn.Flatten(), linear, nn.BatchNorm1d(hidden)),
@@ -364,3 +366,49 @@ MODELS: Mapping[str, Callable[..., SpikingNetwork]] = MappingProxyType(
     }
 )
 """Models by their name on the command line."""
+
+DEFAULTS: Mapping[str, Any] = MappingProxyType(
+    {
+        "model": "vgg5",
+        "width": Options.width,
+        "steps": Options.steps,
+        "readout": None,
+        "decay": Options.decay,
+        "threshold": Options.threshold,
+        "reset": Options.reset,
+        "encoder": "direct",
+        "modulation": Options.modulation,
+    }
+)
+"""The settings of a network by their names, as they are on images. On event frames steps
+and encoder are those of the frames; only models of other frameworks have a readout."""
+
+
+def build_model(
+    settings: Mapping[str, Any], seed: int = 0, **options: Any
+) -> SpikingNetwork:
+    """One of MODELS, with weights drawn from the seed.
+
+    :param settings: its name and its settings; what is missing is as in DEFAULTS.
+    :param options: other options of it, such as image_size.
+    :raises KeyError: for an unknown model.
+    :raises ValueError: for settings that it refuses, or weights that do not fit into memory."""
+    usual = {"model": DEFAULTS["model"], "steps": DEFAULTS["steps"]}
+    given = {**usual, **settings, **options}
+    name = given.pop("model")
+    if isinstance(given.get("encoder"), str):
+        given["encoder"] = parse_encoder(given["encoder"], given["steps"])
+    make = partial(MODELS[name], **given)
+    with torch.device("meta"), fix_seed(seed):
+        weights = make().state_dict().values()
+    needed = sum(tensor.nbytes for tensor in weights)
+    argument = "width" if given.get("width", 1) > 1 else "image_size"
+    require_memory(
+        argument,
+        given.get(argument),
+        "weights",
+        needed,
+        remedy="Make the network smaller.",
+    )
+    with fix_seed(seed):
+        return make()

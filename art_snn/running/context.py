@@ -4,13 +4,14 @@ Every thread and every asynchronous task has its own values (:class:`PerContext`
 calls of a module (:func:`hook_here`), and relies on a mode of the modules (:func:`keep_modes`)."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
-from torch import nn
+from torch import Tensor, nn
 
 _Value = TypeVar("_Value")
 
@@ -98,3 +99,29 @@ def hook_here(module: nn.Module, hook: Callable[[Any, Any, Any], None]) -> Itera
     handle = module.register_forward_hook(call_here)
     with handle, set_in_block(WATCHED, (*WATCHED.get(), handle)):
         yield
+
+
+@dataclass(frozen=True)
+class NetworkRun:
+    """One pass through a network, as the modules of this thread or task see it.
+
+    :param firing: how neurons fire; None outside of a network.
+    :param names: the neurons of the network, by module.
+    :param plain: True if all modules are torch's or ours, and no hook sees a value. Then
+        values may lie in memory with the channels last, and need not all exist.
+    :param constant_weights: True if weights are constants to autograd.
+    :param shapes_only: True if a pass with constant weights needs the right graph, and no values.
+    :param forms: functions of stateless layers with constant weights, where these are known.
+    :param in_neuron: True while a rule computes what a neuron fires."""
+
+    firing: Callable[[Any, Tensor], Tensor] | None = None
+    names: Mapping[nn.Module, str] = field(default_factory=dict)
+    plain: bool = False
+    constant_weights: bool = False
+    shapes_only: bool = False
+    forms: Mapping[nn.Module, Any] | None = None
+    in_neuron: bool = False
+
+
+RUN = ContextVar("run", default=NetworkRun())  # noqa: B039
+"""The run of this thread or task. Modules are shared by passes, so they keep nothing."""

@@ -37,13 +37,23 @@ def hooks_of(module: nn.Module) -> tuple[int, ...]:
 
 def structure(modules: Modules) -> Hashable:
     """Types, modes and hooks of modules by name, and forwards that were exchanged on them."""
-    # A pass of an adapted network puts its own forward there, in any thread, and keeps the earlier.
-    states = []
-    for name, module in modules:
-        forward = vars(module).get("forward")
-        earlier = getattr(forward, "earlier", forward)
-        states.append((name, type(module), module.training, hooks_of(module), earlier))
-    return tuple(states)
+    return tuple(
+        (
+            name,
+            type(module),
+            module.training,
+            hooks_of(module),
+            find_exchanged_forward(module),
+        )
+        for name, module in modules
+    )
+
+
+def find_exchanged_forward(module: nn.Module) -> Any:
+    """The forward that somebody put on this module in place of its class's, or None."""
+    forward = vars(module).get("forward")
+    # A pass of an adapted network puts its own there, in any thread, and keeps the earlier.
+    return getattr(forward, "earlier", forward)
 
 
 def settings(modules: Modules, without: Container[tuple[type, str]] = ()) -> Settings:
@@ -70,13 +80,12 @@ def comparable(held: Any, depth: int = _DEPTH) -> Hashable:
     if not depth:
         return str(kind)
     inner = partial(comparable, depth=depth - 1)
-    if isinstance(held, Mapping):
-        return kind, tuple((inner(key), inner(one)) for key, one in held.items())
     if isinstance(held, list | tuple):
         return kind, tuple(map(inner, held))
-    if hasattr(held, "__dict__"):
-        return kind, tuple((name, inner(one)) for name, one in vars(held).items())
-    return kind, repr(held)
+    parts = held if isinstance(held, Mapping) else getattr(held, "__dict__", None)
+    if parts is None:
+        return kind, repr(held)
+    return kind, tuple((inner(key), inner(one)) for key, one in parts.items())
 
 
 def count_writes(tensors: Iterable[Tensor]) -> Hashable:

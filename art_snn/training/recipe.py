@@ -176,16 +176,16 @@ class Recipe:
             return samples
         # torchvision draws on torch's default device.
         with samples.device:
-            height, width = samples.shape[-2:]
+            sides = samples.shape[-2:]
             transforms = []
 
             if self.crop_padding:
-                crop = v2.RandomCrop((height, width), padding=self.crop_padding)
+                crop = v2.RandomCrop(sides, padding=self.crop_padding)
                 transforms.append(crop)
             if self.flip:
                 transforms.append(v2.RandomHorizontalFlip())
             if self.cutout:
-                share = self.cutout**2 / (height * width)
+                share = self.cutout**2 / sides.numel()
                 hole = v2.RandomErasing(p=1.0, scale=(share, share), ratio=(1.0, 1.0))
                 transforms.append(hole)
 

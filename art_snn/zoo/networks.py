@@ -116,15 +116,16 @@ def local_file(part: ZooEntry | ZooData) -> Path:
     :raises WriteFailed: when it cannot be written."""
     folder = _folder()
     file = folder / part.file
-    right = _holds(file, part.sha256)
+    if not file.exists():
+        return _fetch(part.file, part.sha256, folder)
     require(
-        right or not file.exists(),
+        _holds(file, part.sha256),
         "zoo",
         f"the file of the manifest, of SHA-256 {part.sha256}",
         f"{file} with other bytes",
         "Take another copy of it.",
     )
-    return file if right else _fetch(part.file, part.sha256, folder)
+    return file
 
 
 def _holds(file: Path, digest: str) -> bool:

@@ -27,7 +27,7 @@ from art_snn.app.architecture import Architecture
 from art_snn.app.evaluation.verdict import format_eps
 from art_snn.app.network import ResolvedNetwork
 from art_snn.app.results import write_result
-from art_snn.bounds import certify_bounds, decide_bounds
+from art_snn.bounds import METHODS, Bounding, certify_bounds, decide_bounds
 from art_snn.bounds.reduced import ProblemBuilder
 from art_snn.data import Source
 from art_snn.files import write_text
@@ -67,7 +67,9 @@ def measure(options: argparse.Namespace, name: str, eps: float) -> dict[str, Any
     row["seconds"] = round(process_time() - start, 1)
     row |= {kind: int(getattr(decision, kind).sum()) for kind in ("safe", "broken", "open")}
     undecided = decision.open.nonzero()[0].tolist()
-    builder = ProblemBuilder(classifier.model, eps, classifier.clip_values)
+    builder = ProblemBuilder(
+        Bounding(classifier.model, METHODS["counts"](), eps, limits=classifier.clip_values)
+    )
     neurons = [
         [sets.shape[1] for sets in builder.build(torch.tensor(x[[i]]), int(y[i])).root.sets[:-1]]
         for i in undecided[:10]

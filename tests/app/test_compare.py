@@ -13,7 +13,7 @@ from torch import Tensor
 
 from art_snn import ASSG, CBA, EOT, GRADIENTS, RGA, STBP
 from art_snn.app import compare as module
-from art_snn.app.compare import CAUTION, Comparison, _compare_rules
+from art_snn.app.compare import CAUTION, Comparison, _compare_rules, _Subject
 from art_snn.app.results import as_json, from_json, read_result
 from art_snn.app.settings import Compare
 from art_snn.checks import ArgumentError
@@ -21,17 +21,13 @@ from art_snn.encoders import Poisson
 from art_snn.gradients import Gradient, NeuronRef, StaticCurve, TemporalGradient, parse_rules
 from art_snn.metrics import Share, union
 from tests.classifiers import classifier, pgd_by_hand, samples, untouched
-from tests.command import call
+from tests.command import succeed
 from tests.datasets import images
 from tests.interop import adapted
 from tests.outcomes import outcome
 
 ALL = parse_rules(",".join((*GRADIENTS, "pdsg-per-sample", "native")))
 TWO: dict[str, Gradient] = {"stbp": STBP(), "rga": RGA()}
-
-
-class Mine(STBP):
-    """A rule of one's own, of the same engine."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +63,7 @@ def compare(wrapped, rules=None, file=None, given=None, attack="pgd(max_iter=5)"
     options = {"attack": attack, "eps": 0.03, "batch_size": 4, "repeats": 1} | options
     with TemporaryDirectory() as folder:
         settings = Compare(output=file.parent if file else Path(folder), **options)
-        return _compare_rules(settings, rules, wrapped, x, y, "")
+        return _compare_rules(_Subject(settings, wrapped, x, y), rules, "")
 
 
 @pytest.mark.parametrize(("decay", "applies"), [(0.5, False), (1.0, True)])
@@ -245,16 +241,15 @@ def test_a_comparison_survives_json_and_is_drawn(tmp_path):
     assert [label.get_text() for label in bars.get_yticklabels()] == ["stbp", "rga", "pdsg"]
 
 
-def test_bare_models_are_compared_by_their_own_gradient_if_need_be(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    images(tmp_path / "images.npz")
+def test_bare_models_are_compared_by_their_own_gradient_if_need_be(here):
+    images(here / "images.npz")
     words = ("compare", "--data", "images.npz", "--device", "cpu", "--attack", "pgd(max_iter=1)")
     words += ("--samples", "4", "--batch-size", "4", "--repeats", "1", "--model")
-    done = call(*words, adapted.own(tmp_path), "--rules", "rga(beta=3),cba,relu", "--output", "one")
-    assert done.status == 0, done.stderr
+    mine = adapted.own(here)
+    text = succeed(*words, mine, "--rules", "rga(beta=3),cba,relu", "--output", "one")
     rows = read_result(Path("one", "compare.json"))["rows"]
     assert rows["rga(beta=3)"]["rule"] == "RGA(beta=3.0, gamma=0.2)"
-    assert "cba does not apply" in done.stdout
-    done = call(*words, adapted.own(tmp_path, "inline"), "--output", "two")
+    assert "cba does not apply" in text
+    succeed(*words, adapted.own(here, "inline"), "--output", "two")
     rows = read_result(Path("two", "compare.json"))["rows"]
     assert [name for name, row in rows.items() if not row["objection"]] == ["native"]

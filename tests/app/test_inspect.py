@@ -8,26 +8,20 @@ from torch import Tensor
 from art_snn.app import inspect as module
 from art_snn.app.results import read_result
 from art_snn.gradients import STBP, parse_rules
-from art_snn.gradients.choice import ORDER
-from tests.command import call
+from art_snn.gradients.names import ORDER
+from tests.command import complain, succeed
 from tests.datasets import counts, images
 from tests.interop import adapted
 
 HART = "hart(surrogate.width=0.5)"
 """The first rule of the plan standard, by the name that evaluate gives it."""
 WORDS = ("inspect", "--device", "cpu", "--batch-size", "4", "--output", "out")
-
-
-@pytest.fixture(autouse=True)
-def _here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("here")
 
 
 def inspect(*words: str):
     """The printed text, and the content of the file."""
-    done = call(*WORDS, *words)
-    assert done.status == 0, done.stderr
-    return done.stdout, read_result(Path("out", "inspect.json"))
+    return succeed(*WORDS, *words), read_result(Path("out", "inspect.json"))
 
 
 def test_a_model_of_ours_is_inspected_on_random_samples_under_every_rule():
@@ -103,16 +97,13 @@ def test_a_bare_model_is_inspected_on_named_data_and_event_frames(tmp_path):
     ],
 )
 def test_what_makes_no_sense_is_refused_by_its_flag(words, complaint):
-    done = call(*WORDS, *words)
-    assert (done.status, done.stdout) == (2, "")
-    assert f"error: {complaint}" in done.complaint
+    assert f"error: {complaint}" in complain(*WORDS, *words)
     assert not Path("out").exists()
 
 
 def test_a_bare_model_without_known_neurons_is_a_usage_error(tmp_path):
-    done = call(*WORDS, "--model", adapted.own(tmp_path, "none"))
-    assert done.status == 2
-    assert "returns a Sequential without a spiking neuron that is known" in done.complaint
+    complaint = complain(*WORDS, "--model", adapted.own(tmp_path, "none"))
+    assert "returns a Sequential without a spiking neuron that is known" in complaint
 
 
 def test_a_model_that_fails_under_a_rule_is_a_row(tmp_path, monkeypatch):
@@ -124,7 +115,8 @@ def test_a_model_that_fails_under_a_rule_is_a_row(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "parse_rules", lambda _: rules)
     images(tmp_path / "images.npz")
     text, found = inspect("--data", "images.npz", "--model", adapted.own(tmp_path))
-    words = "it failed with RuntimeError: on purpose ("
+    # This file stands for code of the user, which fails.
+    words = f"it failed with RuntimeError: on purpose ({__file__}, line "
     assert found["rules"]["failing"]["refusal"].startswith(words)
     assert found["rules"]["stbp"]["engine"]
-    assert "Refused under failing: it failed with RuntimeError: on purpose" in text
+    assert f"Refused under failing: {words}" in " ".join(text.split())

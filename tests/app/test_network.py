@@ -182,12 +182,10 @@ IMAGES = """
 from torch import nn
 from art_snn import LIF, Direct, Frames, SpikingNetwork, TimeDistributed
 
-
 def images(channels=1, encoder=None):
     stem = TimeDistributed(nn.Conv2d(channels, 2, 3, padding=1), nn.AvgPool2d(2))
     head = TimeDistributed(nn.Flatten(), nn.Linear(2 * 10**2, 5))
     return SpikingNetwork([stem, LIF(), head], encoder or Direct(2))
-
 
 def events():
     return images(2, Frames())

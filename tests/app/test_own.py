@@ -8,7 +8,10 @@ import pytest
 
 from art_snn.files import write_arrays
 from art_snn.team import Team
-from tests.command import call
+from tests.command import call, complain, succeed
+from tests.datasets import counts
+from tests.interop import adapted
+from tests.records import evaluation_in
 
 NETWORK = """
 import torch
@@ -16,11 +19,9 @@ from torch import nn
 
 from art_snn import LIF, Direct, SpikingNetwork, TimeDistributed
 
-
 class Scaled(nn.Module):
     def forward(self, x):
         return x * 1.0
-
 
 def build():
     torch.manual_seed(0)
@@ -43,9 +44,9 @@ COMMANDS = {
 }
 
 
-def run(name: str, *more: str):
+def words(name: str) -> tuple[str, ...]:
     """The command on the network as it lies in the folder."""
-    return call(name, "--model", "mine.py:build", *COMMANDS[name], *SAME, *more)
+    return (name, "--model", "mine.py:build", *COMMANDS[name], *SAME)
 
 
 @pytest.fixture(autouse=True)
@@ -59,109 +60,63 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_results_of_an_edited_file_are_refused_and_kept_and_the_same_file_goes_on(name):
-    assert run(name).status == 0
+    succeed(*words(name))
     before = {path: path.read_bytes() for path in Path("out").rglob("*") if path.is_file()}
     Path("mine.py").write_text(EDITED)
-    done = run(name)
-    assert (done.status, done.stdout) == (2, "")
-    assert "--output: expected a" in done.complaint
+    assert "--output: expected a" in complain(*words(name))
     assert {path: path.read_bytes() for path in before} == before
     Path("mine.py").write_text(NETWORK)
-    assert run(name).status == 0
+    succeed(*words(name))
 
 
 def test_processes_that_have_different_code_do_not_work_on_one_evaluation(monkeypatch):
     monkeypatch.setattr(Team, "gather", lambda self, thing: [thing, "that of another"])
-    done = run("evaluate")
-    assert (done.status, done.stdout) == (2, "")
-    assert "--model: expected the same in every process, got several." in done.complaint
-
-
-ODD = """
-class Cut(nn.Module):
-    def forward(self, x):
-        return x.detach()
-
-
-def cut():
-    network = build()
-    network.layers.insert(1, Cut())
-    return network
-
-
-def half():
-    return build().to(torch.bfloat16)
-"""
+    expected = "--model: expected the same in every process, got several."
+    assert expected in complain(*words("evaluate"))
 
 
 def test_a_network_that_cuts_gradients_is_a_complaint_about_the_model():
-    Path("mine.py").write_text(NETWORK + ODD)
-    done = run("evaluate", "--model", "mine.py:cut")
-    assert (done.status, done.stdout) == (2, "")
-    complaint = "--model: expected a network through which gradients pass, got one that cuts them ("
-    assert f"error: {complaint}element 0 of" in done.complaint
+    Path("mine.py").write_text(NETWORK.replace("x * 1.0", "x.detach()"))
+    expected = "--model: expected a network through which gradients pass, got one that cuts them ("
+    assert f"error: {expected}element 0 of" in complain(*words("evaluate"))
 
 
 def test_a_network_in_bfloat16_is_evaluated_and_known_again():
-    Path("mine.py").write_text(NETWORK + ODD)
+    Path("mine.py").write_text(NETWORK.replace("4, 4))", "4, 4)).to(torch.bfloat16)"))
     for _ in range(2):
-        done = run("evaluate", "--model", "mine.py:half")
-        assert done.status == 0, done.stderr
-
-
-BROKEN = """
-class Broken(nn.Module):
-    def forward(self, x):
-        raise IndexError("my own bug")
-
-
-def forward():
-    network = build()
-    network.layers.append(Broken())
-    return network
-
-
-def file():
-    open("weights.pt")
-
-
-def setting():
-    return LIF(decay=7)
-
-
-def boom():
-    raise ValueError("my own bug")
-"""
+        succeed(*words("evaluate"))
 
 
 @pytest.mark.parametrize(
-    ("name", "words", "line"),
+    ("old", "line", "told"),
     [
-        ("forward", "got mine.py:forward (my own bug)", 'raise IndexError("my own bug")'),
-        ("file", "No such file or directory: 'weights.pt'", 'open("weights.pt")'),
-        ("setting", "decay: expected a number", "return LIF(decay=7)"),
+        ("return x * 1.0", 'raise IndexError("my own bug")', "got mine.py:build (my own bug)"),
+        ("torch.manual_seed(0)", 'open("weights.pt")', "No such file or directory: 'weights.pt'"),
+        ("torch.manual_seed(0)", "LIF(decay=7)", "decay: expected a number"),
     ],
 )
-def test_a_complaint_about_code_of_the_user_names_its_line(name, words, line):
-    source = NETWORK + BROKEN
+def test_a_complaint_about_code_of_the_user_names_its_line(old, line, told):
+    source = NETWORK.replace(old, line)
     Path("mine.py").write_text(source)
-    done = run("evaluate", "--model", f"mine.py:{name}")
-    assert (done.status, done.stdout) == (2, "")
+    complaint = complain(*words("evaluate"))
     number = source[: source.index(line)].count("\n") + 1
-    assert words in done.complaint
-    assert f"({Path('mine.py').resolve()}, line {number}: {line})" in done.complaint
+    assert told in complaint
+    assert f"({Path('mine.py').resolve()}, line {number}: {line})" in complaint
 
 
-def test_an_error_of_a_function_is_no_complaint_about_samples_and_keeps_its_traceback():
-    Path("mine.py").write_text(NETWORK + BROKEN)
-    with pytest.raises(ValueError, match=r"^my own bug$") as caught:
-        run("evaluate", "--model", "mine.py:boom")
-    assert caught.traceback[-1].name == "boom"
-
-
-def test_inspection_names_the_line_of_a_network_that_fails_under_a_rule():
-    fails = "if x.requires_grad: raise IndexError('my own bug')"
-    Path("mine.py").write_text(NETWORK.replace("return x * 1.0", f"{fails}\n        return x"))
-    done = call("inspect", "--model", "mine.py:build", "--data", "tiny.npz", "--device", "cpu")
-    shown = " ".join(done.stdout.split())
-    assert f"IndexError: my own bug ({Path('mine.py').resolve()}, line 10: {fails})" in shown
+def test_a_plan_of_which_one_stage_has_the_only_gradient_is_an_open_finding(tmp_path):
+    counts(tmp_path / "counts.npz")
+    frames = {k: v > 1 if k[0] == "x" else v for k, v in np.load("counts.npz").items()}
+    np.savez(tmp_path / "frames.npz", **frames)
+    model = adapted.own(tmp_path, "inline", shape=(3, 2, 4, 4))
+    evaluate = ("evaluate", "--samples", "4", "--batch-size", "4", "--value-range", "0,1")
+    evaluate += ("--data", "frames.npz", "--model", model)
+    strict = ("--eps", "3", "--norm", "0", "--strict", "--plan", "ensemble-19", "--output", "out")
+    done = call(*evaluate, *strict)
+    assert done.status == 4, done.stderr
+    found = evaluation_in(Path("out"))
+    assert ("ensemble-19", "few-gradients") in [(one.about, one.id) for one in found.findings]
+    assert found.provenance.rules == {"native": "Native()"}
+    complaint = complain(*evaluate, "--plan", "fast", "--rules", "stbp", "--output", "other")
+    assert complaint.startswith("art-snn evaluate: error: --rules: expected one that suits")
+    assert "Take --rules native: the network has its own gradient." in complaint

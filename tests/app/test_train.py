@@ -21,13 +21,14 @@ from art_snn.checks import ArgumentError
 from art_snn.data import Source
 from art_snn.metrics import Share
 from art_snn.training import IBP, TRADES, Epoch, Recipe
-from tests.command import call
+from tests.command import call, succeed
 from tests.datasets import halves, halves_in_frames, images
-from tests.interop.adapted import own as adapted
+from tests.interop import adapted
 from tests.own import own
 
 SMALL: dict[str, Any] = {"steps": 2, "epochs": 2, "batch_size": 8, "learning_rate": 0.02}
 SMALL |= {"crop_padding": 1, "flip": True, "cutout": 1, "validation": 0.25, "device": "cpu"}
+FILES = {"network.safetensors", "training.json", "training.md", "training.png", "training.pt"}
 FGSM = {"attack": "fgsm", "eps": 0.1}
 
 
@@ -44,8 +45,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_it_writes_network_history_text_and_picture(folder):
-    names = {"network.safetensors", "training.json", "training.md", "training.png", "training.pt"}
-    assert {file.name for file in folder.iterdir()} == names
+    assert {file.name for file in folder.iterdir()} == FILES
     content = read_result(folder / "training.json")
     assert [epoch["number"] for epoch in content["history"]] == [1, 2]
     assert content["recipe"]["learning_rate"] == 0.02
@@ -145,11 +145,21 @@ def test_a_network_of_the_user_that_does_not_fit_the_data_leaves_no_file(change,
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.parametrize("kind", ["step", "steps", "inline"])
+def test_a_bare_model_is_trained_and_can_be_loaded(kind, here):
+    images(here / "images.npz")
+    model = adapted.own(here, kind)
+    words = ("--epochs", "1", "--validation", "0.4", "--batch-size", "4", "--attack", "fgsm")
+    succeed("train", *words, "--data", "images.npz", "--model", model, "--output", "out")
+    found = checkpoint.load(adapted.network(kind), "out/network.safetensors")
+    assert found["subject"]["model"] == model
+
+
 @pytest.mark.parametrize(
     ("given", "settled"), [({}, "potential"), ({"readout": "spikes"}, "spikes")]
 )
 def test_a_model_that_returns_both_is_trained_on_potentials(given, settled, tmp_path):
-    asked = settings(tmp_path / "new", model=adapted(tmp_path, "both", classes=2), **given)
+    asked = settings(tmp_path / "new", model=adapted.own(tmp_path, "both", classes=2), **given)
     result = train_network(replace(asked, steps=None, epochs=1), halves())
     assert result.notes["subject"]["readout"] == settled
 
@@ -190,9 +200,8 @@ def test_a_training_starts_from_a_checkpoint_and_notes_it(folder, tmp_path):
         train_network(replace(asked, checkpoint=None, steps=2), halves())
 
 
-def test_a_run_that_did_not_learn_says_so_and_keeps_everything(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    images(tmp_path / "images.npz")
+def test_a_run_that_did_not_learn_says_so_and_keeps_everything(here):
+    images(here / "images.npz")
     words = ("train", "--data", "images.npz", "--width", ".05", "--steps", "2", "--epochs", "4")
     words += ("--batch-size", "4", "--validation", "0.4", "--learning-rate", "1e-9")
     words += ("--threshold", "8")  # Few neurons fire, so that all classes are about as likely.
@@ -201,8 +210,7 @@ def test_a_run_that_did_not_learn_says_so_and_keeps_everything(tmp_path, monkeyp
     assert "so far it did not learn: the loss of epoch 2 is" in done.stderr
     assert "art-snn train: did not learn: the loss of epoch 4 is" in done.stderr
     assert "and guessing gives ln 3 = 1.099. Try another --learning-rate" in done.stderr
-    names = {"network.safetensors", "training.json", "training.md", "training.png", "training.pt"}
-    assert {file.name for file in Path("out").iterdir()} == names
+    assert {file.name for file in Path("out").iterdir()} == FILES
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from art_snn.team import Team
 from art_snn.zoo import Standard
 from art_snn.zoo.entry import MANIFEST, from_text
 from art_snn.zoo.networks import VARIABLE
-from tests.command import call
+from tests.command import call, complain, succeed
 from tests.evaluations import RISES, STAGES, evaluation, save, trial
 from tests.findings.conftest import require_plain
 from tests.pages import tree
@@ -54,9 +54,7 @@ def settings(tmp_path: Path, **options) -> Compare:
 
 @pytest.mark.usefixtures("shelf")
 def test_the_list_has_a_row_per_network_and_budget():
-    done = call("zoo")
-    assert (done.status, done.stderr) == (0, "")
-    head, first, second = done.stdout.strip().splitlines()
+    head, first, second = succeed("zoo").strip().splitlines()
     assert head.split()[:4] == ["network", "data", "training", "T"]
     assert first.split()[:2] == ["small-plain", "pictures"]
     assert first.split("  ")[-3:] == ["100.0 %", "at most 75.0 %", "at least 25.0 %"]
@@ -85,17 +83,13 @@ def test_data_that_are_named_and_other_steps_come_first(shelf, tmp_path):
 def test_complaints_name_the_option(shelf, tmp_path):
     with pytest.raises(ArgumentError, match=r"^checkpoint: expected None next to zoo:small-plain"):
         resolve_network(settings(tmp_path, checkpoint=tmp_path / "weights.safetensors"))
-    done = call("inspect", "--model", "zoo:smal-plain")
-    assert done.status == 2
-    assert "--model: expected one of small-plain, got 'smal-plain'. art-snn zoo" in done.stderr
+    words = "--model: expected one of small-plain, got 'smal-plain'. art-snn zoo"
+    assert words in complain("inspect", "--model", "zoo:smal-plain")
     (shelf / "small-plain.safetensors").write_bytes(b"")
-    done = call("inspect", "--model", NAME)
-    assert (done.status, "error: --model: expected the file of the" in done.stderr) == (2, True)
-    complaints = {"train": "expected the file of the", "cost": "expected a model to build, got"}
-    for command, words in complaints.items():
-        done = call(command, "--model", NAME, "--device", "cpu", "--quiet")
-        assert (done.status, done.stdout) == (2, "")
-        assert f"--model: {words}" in done.stderr
+    complaints = dict.fromkeys(("inspect", "train"), "expected the file of the")
+    for command, words in (complaints | {"cost": "expected a model to build, got"}).items():
+        found = complain(command, "--model", NAME, "--device", "cpu", "--quiet")
+        assert f"error: --model: {words}" in found
 
 
 @pytest.mark.parametrize(

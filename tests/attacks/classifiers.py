@@ -1,6 +1,6 @@
 """Classifiers of few weights for the tests of attacks, of which everything is known by hand."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -70,9 +70,31 @@ def around(network, shape, classes=4, clip_values=(0.0, 1.0), **options):
     return PyTorchSpikingClassifier(network, nn.CrossEntropyLoss(), shape, classes, **options)
 
 
+def project(z, x, norm, eps):
+    """The nearest point to z within eps of a sample x, and within 0 to 1."""
+    delta = z - x
+    if norm == np.inf:
+        delta = delta.clamp(-eps, eps)
+    else:
+        delta = delta * min(1, eps / max(float(delta.norm()), 1e-12))
+    return (x + delta).clamp(0, 1)
+
+
 def silent_queries(estimator, samples, batch_size):
     """Queries about that many samples, which show no progress."""
     return Queries(estimator, samples, batch_size, Progress("", samples, verbose=False))
+
+
+class Ahead(nn.Module):
+    """Two classes, the first of which is ahead by a function of the samples."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        ahead = self.function(x)
+        return torch.stack((ahead, torch.zeros_like(ahead)), 1)
 
 
 class _Whole(nn.Module):

@@ -7,7 +7,7 @@ from torch.nn import functional
 
 from art_snn.attacks import AutoPGD
 from art_snn.seeding import uniform_noise
-from tests.attacks.classifiers import linear, smooth
+from tests.attacks.classifiers import linear, project, smooth
 
 QUIET = {"verbose": False}
 MARKS = [13, 25, 36, 46, 55]
@@ -17,14 +17,6 @@ MARKS = [13, 25, 36, 46, 55]
 def naive(module, x, eps, norm, seed):
     """Algorithm 1 of Croce and Hein (2020) for one sample [D]: the best of sixty-one points."""
 
-    def project(z):
-        delta = z - x
-        if norm == np.inf:
-            delta = delta.clamp(-eps, eps)
-        else:
-            delta = delta * min(1, eps / float(delta.norm()))
-        return (x + delta).clamp(0, 1)
-
     def asked(z):
         leaf = z.clone().requires_grad_()
         loss = functional.cross_entropy(module(leaf[None]), torch.tensor([0]))
@@ -32,7 +24,8 @@ def naive(module, x, eps, norm, seed):
         return loss.item(), g.sign() if norm == np.inf else g / g.norm()
 
     t = uniform_noise(x[None], seed)[0]
-    here = project(x + eps * t / (t.abs().max() if norm == np.inf else t.norm()))
+    length = t.abs().max() if norm == np.inf else t.norm()
+    here = project(x + eps * t / length, x, norm, eps)
     eta, points, losses, directions, before = 2 * eps, [], [], [], here
     since, then, halved = 0, None, True
     for k in range(60):
@@ -47,9 +40,9 @@ def naive(module, x, eps, norm, seed):
             if halved:
                 eta, here, direction = eta / 2, points[top], directions[top]
             since, then = k, losses[top]
-        z = project(here + eta * direction)
+        z = project(here + eta * direction, x, norm, eps)
         moved = z if k == 0 else here + 0.75 * (z - here) + 0.25 * (here - before)
-        before, here = here, project(moved)
+        before, here = here, project(moved, x, norm, eps)
     points.append(here)
     losses.append(asked(here)[0])
     return points[int(np.argmax(losses))]

@@ -46,15 +46,6 @@ def test_gradients_are_the_classifiers_and_logits_its_predictions(case, trained_
     assert queries.backwards.tolist() == [2 if case == "eot" else 1] * 3
 
 
-def test_samples_are_counted_as_often_as_they_are_asked_for():
-    queries = silent_queries(linear([[1, 2], [3, 4]]), 4, batch_size=2)
-    found = queries.logits(torch.ones(4, 2, dtype=torch.float64), torch.tensor([0, 2, 2, 2]))
-    assert found.tolist() == [[3, 7]] * 4
-    queries.gradients(torch.ones(1, 2).double(), torch.tensor([0]), margin, torch.tensor([3]))
-    assert queries.forwards.tolist() == [1, 0, 3, 1]
-    assert queries.backwards.tolist() == [0, 0, 0, 1]
-
-
 def test_gradients_that_are_not_finite_are_zero():
     class Root(nn.Module):
         def forward(self, x):
@@ -97,12 +88,12 @@ def test_predictions_of_several_draws_are_averaged_and_counted():
     assert queries.forwards.tolist() == [3, 3]
 
 
-def test_what_asks_for_some_of_the_samples_counts_for_these():
+def test_samples_are_counted_as_often_as_they_are_asked_for_also_by_what_asks_for_some():
     whole = silent_queries(linear([[1, 2], [3, 4]]), 5, batch_size=2)
     some = whole.select(torch.tensor([1, 3, 4]))
     fewer = some.select(torch.tensor([0, 2]))
     assert fewer.rows.tolist() == [1, 4]
-    fewer.logits(torch.ones(3, 2), torch.tensor([1, 1, 0]))
+    assert fewer.logits(torch.ones(3, 2), torch.tensor([1, 1, 0])).tolist() == [[3, 7]] * 3
     some.gradients(torch.ones(1, 2).double(), torch.tensor([0]), margin, torch.tensor([1]))
     assert whole.forwards.tolist() == [0, 1, 0, 1, 2]
     assert whole.backwards.tolist() == [0, 0, 0, 1, 0]

@@ -4,12 +4,11 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings, strategies as st
-from torch import nn
 
 from art_snn.attacks import SparseDynamicAttack
 from art_snn.attacks.persample import BestPoints
 from art_snn.seeding import uniform_noise
-from tests.attacks.classifiers import linear, silent_queries, stock
+from tests.attacks.classifiers import Ahead, linear, silent_queries, stock
 
 # Of the first class, by how much each of six bits moves it ahead of the second one.
 WEIGHTS = np.array([-1.0, -5.0, -3.0, -2.0, 4.0, 0.0]).reshape(2, 1, 1, 3)
@@ -74,40 +73,28 @@ def test_a_search_ends_where_four_budgets_of_bits_are_kept_in_vain(eps, rounds):
     assert (found != 0).sum() == (29 if eps is None else 0)
 
 
-class Bowl(nn.Module):
-    """Ahead by 1 + (x - 0.3)^2, summed over bits: gradients that lead up in the end."""
-
-    def forward(self, x):
-        ahead = 1 + (x - 0.3).square().flatten(1).sum(1)
-        return torch.stack((ahead, torch.zeros_like(ahead)), 1)
-
-
 def test_a_bit_whose_flip_raises_the_loss_against_its_gradient_is_not_kept_nor_tried_again():
-    attack = SparseDynamicAttack(stock(Bowl(), (2, 1, 1, 1), 2), verbose=False)
+    # Gradients that lead up in the end.
+    bowl = Ahead(lambda x: 1 + (x - 0.3).square().flatten(1).sum(1))
+    attack = SparseDynamicAttack(stock(bowl, (2, 1, 1, 1), 2), verbose=False)
     np.testing.assert_array_equal(attack.generate(np.zeros((1, 2, 1, 1, 1)), [0]), 0)
     assert attack.backwards.tolist() == [2]
     assert attack.forwards.tolist() == [1 + 2 + 2]
 
 
-class Unsteady(nn.Module):
-    """Ahead by 1, but for rounding, which differs from pass to pass; no bit counts."""
-
-    def __init__(self):
-        super().__init__()
-        self.points = []
-
-    def forward(self, x):
-        self.points.append(x.flatten().tolist())
-        ahead = 1 + 1e-7 * len(self.points) + 0 * x.flatten(1).sum(1)
-        return torch.stack((ahead, torch.zeros_like(ahead)), 1)
-
-
 def test_differences_within_rounding_are_none():
-    module = Unsteady()
-    attack = SparseDynamicAttack(stock(module, (2, 1, 1, 1), 2), batch_size=1, verbose=False)
+    points = []
+
+    def unsteady(x):
+        # No bit counts, and rounding differs from pass to pass.
+        points.append(x.flatten().tolist())
+        return 1 + 1e-7 * len(points) + 0 * x.flatten(1).sum(1)
+
+    classifier = stock(Ahead(unsteady), (2, 1, 1, 1), 2)
+    attack = SparseDynamicAttack(classifier, batch_size=1, verbose=False)
     attack.generate(np.zeros((1, 2, 1, 1, 1)), [0])
     # So both flips, which raise the loss by rounding alone, are kept.
-    assert [1, 1] in module.points
+    assert [1, 1] in points
 
 
 def test_what_every_sample_costs_is_what_the_network_was_asked():
@@ -202,21 +189,14 @@ def test_what_is_returned_is_binary_within_the_budget_and_else_as_it_was(data):
         np.testing.assert_array_equal(alone[0], found[row])
 
 
-class Flat(nn.Module):
-    """Where one bit is set, every flip breaks the sample and no gradient tells of it."""
-
-    def forward(self, x):
-        bits = x.flatten(1)
-        ahead = 1 - 2 * (bits.sum(1) - 1).square()
-        return torch.stack((ahead, torch.zeros_like(ahead)), 1)
-
-
 def test_the_order_of_zero_gradients_belongs_to_the_sample_and_changes_with_the_seed():
     x = np.eye(40)[:3].reshape(3, 40, 1, 1, 1)
+    # Where one bit is set, every flip breaks the sample and no gradient tells of it.
+    flat = Ahead(lambda x: 1 - 2 * (x.flatten(1).sum(1) - 1).square())
     first = []
     for seed, rows in ((0, [0, 1, 2]), (0, [1]), (1, [1])):
         options = {"candidates": 1, "seed": seed, "verbose": False}
-        attack = SparseDynamicAttack(stock(Flat(), (40, 1, 1, 1), 2), **options)
+        attack = SparseDynamicAttack(stock(flat, (40, 1, 1, 1), 2), **options)
         found = attack.generate(x[rows], np.zeros(len(rows), dtype=int))
         (bit,) = np.flatnonzero((found != x[rows])[rows.index(1)])
         first.append(bit)

@@ -4,12 +4,11 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings, strategies as st
-from torch import nn
 
 from art_snn.attacks import SpikeRetiming, shifts
 from art_snn.attacks.queries import margin
 from art_snn.attacks.spike_retiming import _Spikes
-from tests.attacks.classifiers import linear, stock
+from tests.attacks.classifiers import Ahead, linear, stock
 from tests.classifiers import FORMS, build
 
 # By how much a spike moves the first class ahead, at four steps (rows) of three places.
@@ -69,15 +68,6 @@ def test_what_is_not_broken_costs_all_iterations_and_what_has_no_spikes_none():
     np.testing.assert_array_equal(found[1], 0)
 
 
-class Overshooting(nn.Module):
-    """The first spike at step 2 makes the first class less sure, and every other one much surer."""
-
-    def forward(self, x):
-        late = x[:, 2].flatten(1).sum(1)
-        ahead = 10 - late + 4 * (late - 1).clamp_min(0)
-        return torch.stack((ahead, torch.zeros_like(ahead)), 1)
-
-
 def test_moves_beyond_a_budget_are_an_error_and_no_result(monkeypatch):
     monkeypatch.setattr(_Spikes, "retime", lambda self, scores, *_: scores.argmax(1) * 0 + 1)
     with pytest.raises(RuntimeError, match="above 1"):
@@ -87,13 +77,17 @@ def test_moves_beyond_a_budget_are_an_error_and_no_result(monkeypatch):
 def test_of_what_is_never_broken_the_best_is_returned():
     x = np.zeros((1, 3, 1, 1, 2))
     x[0, 1] = 1
-    attack = SpikeRetiming(stock(Overshooting(), (3, 1, 1, 2), 2), max_shift=1, verbose=False)
+
+    def overshooting(x):
+        # The first spike at step 2 makes the first class less sure, every other one much surer.
+        late = x[:, 2].flatten(1).sum(1)
+        return 10 - late + 4 * (late - 1).clamp_min(0)
+
+    attack = SpikeRetiming(stock(Ahead(overshooting), (3, 1, 1, 2), 2), max_shift=1, verbose=False)
     # Both spikes go to step 2, which is worse than none.
-    found = attack.generate(x, [0])
-    np.testing.assert_array_equal(found, x)
+    np.testing.assert_array_equal(attack.generate(x, [0]), x)
     attack.set_params(moved=1)
-    found = attack.generate(x, [0])
-    assert found[0, 2].sum() == 1
+    assert attack.generate(x, [0])[0, 2].sum() == 1
 
 
 budget = st.none() | st.integers(1, 4)
@@ -131,11 +125,6 @@ def test_counts_places_range_and_budgets_are_kept_and_no_sample_touches_another(
         np.testing.assert_array_equal(alone[0], found[row])
 
 
-def spiking(trained_layers, known, rule):
-    x, y = FORMS["binary frames"].present(known[0][:8]), known[1][:8]
-    return build(trained_layers, "binary frames", rule), x, y
-
-
 @pytest.mark.parametrize("rule", ["stbp", "assg"])
 def test_a_spiking_sample_is_retimed_alike_alone_and_in_a_batch(rule, trained_layers, known):
     classifier = build(trained_layers, "binary frames", rule)
@@ -154,7 +143,8 @@ def test_a_spiking_sample_is_retimed_alike_alone_and_in_a_batch(rule, trained_la
 
 
 def test_rate_rules_are_warned_of_as_their_gradient_has_no_time(trained_layers, known):
-    classifier, x, y = spiking(trained_layers, known, "rga")
+    classifier = build(trained_layers, "binary frames", "rga")
+    x, y = FORMS["binary frames"].present(known[0][:8]), known[1][:8]
     attack = SpikeRetiming(classifier, max_iter=1, verbose=False)
     with pytest.warns(RuntimeWarning, match=r"^The gradient is the same at all time steps.*stbp"):
         found = attack.generate(x, y)

@@ -6,11 +6,10 @@ import torch
 from art.attacks.evasion import SquareAttack
 
 from art_snn.attacks import SquareSearch, square_search
-from art_snn.attacks.balls import Ball
-from art_snn.attacks.measures import require_measure
+from art_snn.attacks.measures import Ball, require_measure
 from art_snn.attacks.square_search import SQUARES
 from art_snn.seeding import uniform_noise
-from tests.attacks.classifiers import stock
+from tests.attacks.classifiers import project, stock
 from tests.classifiers import build
 
 QUIET = {"verbose": False}
@@ -45,12 +44,6 @@ def naive(classifier, x, norm, eps, steps, share, seed, halving=False, racing=Fa
         logits = classifier.predict(z[None].numpy())[0]
         return logits[1:].max() - logits[0]
 
-    def project(z):
-        change = z - x
-        if norm == 2:
-            return (x + change * min(1, eps / max(float(change.norm()), 1e-12))).clamp(0, 1)
-        return x + change.clamp((-x).clamp(min=-eps), (1 - x).clamp(max=eps))
-
     drawn = uniform_noise(x[None], seed, SQUARES, (steps, 4))[0]
     current, best = x, margin(x)
     logits = classifier.predict(x[None].numpy())[0]
@@ -70,7 +63,7 @@ def naive(classifier, x, norm, eps, steps, share, seed, halving=False, racing=Fa
             sign = -1.0 if drawn[step, 2 + channel] < 0 else 1.0
             change[channel, top : top + height, left : left + width] = sign
         change *= 2 * eps if norm == np.inf else eps / float(change.norm())
-        found = project(current + change)
+        found = project(current + change, x, norm, eps)
         if margin(found) > best:
             current, best = found, margin(found)
     return current, steps

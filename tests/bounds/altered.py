@@ -4,11 +4,10 @@ A hook, a subclass, an exchanged method or a container changes what a call of ea
 computes. Every method must refuse the network, or certify what no corner of the budget and no
 AutoPGD breaks. A network that nothing alters must not be refused."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 
 import numpy as np
 import torch
@@ -32,14 +31,6 @@ def _brighten(x: Tensor) -> Tensor:
     return 1.5 * x - 0.2
 
 
-def _hook_before(network: SpikingNetwork, module: nn.Module, stack: ExitStack) -> None:
-    module.register_forward_pre_hook(lambda _, args: (_brighten(args[0]), *args[1:]))
-
-
-def _hook_after(network: SpikingNetwork, module: nn.Module, stack: ExitStack) -> None:
-    module.register_forward_hook(lambda _, args, output: _brighten(output))
-
-
 def _hook_everywhere(network: SpikingNetwork, module: nn.Module, stack: ExitStack) -> None:
     def hook(called, args):
         return (_brighten(args[0]), *args[1:]) if called is module else None
@@ -47,9 +38,10 @@ def _hook_everywhere(network: SpikingNetwork, module: nn.Module, stack: ExitStac
     stack.enter_context(torch_module.register_module_forward_pre_hook(hook))
 
 
-def _exchange_forward(network: SpikingNetwork, module: nn.Module, stack: ExitStack) -> None:
-    plain = module.forward
-    module.forward = lambda x: plain(_brighten(x))
+def _exchange(owner: object, name: str) -> None:
+    """Let a method of one object read other values."""
+    plain = getattr(owner, name)
+    setattr(owner, name, lambda x, *rest: plain(_brighten(x), *rest))
 
 
 def _derive(network: SpikingNetwork, module: nn.Module, stack: ExitStack) -> None:
@@ -70,21 +62,6 @@ def _parametrize(network: SpikingNetwork, module: nn.Module, stack: ExitStack) -
     parametrize.register_parametrization(layers[-1], "weight", nn.Hardtanh(-0.3, 0.3))
 
 
-def _encode(network: SpikingNetwork, module: nn.Module, stack: ExitStack) -> None:
-    plain = network.body.encode
-    network.body.encode = lambda x: plain(_brighten(x))
-
-
-def _run(network: SpikingNetwork, module: nn.Module, stack: ExitStack) -> None:
-    plain = network.body.run
-    network.body.run = lambda encoded, firing: plain(_brighten(encoded), firing)
-
-
-def _outputs(network: SpikingNetwork, module: nn.Module, stack: ExitStack) -> None:
-    plain = network.body.outputs
-    network.body.outputs = lambda encoded, firing: plain(_brighten(encoded), firing)
-
-
 def _skip(network: SpikingNetwork, module: nn.Module, stack: ExitStack) -> None:
     """Every logit also has some pixels of the input, which go past the encoder."""
     kept: list[Tensor] = []
@@ -93,17 +70,21 @@ def _skip(network: SpikingNetwork, module: nn.Module, stack: ExitStack) -> None:
     last.register_forward_hook(lambda _, args, z: z + kept[-1].flatten(1)[:, : z.shape[-1]])
 
 
-ALTERATIONS: dict[str, Callable[[SpikingNetwork, nn.Module, ExitStack], None]] = {
-    "pre-hook": _hook_before,
-    "hook": _hook_after,
+ALTERATIONS: dict[str, Callable[[SpikingNetwork, nn.Module, ExitStack], object]] = {
+    "pre-hook": lambda network, module, stack: module.register_forward_pre_hook(
+        lambda _, args: (_brighten(args[0]), *args[1:])
+    ),
+    "hook": lambda network, module, stack: module.register_forward_hook(
+        lambda _, args, output: _brighten(output)
+    ),
     "hook on all modules": _hook_everywhere,
-    "forward": _exchange_forward,
+    "forward": lambda network, module, stack: _exchange(module, "forward"),
     "subclass": _derive,
     "forward of a class": _exchange_class,
     "parametrization": _parametrize,
-    "encode": _encode,
-    "run": _run,
-    "outputs": _outputs,
+    "encode": lambda network, module, stack: _exchange(network.body, "encode"),
+    "run": lambda network, module, stack: _exchange(network.body, "run"),
+    "outputs": lambda network, module, stack: _exchange(network.body, "outputs"),
     "skip": _skip,
     "none": lambda *_: None,
 }
@@ -146,7 +127,7 @@ def attempt(seed: int, name: str | None = None) -> dict[str, str]:
     with altered(network, name, draw) as words:
         fates = {"altered": words}
         fates |= _try_bounds(network, x, eps, generator)
-    network, x = _drawing(seed, draw)
+    network, x = _drawing(seed, draw, x)
     with altered(network, name, draw):
         fates["draws"] = _try_draws(network, x, generator)
     return fates
@@ -165,12 +146,6 @@ def _try_bounds(
         attack = AutoPGD(classifier, eps=eps, max_iter=20, verbose=False)
         wrong |= classifier.predict(attack.generate(samples, y)).argmax(1) != y
 
-    def certified(method: str | None) -> np.ndarray:
-        return certify_bounds(classifier, samples, y, eps, method=method).certified
-
-    def safe() -> np.ndarray:
-        return decide_bounds(classifier, samples, y, eps, nodes=2).safe
-
     def bounded() -> np.ndarray:
         most = bound_operations(classifier, samples, eps)
         counts = [synaptic_operations(classifier, part) for part in corners[:20]]
@@ -178,19 +153,18 @@ def _try_bounds(
 
     methods: dict[str, Callable[[], np.ndarray]] = {
         "operations": bounded,
-        "exact": lambda: safe() & wrong,
+        "exact": lambda: decide_bounds(classifier, samples, y, eps, nodes=2).safe & wrong,
     }
     for method in ("counts", "s-ibp", "trains", None):
-        methods[method or "default"] = lambda method=method: certified(method) & wrong
+        certify_by = partial(certify_bounds, classifier, samples, y, eps, method=method)
+        methods[method or "default"] = lambda certify_by=certify_by: certify_by().certified & wrong
     return {key: _judge(method) for key, method in methods.items()}
 
 
-def _drawing(seed: int, draw: random.Random) -> tuple[SpikingNetwork, Tensor]:
-    """A chain whose encoder draws, and samples of it."""
-    network, x, _ = chain(seed, 2)
+def _drawing(seed: int, draw: random.Random, x: Tensor) -> tuple[SpikingNetwork, Tensor]:
+    """The chain of a seed with an encoder that draws, and samples as that encoder takes them."""
+    network, _, _ = chain(seed, 2)
     network.encoder = draw.choice([Poisson(2), SQE(2), Ablation(2, keep=0.3)])
-    generator = torch.Generator().manual_seed(seed)
-    x = torch.rand(SAMPLES, *x.shape[1:], generator=generator, dtype=x.dtype)
     if isinstance(network.encoder, Ablation):
         x = (torch.stack([x, 1 - x], 1) > 0.5).to(x.dtype)
     return network.to(x.dtype), x

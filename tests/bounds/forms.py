@@ -1,7 +1,5 @@
 """Networks that compute what boxes do not follow: each is refused, or its bounds hold for it."""
 
-from __future__ import annotations
-
 import itertools
 import random
 import warnings
@@ -44,10 +42,6 @@ def _counting() -> Callable[[Tensor], Tensor]:
     return lambda x: x * (1 + next(calls) % 3 / 4)
 
 
-def _place(x: Tensor) -> Tensor:
-    return x * torch.linspace(0.5, 1.5, len(x), dtype=x.dtype).view(-1, *(1,) * (x.ndim - 1))
-
-
 HIDDEN: dict[str, Callable[[], Callable[[Tensor], Tensor]]] = {
     "script": lambda: _compiled(True),
     "trace": lambda: _compiled(False),
@@ -73,26 +67,22 @@ DRAWN: dict[str, Callable[[], Callable[[Tensor], Tensor]]] = {
 MIXED: dict[str, Callable[[], Callable[[Tensor], Tensor]]] = {
     "less the mean": lambda: lambda x: x - x.mean(0),
     "less some of the mean": lambda: lambda x: x - 0.01 * x.mean(0),
-    "by place": lambda: _place,
+    "by place": lambda: (
+        lambda x: x * torch.linspace(0.5, 1.5, len(x), dtype=x.dtype).view(-1, *(1,) * (x.ndim - 1))
+    ),
     "by size": lambda: lambda x: x * (1 + 1 / len(x)),
     "by the call": _counting,
 }
 """Functions whose values of one sample depend on others, or on earlier calls."""
 
 
-def _double(module: nn.Module, args: object, output: Tensor) -> Tensor:
-    return 2 * output
-
-
-def _altered(name: str) -> Callable[[SpikingNetwork], object]:
-    """An alteration of a network as a whole."""
-    return lambda network: ALTERATIONS[name](network, network, ExitStack())
-
-
 CALLED: dict[str, Callable[[SpikingNetwork], object]] = {
-    **{name: _altered(name) for name in ("subclass", "pre-hook", "hook", "forward")},
-    "hook of a layer": lambda n: n.layers[0].register_forward_hook(_double),
-    "hook of neurons": lambda n: n.layers[1].register_forward_hook(_double),
+    **{
+        name: lambda network, name=name: ALTERATIONS[name](network, network, ExitStack())
+        for name in ("subclass", "pre-hook", "hook", "forward")
+    },
+    "hook of a layer": lambda n: n.layers[0].register_forward_hook(lambda m, args, y: 2 * y),
+    "hook of neurons": lambda n: n.layers[1].register_forward_hook(lambda m, args, y: 2 * y),
     "gradient hook": lambda n: n.layers[2].register_full_backward_hook(lambda m, g, h: None),
 }
 """Changes of a network that alter what a call of it computes: it has bounds all the same."""

@@ -4,8 +4,6 @@ A point within the budget is one where a class is ahead by the margin that it ha
 that margin as the limit every constraint holds for the point: its pixels and spike trains must stay
 in all domains that it was in before a propagation."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -15,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from art_snn import Direct, SpikingNetwork, TimeDistributed as Timed
+from art_snn.bounds import METHODS, Bounding
 from art_snn.bounds.box import round_toward
 from art_snn.bounds.propagate import Domains, Layer, TrainTable, propagate
 from art_snn.bounds.reduced import ConstraintProblem, ProblemBuilder
@@ -22,10 +21,7 @@ from art_snn.bounds.search import merge_halves, select_half
 from art_snn.dynamics import Dynamics
 from art_snn.layers import Normalize
 from art_snn.neurons import Neuron
-from tests.bounds.random_networks import excite
-
-CLASSES = 4
-LIMITS = (0.0, 1.0)
+from tests.bounds.random_networks import CLASSES, LIMITS, excite
 
 
 def chain(seed: int, steps: int | None = None) -> tuple[SpikingNetwork, Tensor, float]:
@@ -114,12 +110,12 @@ def plant(network: SpikingNetwork, x: Tensor, eps: float, draw: random.Random) -
         z = network.body.run(network.body.encode(point), fire)[0].double()
     y = draw.randrange(CLASSES)
     other = draw.choice([k for k in range(CLASSES) if k != y])
-    problem = ProblemBuilder(network, eps, LIMITS).build(x, y)
+    problem = ProblemBuilder(Bounding(network, METHODS["counts"](), eps, limits=LIMITS)).build(x, y)
     *layers, last = problem.layers
     limits = last.table.high.clone()
     limits[1] = round_toward(torch.inf, z[y] - z[other], limits.dtype)
     table = last.table._replace(high=limits)
-    problem = replace(problem, layers=(*layers, replace(last, table=table)))
+    problem = replace(problem, layers=[*layers, replace(last, table=table)])
     node = problem.root[:1]
     node.sets[-1][0] = torch.tensor([True, False])
     node.sets[-1][0, other] = torch.tensor([False, True])

@@ -1,9 +1,7 @@
 """Random small networks of every kind that has bounds, and attempts to break their bounds."""
 
-from __future__ import annotations
-
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, pairwise
 
@@ -14,8 +12,6 @@ from torch import Tensor, nn
 from art_snn import IF, LIF, Direct, Frames, SpikingNetwork, TimeDistributed as Timed
 from art_snn.bounds import METHODS, Bounding
 from art_snn.layers import Normalize
-from art_snn.running.context import set_in_block
-from art_snn.running.run import RUN, NetworkRun
 from tests.architectures import Residual
 from tests.attacks.classifiers import around as around
 
@@ -42,8 +38,7 @@ class Drawn:
         """Lower bounds of z_y - z_j [N, K]."""
         bounding = Bounding(self.network, METHODS[method](), self.eps, self.norm, LIMITS)
         y = self.y if y is None else y
-        bounding.margin(self.x, y)  # Refuses what corners forbid.
-        with torch.enable_grad(), set_in_block(RUN, NetworkRun(constant_weights=True)):
+        with bounding.evaluating():
             return bounding.margins(self.x, y).detach()
 
     def inside(self, points: Tensor) -> Tensor:
@@ -76,6 +71,16 @@ def drawn(seed: int, norm: float = np.inf, samples: int = 8) -> Drawn:
         excite(network, draw)
     budgets = {np.inf: (0.002, 0.01, 0.04), 2: (0.01, 0.05, 0.2)}
     return Drawn(network, x, draw.choice(budgets[norm]), norm, f"seed {seed}: {network}")
+
+
+def stack(sizes: Sequence[int], neuron: Callable[[], nn.Module], encoder, scale=2.5):
+    """Linear layers of these sizes, their weights times a factor, and neurons in between."""
+    layers: list[nn.Module] = []
+    for inputs, outputs in pairwise(sizes):
+        linear = nn.Linear(inputs, outputs)
+        linear.weight.data.mul_(scale)
+        layers += [Timed(linear), neuron()]
+    return SpikingNetwork(layers[:-1], encoder).eval()
 
 
 def _time(draw: random.Random):

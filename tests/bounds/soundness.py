@@ -6,8 +6,6 @@ Minutes are those of one core. Four fifths go to counterexamples planted in rand
 status 1 where a certificate is broken, a network that has bounds is refused, or a planted point is
 lost."""
 
-from __future__ import annotations
-
 import argparse
 import random
 import sys

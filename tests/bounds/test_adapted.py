@@ -1,7 +1,5 @@
 """Adapted models have the bounds of the same network of our layers, and keep them."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch
@@ -17,8 +15,7 @@ from tests.conftest import varied
 from tests.interop.stacks import CLASSES, INPUTS, STEPS
 from tests.interop.test_equations import CASES as ALL
 
-UNBOUNDED = ("no reset", "grown")
-CASES = [case for case in ALL if str(case) not in UNBOUNDED]
+CASES = [case for case in ALL if str(case) not in ("no reset", "grown")]
 TOGETHER = [c for c in CASES if adapt(c.make(), **c.options).body.bounds_objection() is None]
 EPS = 0.02
 

@@ -1,16 +1,15 @@
 """Bounds hold for the network as it is called; what boxes do not follow is refused."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from art_snn import LIF, Direct, SpikingNetwork, TimeDistributed as Timed
+from art_snn import LIF, Direct, SpikingNetwork
 from art_snn.bounds import METHODS, Bounding, certify_bounds
+from art_snn.bounds.box import Ends
 from tests.bounds.forms import FORMS, insert
-from tests.bounds.random_networks import CLASSES, LIMITS, Drawn, around, check
+from tests.bounds.random_networks import CLASSES, LIMITS, Drawn, around, check, stack
 from tests.classifiers import untouched
 from tests.conftest import varied
 
@@ -21,12 +20,7 @@ EPS = 0.03
 
 def network(encoder=None) -> SpikingNetwork:
     torch.manual_seed(varied(5))
-    layers = [Timed(nn.Linear(6, 12)), LIF(), Timed(nn.Linear(12, 12)), LIF()]
-    made = SpikingNetwork([*layers, Timed(nn.Linear(12, CLASSES))], encoder or Direct(4)).eval()
-    for module in made.modules():
-        if isinstance(module, nn.Linear):
-            module.weight.data.mul_(2.5)
-    return made
+    return stack((6, 12, 12, CLASSES), LIF, encoder or Direct(4))
 
 
 def certify(made: SpikingNetwork, samples: int = 12, **options):
@@ -61,9 +55,9 @@ def test_an_encoder_that_draws_is_refused():
 class Certain(METHODS["s-ibp"]):
     """Spikes that may be are said to be sure."""
 
-    def write(self, dynamics, current, sure: Tensor, maybe: Tensor) -> None:
-        super().write(dynamics, current, sure, maybe)
-        sure.copy_(maybe)
+    def write(self, dynamics, low: Tensor, high: Tensor, out: Ends) -> None:
+        super().write(dynamics, low, high, out)
+        out[0].copy_(out[1])
 
 
 def test_bounds_that_a_corner_leaves_are_refused():

@@ -1,6 +1,6 @@
 """Bounds against the optimum, where it can be listed, and against those of the other method."""
 
-from __future__ import annotations
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from art_snn import Direct, SpikingNetwork, TimeDistributed as Timed
 from art_snn.bounds import METHODS, Bounding
 from art_snn.dynamics import Dynamics
 from art_snn.neurons import Neuron
-from tests.bounds.random_networks import CLASSES, LIMITS, Drawn, drawn
+from tests.bounds.random_networks import CLASSES, LIMITS, Drawn, drawn, stack
 from tests.conftest import varied
 
 NEURONS = {
@@ -78,12 +78,8 @@ def test_charges_bound_integrating_neurons_better_than_steps():
     larger = 0
     for seed in range(8):
         torch.manual_seed(varied(seed))
-        layers: list[nn.Module] = []
-        for inputs, outputs in ((6, 10), (10, 6), (6, 10)):
-            linear = nn.Linear(inputs, outputs)
-            linear.weight.data.mul_(2)
-            layers += [Timed(linear), Neuron(Dynamics(1.0, 1.0, "soft"))]
-        network = SpikingNetwork([*layers, Timed(nn.Linear(10, CLASSES))], Direct(6)).eval()
+        neuron = partial(Neuron, Dynamics(1.0, 1.0, "soft"))
+        network = stack((6, 10, 6, 10, CLASSES), neuron, Direct(6), scale=2)
         assert Bounding(network, METHODS["counts"](), 0.02).averaged
         case = Drawn(network, torch.rand(6, 6), 0.02, np.inf, "charges")
         counts, steps = (case.bounds(method, case.y) for method in ("counts", "s-ibp"))

@@ -3,12 +3,10 @@
 Counts rest on a theorem: more current never gives fewer spikes up to any step. It is tried on
 exact numbers, by a loop that is written from the equations alone."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Sequence
 from fractions import Fraction
-from itertools import accumulate, product, repeat
+from itertools import accumulate, pairwise, product, repeat
 from math import inf
 from types import SimpleNamespace
 
@@ -230,7 +228,9 @@ def test_counts_without_leak_depend_on_charges_alone_and_never_fall_with_them(ne
     names = ("gain", "strict", "reset_by", "max_spikes")
     further = {name: getattr(neuron, name) for name in names}
     neuron = Dynamics(1.0, neuron.threshold, "soft", **further)
-    fewest, most = (counts(_steps(charge), neuron) for charge in charges)
+    # Currents whose sums up to each step are the charges.
+    steps = ([b - a for a, b in pairwise([0.0, *charge])] for charge in charges)
+    fewest, most = (counts(currents, neuron) for currents in steps)
     assert all(a <= b for a, b in zip(fewest, most, strict=True))
 
 
@@ -261,11 +261,6 @@ def test_under_a_floor_more_charge_may_mean_fewer_spikes():
         bounding = Bounding(SpikingNetwork(layers), METHODS["counts"](), 0.1)
         # So charges bound none of its spikes, and steps and counts do.
         assert bounding.averaged == (floor is None)
-
-
-def _steps(charges):
-    """Currents whose sums up to each step are these."""
-    return [b - a for a, b in zip([0.0, *charges], charges, strict=False)]
 
 
 def test_the_loop_is_that_of_the_package():

@@ -1,7 +1,5 @@
 """Outputs of every operation lie in the interval that it gives, and affine ones fill theirs."""
 
-from __future__ import annotations
-
 import copy
 
 import numpy as np
@@ -11,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from art_snn.bounds.bounding import enclose_samples
-from art_snn.bounds.box import Box, Enclosure, Unbounded
+from art_snn.bounds.box import Box, Unbounded
 from art_snn.bounds.operations import Propagation
 from art_snn.layers import Normalize
 from tests.bounds.random_networks import LIMITS
@@ -115,10 +113,9 @@ def boxed(shape, function, eps: float = EPS) -> tuple[Tensor, Box]:
         return x, function(enclose_samples(x, eps, np.inf, None))
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(("shape", "function"), CASES.values(), ids=CASES)
 @torch.no_grad()
-def test_outputs_of_points_in_a_box_lie_in_its_output(name):
-    shape, function = CASES[name]
+def test_outputs_of_points_in_a_box_lie_in_its_output(shape, function):
     x, box = boxed(shape, function)
     low, high = box.ends
     assert low.shape == function(x).shape
@@ -145,10 +142,9 @@ def test_the_interval_of_an_output_is_the_smallest(name):
             assert 0 <= excess < 1e-3 * (1 + slope.abs().sum())
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(("shape", "function"), CASES.values(), ids=CASES)
 @torch.no_grad()
-def test_a_box_without_width_holds_what_any_order_of_sums_gives(name):
-    shape, function = CASES[name]
+def test_a_box_without_width_holds_what_any_order_of_sums_gives(shape, function):
     x, box = boxed(shape, function, eps=1e-30)
     layer = isinstance(function, nn.Module)
     y = copy.deepcopy(function).double()(x.double()) if layer else function(x)
@@ -158,20 +154,19 @@ def test_a_box_without_width_holds_what_any_order_of_sums_gives(name):
     assert (high - low).max() < 0.03
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(("shape", "function"), CASES.values(), ids=CASES)
 @torch.no_grad()
-def test_rounding_so_far_is_carried_on_like_any_width(name):
-    shape, function = CASES[name]
+def test_rounding_so_far_is_carried_on_like_any_width(shape, function):
     x, nothing = torch.randn(shape), torch.zeros(shape)
     channels = [torch.rand(4, 1, 1)] if shape == PLANE else []
     for slack in (torch.rand(shape), torch.rand(()), *channels):
         radius = slack.expand(shape).contiguous()
         with Propagation():
-            wide = function(Box.around(x, Enclosure(radius, torch.zeros(()))))
-            rounded = function(Box.around(x, Enclosure(nothing, slack)))
+            wide = function(Box(x, radius, torch.zeros(())))
+            rounded = function(Box(x, nothing, slack))
         low, high = rounded.ends
-        assert (low <= wide.centre - wide.enclosure.radius).all()
-        assert (high >= wide.centre + wide.enclosure.radius).all()
+        assert (low <= wide.centre - wide.radius).all()
+        assert (high >= wide.centre + wide.radius).all()
 
 
 UNKNOWN = {

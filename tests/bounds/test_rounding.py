@@ -1,7 +1,5 @@
 """Certificates hold for the network as it is computed, in whichever order it adds up."""
 
-from __future__ import annotations
-
 import copy
 from types import SimpleNamespace as Names
 
@@ -11,12 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from art_snn import LIF, STBP, Direct, SpikingNetwork, TimeDistributed as Timed
-from art_snn.bounds import METHODS, certify_bounds
+from art_snn.bounds import certify_bounds
 from art_snn.bounds.bounding import average_steps, enclose_samples
-from art_snn.bounds.box import Box, Enclosure, unit_roundoff
+from art_snn.bounds.box import Box, unit_roundoff
+from art_snn.bounds.firing import bound_currents, bound_steps
 from art_snn.bounds.operations import Propagation
-from art_snn.running.context import set_in_block
-from art_snn.running.run import RUN, NetworkRun
+from art_snn.running.context import RUN, NetworkRun, set_in_block
 from tests.bounds.random_networks import Drawn, around
 from tests.conftest import varied
 
@@ -58,9 +56,8 @@ def test_a_current_at_the_threshold_by_the_last_bit_is_not_certified(method):
 def test_the_rounding_of_a_potential_is_part_of_its_interval():
     current, potential = torch.full((4, 1), 0.1), torch.empty(4, 1)
     LIF(0.5, 10.0).dynamics.simulate(current, potential)
-    sure, maybe = torch.empty(2, 4, 1)
     reached = LIF(0.5, float(potential[-1])).dynamics
-    METHODS["s-ibp"]().write(reached, box(current), sure, maybe)
+    sure, maybe = bound_steps(reached, *bound_currents(reached, box(current)))
     assert (sure[-1], maybe[-1]) == (0, 1)
 
 
@@ -88,7 +85,7 @@ UNIT = 2.0**-24
 
 
 def box(centre: Tensor, slack: Tensor | float = 0.0, **more) -> Box:
-    return Box.around(centre, Enclosure(torch.zeros_like(centre), torch.as_tensor(slack), **more))
+    return Box(centre, torch.zeros_like(centre), torch.as_tensor(slack), **more)
 
 
 def drawn(*shape: int) -> Tensor:
@@ -110,9 +107,9 @@ def test_means_that_vanish_have_the_rounding_of_the_steps_that_do_not():
         joined = torch.cat([encoded, scaled], 1)[:, :1]
         shifted, hidden = raised - 1, first(spikes)
         for inputs in (encoded, shifted, scaled, joined, hidden):
-            assert inputs.enclosure.averaged == 4
+            assert inputs.averaged == 4
             assert inputs.centre[-1].abs().max() < 1e-5
-            slack = layer(inputs).enclosure.slack
+            slack = layer(inputs).slack
             size = (layer.weight.abs() * steps[0]).sum(1)
             assert (slack.expand(4, 1, 2)[-1] >= WIDE * UNIT * size).all()
             assert inputs.without_graph().magnitude >= steps.abs().max()
@@ -122,8 +119,8 @@ def test_means_that_vanish_have_the_rounding_of_the_steps_that_do_not():
 def test_the_mean_over_time_of_means_is_rounded_as_a_sum_of_all_steps():
     spikes = box(torch.ones(300, 1, 1), averaged=300)
     with Propagation():
-        assert (2 * spikes).mean(0).enclosure.slack >= 2 * 300 * UNIT
-        assert (2 * spikes).sum(0).enclosure.slack >= 300 * 2 * 300 * UNIT
+        assert (2 * spikes).mean(0).slack >= 2 * 300 * UNIT
+        assert (2 * spikes).sum(0).slack >= 300 * 2 * 300 * UNIT
 
 
 @torch.no_grad()
@@ -140,7 +137,7 @@ def test_rows_of_a_sum_of_steps_and_samples_have_their_slack():
 def test_attacks_measure_in_the_unit_of_the_largest_value_there_may_be():
     x = torch.zeros(1, 2)
     for limits, largest in {(0, 255): 255, (-300.0, 20.0): 300, (-np.inf, np.inf): 1}.items():
-        slack = enclose_samples(x, 0.5, np.inf, limits).enclosure.slack
+        slack = enclose_samples(x, 0.5, np.inf, limits).slack
         assert 1e-6 * largest < slack < 1e-5 * largest
 
 
@@ -195,7 +192,5 @@ def test_a_convolution_rounds_by_the_sum_of_what_it_adds_up():
     x, layer = torch.zeros(1, 8, 6, 6), nn.Conv2d(8, 8, 3, bias=False)
     x[..., :3, :3] = 1.0
     with torch.no_grad(), set_in_block(RUN, NetworkRun(constant_weights=True)), Propagation():
-        slack = layer(
-            Box.around(x, Enclosure(torch.zeros_like(x), torch.zeros(())))
-        ).enclosure.slack
+        slack = layer(Box(x, torch.zeros_like(x), torch.zeros(()))).slack
     assert (slack[..., 3, 3] < 1e-3 * slack[..., 0, 0]).all()

@@ -1,7 +1,5 @@
 """No point within a budget is where the bounds say that none is."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

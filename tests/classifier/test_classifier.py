@@ -384,14 +384,3 @@ def test_the_constructor_sets_evaluation_mode_and_the_rule_where_one_is_given():
         around(network, **options)
         assert network.gradient == rule
         assert not any(module.training for module in network.modules())
-
-
-def test_activations_of_a_layer_with_another_batch_axis_are_refused(batch):
-    class Merged(nn.Sequential):
-        def forward(self, x: Any) -> Any:
-            return super().forward(x.flatten(0, 1).flatten(1)).unflatten(0, x.shape[:2])
-
-    classifier = build(nn.Sequential(Merged(nn.Linear(64, 16)), LIF(), Timed(nn.Linear(16, 10))))
-    assert classifier.get_activations(batch[0], "layers.0").shape == (len(batch[0]), 16)
-    with pytest.raises(ValueError, match=r"^layer: .*output"):
-        classifier.get_activations(batch[0], "layers.0.0")

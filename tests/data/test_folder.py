@@ -10,6 +10,7 @@ from PIL import Image
 
 from art_snn.checks import ArgumentError
 from art_snn.data import from_folder
+from tests.data.test_npz import numbers
 from tests.datasets import picture
 
 
@@ -23,15 +24,11 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "pets"
 
 
-def values(x: np.ndarray) -> list[int]:
-    return np.rint(255 * x[:, 0, 0, 0]).astype(int).tolist()
-
-
 def test_folders_of_classes_become_numbered_grey_images(folder):
     data = from_folder(folder)
     assert (data.name, data.input_shape, data.value_range) == ("pets", (1, 4, 6), (0, 1))
-    assert (values(data.x_train), data.y_train.tolist()) == ([10, 11, 20, 21], [0, 0, 1, 1])
-    assert (values(data.x_test), data.y_test.tolist()) == ([15, 25], [0, 1])
+    assert (numbers(data.x_train), data.y_train.tolist()) == ([10, 11, 20, 21], [0, 0, 1, 1])
+    assert (numbers(data.x_test), data.y_test.tolist()) == ([15, 25], [0, 1])
 
 
 @pytest.mark.parametrize("part", ["train/cat", "test/dog"])
@@ -41,7 +38,7 @@ def test_one_picture_in_colour_makes_all_of_them_rgb(part, mode, folder):
     data = from_folder(folder)
     assert data.input_shape == (3, 4, 6)
     x = np.concatenate([data.x_train, data.x_test])
-    assert sorted(values(x)) == [10, 11, 15, 20, 21, 25, 30]
+    assert sorted(numbers(x)) == [10, 11, 15, 20, 21, 25, 30]
     assert np.array_equal(x[:, 0], x[:, 2])
 
 
@@ -63,7 +60,7 @@ def test_pictures_of_several_sizes_need_a_size(folder):
         from_folder(folder)
     data = from_folder(folder, image_size=(3, 2))
     assert (data.name, data.input_shape) == ("pets 3x2", (1, 3, 2))
-    assert sorted(values(data.x_test)) == [15, 25, 25]
+    assert sorted(numbers(data.x_test)) == [15, 25, 25]
 
 
 @pytest.mark.parametrize(

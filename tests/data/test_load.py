@@ -15,11 +15,11 @@ def load(name: str, **options) -> Dataset:
     return Source(data=name, **options).load()
 
 
-def pets(folder):
+def pets(folder, name="pets"):
     for label in ("cat", "dog"):
         for index in range(5):
-            picture(folder / "pets" / label / f"{index}.png", index)
-    return str(folder / "pets")
+            picture(folder / name / label / f"{index}.png", index)
+    return str(folder / name)
 
 
 def test_a_word_a_file_and_a_folder_are_told_apart(tmp_path):
@@ -91,9 +91,7 @@ def test_a_set_in_another_folder_has_the_folder_before_its_name(tmp_path, monkey
     for name, place in places.items():
         with pytest.raises(MissingFile, match=rf"^data: .*{place}.*FOLDER"):
             load(name)
-    for label in ("cat", "dog"):
-        for index in range(5):
-            picture(tmp_path / "mine" / "cifar10" / label / f"{index}.png", index)
+    pets(tmp_path / "mine", "cifar10")
     assert load("mine/cifar10").classes == 2
     with pytest.raises(ValueError, match=r"^data: .*FOLDER/NAME"):
         load("kept/digits")

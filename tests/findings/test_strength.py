@@ -20,7 +20,7 @@ from art_snn.findings.strength import (
     _whole_range_survived,
 )
 from art_snn.metrics import Robustness
-from tests.attacks.classifiers import stock
+from tests.attacks.classifiers import Ahead, stock
 from tests.classifiers import build
 from tests.findings import broken
 
@@ -129,7 +129,7 @@ def test_samples_whose_answer_is_lost_on_the_way_end_nothing(trained_layers, sam
 def test_an_attack_that_ends_too_early_has_that_finding():
     # Samples that take other numbers of steps.
     x = 0.5 - 1e-4 * np.arange(24, dtype=np.float32)[:, None] * np.ones(64, dtype=np.float32)
-    classifier, y = stock(broken.Queued(), (64,), 2), np.zeros(24, int)
+    classifier, y = stock(Ahead(broken.queue), (64,), 2), np.zeros(24, int)
     said(QUEUED, examine_strength(classifier, x, y, **QUICK | {"eps": 0.25, "max_iter": 20}))
     assert not {*names(classifier, (x, y), eps=0.25, max_iter=150)} & QUEUED.keys()
 

@@ -16,8 +16,16 @@ from art_snn.dynamics import Dynamics, Values
 from art_snn.gradients import Sigmoid
 from art_snn.interop import adapt
 from tests.frameworks.loading import real
-from tests.interop.promises import ALL_STEPS, OWN_TIME, close, gradient, gradients, inputs, weighed
-from tests.interop.reference import RULES
+from tests.interop.promises import (
+    ALL_STEPS,
+    OWN_TIME,
+    RULES,
+    close,
+    gradient,
+    gradients,
+    inputs,
+    weighed,
+)
 from tests.interop.stacks import (
     CLASSES,
     STEPS,

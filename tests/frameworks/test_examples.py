@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from art_snn import Direct
-from art_snn.app.own import build_forms
+from art_snn.app.architecture import build_forms
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = [name for name in ("spikingjelly", "snntorch", "norse", "sinabs") if find_spec(name)]

@@ -49,12 +49,16 @@ class Naive:
         return s, u - self.dynamics.threshold * reset
 
 
-def ascend(logits, x):
-    """Gradient of one fixed loss."""
+def loss_of(logits):
+    """A loss that is a sum over samples and not linear in the logits."""
+    ramp = torch.arange(1, 1 + logits.shape[1], dtype=logits.dtype)
+    return (logits * ramp).sum() + logits.square().sum()
+
+
+def ascend(logits, x, loss=loss_of):
+    """Gradient of a loss."""
     x = x.detach().clone().requires_grad_()
-    y = logits(x)
-    ramp = torch.arange(1, 1 + y.shape[1], dtype=y.dtype)
-    return torch.autograd.grad((y * ramp).sum() + y.square().sum(), x)[0]
+    return torch.autograd.grad(loss(logits(x)), x)[0]
 
 
 def restarts(monkeypatch: pytest.MonkeyPatch) -> list[Any]:

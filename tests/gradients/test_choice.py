@@ -8,7 +8,7 @@ from art_snn import LIF, RGA, STBP, Direct, Native, SpikingNetwork, TimeDistribu
 from art_snn.app.inspect import _inspect_network
 from art_snn.classifier import wrap
 from art_snn.gradients import choose_rule, parse_rules, short_name
-from art_snn.gradients.choice import ORDER
+from art_snn.gradients.names import ORDER
 from art_snn.training import AdversarialTraining
 from tests.interop import adapted
 

@@ -20,7 +20,7 @@ from art_snn.gradients import ASSG, RGA, STBP, Extended, Gradient, Mean, Rectifi
 from art_snn.gradients.base import simulation
 from art_snn.gradients.surrogates import Surrogate
 from art_snn.models import vgg
-from art_snn.running.run import RUN
+from art_snn.running.context import RUN
 from tests.architectures import (
     AFFINE,
     CLASSES,
@@ -313,25 +313,21 @@ SURROGATES = [
     if kind.__module__ == "art_snn.gradients.surrogates"
     for ends in product((1e-3, 1e3), repeat=len(fields(kind)))
 ]
-EXTREME = [
+LEAKY = [
     *(rule(surrogate=s) for rule in (STBP, HART, ASSG) for s in SURROGATES),
     *(RGA(beta=beta, gamma=0) for beta in (0.5 + 1e-9, 1e4)),
     *(RGA(beta=0.5 + 1e-9, gamma=1.999), StaticCurve(limit=1e4), StaticCurve(limit=math.inf)),
     *(ASSG(omega=omega, decay_mean=0, decay_deviation=0, relax=0) for omega in (1e-3, 10)),
     *(ASSG(relax=1e3), ASSG(restart=1e6)),
 ]
+WITHOUT_LEAK = [CBA(levels=2**16), RGA(gamma=1e4), RGA(beta=1e-4)]
+EXTREME = [*((rule, 0.5) for rule in LEAKY), *((rule, 1.0) for rule in WITHOUT_LEAK)]
 
 
 @pytest.mark.parametrize("reset", ["hard", "soft"])
-@pytest.mark.parametrize("rule", EXTREME, ids=repr)
-def test_the_gradient_is_finite_at_the_bounds_of_every_hyperparameter(rule, reset):
-    for grad in ascents(rule, torch.float32, reset=reset):
-        assert grad.isfinite().all()
-
-
-@pytest.mark.parametrize("rule", [CBA(levels=2**16), RGA(gamma=1e4), RGA(beta=1e-4)], ids=repr)
-def test_the_gradient_of_neurons_without_leak_is_finite_at_the_bounds_too(rule):
-    for grad in ascents(rule, torch.float32, decay=1.0):
+@pytest.mark.parametrize(("rule", "decay"), EXTREME, ids=repr)
+def test_the_gradient_is_finite_at_the_bounds_of_every_hyperparameter(rule, decay, reset):
+    for grad in ascents(rule, torch.float32, decay, reset=reset):
         assert grad.isfinite().all()
 
 

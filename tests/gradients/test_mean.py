@@ -10,6 +10,7 @@ from torch import Tensor
 from art_snn import RGA, STBP
 from art_snn.gradients import CBA, EOT, HART, Extended, Gradient, Mean, Triangle
 from tests.architectures import AFFINE, batch, network
+from tests.gradients.adaptive import ascend, loss_of
 from tests.oracles import relative
 
 RULES = (STBP(), RGA(), STBP(surrogate=Triangle(0.5)))
@@ -24,17 +25,6 @@ class Cut(Gradient):
     def logits(self, body: Any, x: Tensor) -> Tensor:
         logits = STBP().logits(body, x.detach())
         return logits + 0 * x.sum() if self.graph else logits.detach()
-
-
-def loss_of(logits):
-    """A loss that is a sum over samples and not linear in the logits."""
-    ramp = torch.arange(1, 1 + logits.shape[1], dtype=logits.dtype)
-    return (logits * ramp).sum() + logits.pow(3).sum()
-
-
-def ascend(net, x, loss=loss_of):
-    x = x.detach().clone().requires_grad_()
-    return torch.autograd.grad(loss(net(x)), x)[0]
 
 
 def combined(grads):

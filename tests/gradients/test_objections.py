@@ -45,21 +45,6 @@ def test_rules_made_for_lif_object_to_other_equations_only():
         assert rule in ANY or "these neurons obey other" in objection
 
 
-LONGER = {
-    Extended(STBP()): "",
-    EOT(Extended(STBP())): "Extended: ",
-    Mean(STBP(), Extended(RGA())): "Extended: ",
-    Mean(STBP(), EOT(Extended(RGA()))): "EOT: Extended: ",
-}
-
-
-@pytest.mark.parametrize("encoder", [Frames(4), lambda x: x[None]])
-@pytest.mark.parametrize("rule", LONGER, ids=repr)
-def test_rules_of_more_steps_object_to_an_encoder_that_cannot_give_them(rule, encoder):
-    objection = f"{LONGER[rule]}{encoder} cannot give another number of time steps"
-    assert rule.objection(Dynamics(), encoder) == objection
-
-
 def test_the_objection_to_a_network_is_that_to_any_of_its_neurons_or_to_its_encoder():
     fine, other = NeuronRef("a", Dynamics()), NeuronRef("b", Refractory())
     assert objection(STBP(), [fine, fine]) is None
@@ -93,6 +78,7 @@ REFUSED = {
     "of its own": (chain, lambda x: x.transpose(0, 1), Extended(RGA()), "cannot give another"),
     "inside": (chain, Frames(4), EOT(Extended(RGA())), "Extended: .* cannot give another"),
     "among others": (chain, Frames(4), Mean(STBP(), Extended(RGA())), "Extended: .* cannot give"),
+    "two deep": (chain, Frames(4), Mean(STBP(), EOT(Extended(RGA()))), "EOT: Extended: .* cannot"),
     **{
         name: (partial(chain, lambda: Neuron(Refractory())), Direct(4), name, "neurons obey other")
         for name in ("rga", "static", "stbp", "relu")

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from art_snn import HART, IF, LIF, RGA, Direct, Frames, SpikingNetwork, TimeDistributed
-from art_snn.gradients import RateGradient, Trace, Triangle
-from art_snn.running.run import RUN
+from art_snn.gradients import RateGradient, Trace
+from art_snn.running.context import RUN
 from tests.architectures import AFFINE, Switch, batch, chain, max_pooled, network
 from tests.gradients.ways import by_collapse, by_steps
 from tests.oracles import assert_close, assert_same_spikes, naive, result, rga_neuron
@@ -28,30 +28,6 @@ class Watched(RateGradient):
     def slope(self, trace: Trace) -> Tensor:
         self.traces.append(trace)
         return self.rule.slope(trace)
-
-
-@dataclass(frozen=True)
-class MeanSlope(RateGradient):
-    """A rule that needs the potential at every step: the mean surrogate slope over time."""
-
-    uses_potential = True
-
-    def slope(self, trace: Trace) -> Tensor:
-        assert trace.potential is not None
-        return Triangle()(trace.potential - trace.dynamics.threshold).mean(0, keepdim=True)
-
-
-@pytest.mark.parametrize(
-    ("decay", "reset", "factor"),
-    [(1.0, "hard", 0.5625), (0.5, "hard", 0.6375), (1.0, "soft", 0.5875), (0.5, "soft", 0.65)],
-)
-def test_the_mean_surrogate_slope_has_the_values_computed_by_hand(decay, reset, factor):
-    net = network(lambda neuron: neuron(), decay=decay, reset=reset)
-    current = torch.tensor([0.6, 0.9, 1.2, 0.35], dtype=torch.float64).view(4, 1, 1)
-    current.requires_grad_()
-    for logits in (by_steps(net, MeanSlope()), by_collapse(net, MeanSlope())):
-        (grad,) = torch.autograd.grad(logits(current).sum(), current)
-        assert (4 * grad).flatten().tolist() == pytest.approx([factor] * 4, rel=1e-12)
 
 
 def refuse(x):
@@ -153,17 +129,13 @@ class Branch(nn.Module):
         return x + self.scale * self.linear(self.leak(x))
 
 
-@pytest.fixture
-def branched() -> SpikingNetwork:
+def test_a_network_is_probed_anew_when_weights_settings_or_layers_have_changed():
     torch.manual_seed(varied())
     first = TimeDistributed(nn.Flatten(), nn.Linear(72, 5)).double()
     last = TimeDistributed(nn.Linear(5, 3)).double()
     layers = [first, LIF(threshold=0.2), Branch(), LIF(threshold=0.2), last]
-    return SpikingNetwork(layers, Direct(4))
-
-
-def test_a_network_is_probed_anew_when_weights_settings_or_layers_have_changed(branched):
-    branch, branched.gradient = branched.layers[2], "rga"
+    branched = SpikingNetwork(layers, Direct(4), "rga")
+    branch = branched.layers[2]
 
     def kind():
         result(branched, batch())

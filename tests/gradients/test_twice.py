@@ -17,6 +17,7 @@ from art_snn.gradients import Exponential, FastSigmoid, Rectangle, StraightThrou
 from art_snn.gradients.base import NeuronRef
 from art_snn.gradients.surrogates import ATan, Gaussian, Sigmoid, Surrogate, Triangle
 from tests.architectures import batch, chain, max_pooled, network
+from tests.gradients.adaptive import loss_of
 from tests.interop import adapted
 from tests.oracles import _Scaled, deviation, encode, stbp_neuron, walk
 
@@ -67,11 +68,6 @@ def surrogate_neuron(slope, detach_reset=False):
     return partial(stbp_neuron, fire=lambda z: spike(z, slope(z)), detach_reset=detach_reset)
 
 
-def loss_of(logits):
-    ramp = torch.arange(1, 1 + logits.shape[1], dtype=logits.dtype)
-    return (logits * ramp).sum() + logits.square().sum()
-
-
 def derivatives(logits, tensors):
     """First derivatives of a fixed loss by the tensors, and those of a fixed sum of them."""
     grads = torch.autograd.grad(loss_of(logits), tensors, create_graph=True)
@@ -104,16 +100,14 @@ def test_that_of_stbp_is_the_one_of_a_naive_loop(surrogate, detach_reset):
     assert_second_of_a_naive_loop(net, x, neuron)
 
 
+TRIANGLE = surrogate_neuron(lambda z: (1 - z.abs()).clamp(min=0))
 RULES = {
     "pdsg": (PDSG(), partial(by_potentials, per_sample=False)),
     "pdsg-per-sample": (PDSG(per_sample=True), partial(by_potentials, per_sample=True)),
     "assg": (ASSG(), by_sharpness),
-    "eot": (EOT(STBP(), samples=2), surrogate_neuron(lambda z: torch.clamp(1 - z.abs(), min=0))),
-    "extended": (Extended(STBP(), steps=4), surrogate_neuron(lambda z: (1 - z.abs()).clamp(min=0))),
-    "mean": (
-        Mean(STBP(), STBP(), normalise=False),
-        surrogate_neuron(lambda z: (1 - z.abs()).clamp(min=0)),
-    ),
+    "eot": (EOT(STBP(), samples=2), TRIANGLE),
+    "extended": (Extended(STBP(), steps=4), TRIANGLE),
+    "mean": (Mean(STBP(), STBP(), normalise=False), TRIANGLE),
 }
 
 
@@ -155,9 +149,6 @@ def test_a_layer_of_any_state_equations_has_it_outside_of_a_network(name):
     torch.testing.assert_close(*seconds)
 
 
-# Weights that are constants.
-
-
 @pytest.mark.parametrize("rule", [STBP(surrogate=ATan()), PDSG()], ids=["stbp", "pdsg"])
 def test_where_weights_are_constants_the_second_derivative_at_the_input_is_the_same(rule):
     net, x = network(gradient=rule), batch().requires_grad_()
@@ -180,9 +171,6 @@ def test_a_penalty_on_the_gradient_at_the_input_reaches_weights_that_are_none():
         (loss + grad.square().sum()).backward()
         expected.append([weight.grad.clone() for weight in net.parameters()])
     torch.testing.assert_close(*expected)
-
-
-# Rules that have none.
 
 
 class Cut(Surrogate):
@@ -263,18 +251,12 @@ def named(rule):
     return [re.escape(type(part).__name__) for part in parts]
 
 
-def test_one_by_the_weights_is_refused_too():
-    net, x = network(training_gradient="rga").train(), batch()
-    weights = list(net.parameters())
-    grads = torch.autograd.grad(net(x).square().sum(), weights, create_graph=True)
-    with pytest.raises(ValueError, match=MESSAGE.format("RGA")):
-        torch.autograd.grad(sum(grad.sum() for grad in grads) + weights[0].sum(), weights)
-
-
-def test_so_is_one_by_the_input_of_gradients_at_the_weights():
-    net, x = network(gradient="rga"), batch().requires_grad_()
-    weights = list(net.parameters())
-    grads = torch.autograd.grad(net(x).square().sum(), weights, create_graph=True)
+@pytest.mark.parametrize("training", [False, True])
+def test_one_of_gradients_at_the_weights_is_refused_too(training):
+    net = network(gradient="rga", training_gradient="rga").train(training)
+    x = batch().requires_grad_(not training)
+    loss = net(x).square().sum()
+    grads = torch.autograd.grad(loss, list(net.parameters()), create_graph=True)
     with pytest.raises(ValueError, match=MESSAGE.format("RGA")):
         sum(grad.square().sum() for grad in grads).backward()
 

@@ -258,6 +258,44 @@ class SynapticSteps(Synaptic):
         return torch.stack([super(SynapticSteps, self).forward(current) for current in x])
 
 
+class Sigmoid(nn.Module):
+    """The surrogate of clock_driven of 2020, with a gradient in training mode alone."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return Spike.apply(x) if self.training else (x >= 0).to(x)
+
+
+class LIFNode(Step):
+    """Of spikingjelly.clock_driven of 2020, which many published networks use, and no index has."""
+
+    __module__ = "spikingjelly.clock_driven.neuron"
+    v_threshold, v_reset, tau = 1.0, 0.0, 2.0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.surrogate_function = Sigmoid()
+
+    def forward(self, x: Tensor) -> Tensor:
+        u = self.charge(x)
+        spikes = self.surrogate_function(u - self.v_threshold)
+        self.v = (1 - spikes) * u + spikes * self.v_reset
+        return spikes
+
+    def charge(self, x: Tensor) -> Tensor:
+        return self.v + (x - (self.v - self.v_reset)) / self.tau
+
+
+class PLIFNode(LIFNode):
+    __module__ = LIFNode.__module__
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.w = nn.Parameter(torch.tensor(0.0))
+
+    def charge(self, x: Tensor) -> Tensor:
+        return self.v + (x - (self.v - self.v_reset)) * self.w.sigmoid()
+
+
 def dynamics(module: Any) -> Dynamics:
     return Dynamics(module.decay, module.threshold, reset=module.kind)
 

@@ -122,10 +122,9 @@ class Looping(nn.Module):
         return torch.stack([o if self.part is None else o[self.part] for o in outputs]).mean(0)
 
 
-def chain(neuron: nn.Module, gain: float = 2.0, *, last: nn.Module | None = None) -> nn.Sequential:
+def chain(neuron: nn.Module, gain: float = 2.0) -> nn.Sequential:
     """[T, N, ...] -> [T, N, K] through one layer of neurons that take all steps."""
-    ends = () if last is None else (last,)
-    layers = nn.Flatten(2), nn.Linear(INPUTS, 12), neuron, nn.Linear(12, CLASSES), *ends
+    layers = nn.Flatten(2), nn.Linear(INPUTS, 12), neuron, nn.Linear(12, CLASSES)
     return lively(nn.Sequential(*layers), gain)
 
 

@@ -17,6 +17,7 @@ from tests.interop.promises import *  # noqa: F403 (the tests of CASES)
 from tests.interop.promises import ALL_STEPS, OWN_TIME, Case, close, gradients, inputs
 
 HALF = Dynamics(0.5)
+CHARGED = Dynamics(0.5, gain=0.5)
 FED = Dynamics((0.9, 0.5, 0.25, 1.0))
 GROWN = Dynamics((1.0, 0.5, 1.2, -0.3))
 HIGH = Dynamics(1.0, 0.6, reset="soft", reset_by=1.5, amplitude=1.5)
@@ -39,6 +40,8 @@ CASES = [
     Case("grown", partial(stacks.Merged, partial(neurons.Fed, GROWN.decay)), GROWN, **UNCURVED),
     Case("tall", partial(stacks.Loop, neurons.Tall), Dynamics(0.5, amplitude=1.5), OWN_TIME),
     Case("DSR", partial(stacks.Stack, partial(neurons.High, 1.5, 0.4)), HIGH),
+    Case("clock_driven LIF", partial(stacks.Loop, neurons.LIFNode), CHARGED, OWN_TIME),
+    Case("clock_driven PLIF", partial(stacks.Loop, neurons.PLIFNode), CHARGED, OWN_TIME),
     Case("no reset", partial(stacks.Stack, UNRESET), Dynamics(0.5, reset="none"), **UNCURVED),
 ]
 

@@ -12,22 +12,13 @@ from torch import Tensor, nn
 from art_snn import Direct, Frames, Poisson
 from art_snn.dynamics import Dynamics
 from art_snn.interop import adapt, register_neuron
-from art_snn.network import SpikingNetwork
 from tests.gradients.test_objections import Refractory
 from tests.interop.neurons import Output, Spike, Step, Steps, TimeLast, again, dynamics
-from tests.interop.promises import EVERY, close, gradient, gradients, inputs
+from tests.interop.promises import EVERY, answer, close, gradient, gradients, inputs
 from tests.interop.stacks import CLASSES, STEPS, Looping, OfOneStep, Stack, chain, images, lively
-from tests.interop.test_remedies import Charged
+from tests.interop.test_remedies import Charged, Read
 
 RULES = ("rga", "stbp", "bptr", "native")
-
-
-def answer(network: SpikingNetwork, rule: str | None, x: Tensor) -> Tensor:
-    """Logits of a gradient pass, or of a prediction."""
-    if rule is not None:
-        return gradient(network, rule, x)[0]
-    with torch.no_grad():
-        return network(x)
 
 
 def of_one_step(last: nn.Module | None = None) -> OfOneStep:
@@ -47,8 +38,7 @@ def test_a_model_of_one_step_is_called_once_for_every_step(readout, rule):
     assert torch.equal(looped[0], expected[0])
     torch.testing.assert_close(looped[1], expected[1])
     assert network.body.steps == wanted.body.steps == STEPS
-    with torch.no_grad():
-        assert torch.equal(network(images()), wanted(images()))
+    assert torch.equal(answer(network, None, images()), answer(wanted, None, images()))
 
 
 def test_a_function_as_readout_is_given_what_every_step_returned():
@@ -75,17 +65,12 @@ def test_a_model_of_one_step_takes_event_frames_and_poisson_spikes(encoder, shap
 def test_one_step_is_refused_until_someone_says_that_it_is_meant(rule):
     network = adapt(of_one_step(), encoder=None)
     with pytest.raises(ValueError, match=r"^steps: .*one of them"):
-        network(images()) if rule is None else gradient(network, rule, images())
+        answer(network, rule, images())
     network = adapt(of_one_step(), encoder=None, steps=1)
     assert network(images()).shape == (5, CLASSES)
     assert network.body.steps == 1
     flat = nn.Sequential(*list(of_one_step())[1:])  # It also takes [1, N, ...].
     assert torch.equal(adapt(flat, steps=1)(images().flatten(1)), network(images()))
-
-
-def test_what_returns_one_thing_names_the_readouts_of_such():
-    with pytest.raises(ValueError, match=r"\(spikes, potential\), got a tensor"):
-        adapt(of_one_step(), steps=STEPS, readout="spikes")(images())
 
 
 class Noisy(nn.Sequential):
@@ -185,11 +170,6 @@ def test_a_charge_before_the_first_step_is_no_step(rule):
     assert network.body.traits.preludes == 1
 
 
-class Swapped(nn.Module):
-    def forward(self, x: Tensor) -> Tensor:
-        return x.transpose(0, 1)
-
-
 class Mixed(nn.Module):
     """Subtracts the mean over the batch."""
 
@@ -200,7 +180,11 @@ class Mixed(nn.Module):
 MIXING: dict[str, tuple[Any, dict[str, Any], tuple[int, ...]]] = {
     "mean": (lambda: nn.Sequential(Mixed(), chain(Steps())), {"steps": STEPS}, (5, 1, 3, 3)),
     # Read out by the mean of axis 0, with N = T.
-    "[N, T, K]": (lambda: chain(Steps(), last=Swapped()), {"steps": STEPS}, (STEPS, 1, 3, 3)),
+    "[N, T, K]": (
+        lambda: Read(lambda out: out.transpose(0, 1)),
+        {"steps": STEPS},
+        (STEPS, 1, 3, 3),
+    ),
     "time first": (
         lambda: chain(Steps()),
         {"encoder": None, "readout": lambda out: out.mean(1)},
@@ -315,8 +299,7 @@ def test_a_model_may_write_into_its_input(own_time, rule):
     network = adapt(model, encoder=None) if own_time else adapt(model, steps=STEPS)
     x = images()
     before = x.clone()
-    with torch.no_grad():
-        logits = network(x)
+    logits = answer(network, None, x)
     got, grad = gradient(network, rule, x)
     assert torch.equal(got, logits)
     assert torch.equal(x, before)
@@ -406,9 +389,6 @@ class AtThreshold(Steps):
         s = Spike.apply(u - self.threshold)
         return s, u, u - u * s + self.threshold * s
 
-    def forward(self, x):
-        return super().forward(x)
-
 
 register_neuron(
     AtThreshold, dynamics=lambda m: Dynamics(m.decay, m.threshold, v_reset=m.threshold, v_start=0.0)
@@ -467,8 +447,7 @@ def test_layers_without_neurons_may_be_compiled_by_torch_jit(compiler, rule):
     wanted = gradients(adapt(Stack(Steps), steps=STEPS), rule, inputs())
     for tried in (network, copy.deepcopy(network)):
         close(gradient(tried, rule, inputs()), wanted[:2])
-        with torch.no_grad():
-            assert torch.equal(tried(inputs()), wanted[0])
+        assert torch.equal(answer(tried, None, inputs()), wanted[0])
 
 
 @pytest.mark.parametrize("rule", [None, *RULES])

@@ -65,11 +65,6 @@ READ = [
 ]
 
 
-@pytest.mark.parametrize(("spikes", "options"), READ)
-def test_integrate_and_fire_as_its_readers_read_it(spikes, options):
-    assert digits(steps(graph(IF), SEVEN, **options)) == spikes
-
-
 LIF = nir.LIF(*(np.array(v) for v in ([2.0, 4.0], [1.0, 4.0], [0.0, 0.5], [1.0, 1.0], [0.0, -0.5])))
 PAIRS = [[1.25, 0.25], [1.25, 0.5], [0, 0.5], [2.5, -1], [1, 1.5], [1, 0.5], [0.75, 0.25], [1.5, 0]]
 LEAKY = [
@@ -80,15 +75,18 @@ LEAKY = [
 ]
 
 
-@pytest.mark.parametrize(("spikes", "options"), LEAKY)
-def test_leaky_neurons_as_their_readers_read_them(spikes, options):
-    assert digits(steps(graph({"lif": LIF}, shape=(2,)), PAIRS, **options)) == spikes
+EACH = [[-2.0, -2], [1, 1], [1, 2.5], [0.5, 0.5]]
+TWO = {"if": nir.IF(full(1, 2), v_threshold=np.array([0.5, 1]))}
+AS_READ = [
+    *((IF, SEVEN, *row) for row in READ),
+    *(({"lif": LIF}, PAIRS, *row) for row in LEAKY),
+    (TWO, EACH, "00102211", {"like": "sinabs"}),  # Every neuron has its threshold and its floor.
+]
 
 
-def test_every_neuron_has_its_threshold_and_floor():
-    pair = graph({"if": nir.IF(full(1, 2), v_threshold=np.array([0.5, 1]))}, shape=(2,))
-    x = [[-2.0, -2], [1, 1], [1, 2.5], [0.5, 0.5]]
-    assert digits(steps(pair, x, like="sinabs")) == "00102211"
+@pytest.mark.parametrize(("nodes", "values", "spikes", "options"), AS_READ)
+def test_neurons_fire_as_their_readers_read_them(nodes, values, spikes, options):
+    assert digits(steps(graph(nodes, shape=(len(values[0]),)), values, **options)) == spikes
 
 
 def test_the_same_file_is_another_network_to_every_reader_and_inspect_says_so(tmp_path):

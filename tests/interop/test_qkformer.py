@@ -15,47 +15,20 @@ from tests.interop.promises import close, gradient
 from tests.interop.stacks import CLASSES
 
 
-class Patches(nn.Module):
-    """As it is published: the shortcut is reshaped after its neurons.
+class QKFormer(nn.Module):
+    """[N, C, H, W] -> [N, K] as it is published: the shortcut is reshaped after its neurons.
 
     :param reshaped: True for the shortcut reshaped before them, as the other layers are."""
 
-    def __init__(self, neuron: Callable[[], nn.Module], width: int, *, reshaped: bool) -> None:
+    steps = 4
+
+    def __init__(self, neuron: Callable[[], nn.Module], *, reshaped: bool = False) -> None:
         super().__init__()
         self.reshaped = reshaped
-        self.proj_conv = nn.Conv2d(1, width // 2, 3, padding=1, bias=False)
-        self.proj_bn = nn.BatchNorm2d(width // 2)
-        self.proj_lif = neuron()
-        self.proj1_conv = nn.Conv2d(width // 2, width, 3, padding=1, bias=False)
-        self.proj1_bn = nn.BatchNorm2d(width)
-        self.proj1_lif = neuron()
-        self.proj_res_conv = nn.Conv2d(width // 2, width, 1, bias=False)
-        self.proj_res_bn = nn.BatchNorm2d(width)
-        self.proj_res_lif = neuron()
-
-    def forward(self, x: Tensor) -> Tensor:
-        steps, batch, _, height, width = x.shape
-        shape = (steps, batch, -1, height, width)
-        x = self.proj_bn(self.proj_conv(x.flatten(0, 1)))
-        x = self.proj_lif(x.reshape(shape)).flatten(0, 1)
-
-        shortcut = self.proj_res_bn(self.proj_res_conv(x))
-        shortcut = shortcut.reshape(shape) if self.reshaped else shortcut
-        shortcut = self.proj_res_lif(shortcut).reshape(shape)
-
-        x = self.proj1_bn(self.proj1_conv(x))
-        return self.proj1_lif(x.reshape(shape)) + shortcut
-
-
-class QKFormer(nn.Module):
-    """[N, C, H, W] -> [N, K]; it repeats its input T times itself."""
-
-    def __init__(
-        self, neuron: Callable[[], nn.Module], *, steps: int = 4, reshaped: bool = False
-    ) -> None:
-        super().__init__()
-        self.steps = steps
-        self.patches = Patches(neuron, 8, reshaped=reshaped)
+        self.conv = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1, bias=False), nn.BatchNorm2d(4))
+        self.conv1 = nn.Sequential(nn.Conv2d(4, 8, 3, padding=1, bias=False), nn.BatchNorm2d(8))
+        self.res_conv = nn.Sequential(nn.Conv2d(4, 8, 1, bias=False), nn.BatchNorm2d(8))
+        self.lif, self.lif1, self.res_lif = neuron(), neuron(), neuron()
         self.head = nn.Linear(8, CLASSES)
         generator = torch.Generator().manual_seed(3)
         with torch.no_grad():
@@ -64,7 +37,15 @@ class QKFormer(nn.Module):
         self.eval()
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.patches(x.unsqueeze(0).repeat(self.steps, 1, 1, 1, 1))
+        shape = (self.steps, len(x), -1, *x.shape[2:])
+        x = self.conv(x.repeat(self.steps, 1, 1, 1))
+        x = self.lif(x.reshape(shape)).flatten(0, 1)
+
+        shortcut = self.res_conv(x)
+        shortcut = shortcut.reshape(shape) if self.reshaped else shortcut
+        shortcut = self.res_lif(shortcut).reshape(shape)
+
+        x = self.lif1(self.conv1(x).reshape(shape)) + shortcut
         return self.head(x.flatten(3).mean(3).mean(0))
 
 

@@ -15,6 +15,7 @@ from art_snn.gradients import ASSG, RGA, Native
 from art_snn.interop import adapt, register_neuron
 from tests.interop.neurons import (
     Gated,
+    Handed,
     Merged,
     Step,
     Steps,
@@ -24,19 +25,9 @@ from tests.interop.neurons import (
     dynamics,
 )
 from tests.interop.promises import ALL_STEPS, OWN_TIME, gradients, inputs
-from tests.interop.stacks import STEPS, Loop, OwnMerged, Stack
+from tests.interop.stacks import STEPS, Loop, OwnMerged, Stack, StateLoop
 
 IF = partial(Steps, 1.0)
-
-
-def test_a_neuron_that_fires_otherwise_in_training_mode_has_no_native_gradient():
-    class Otherwise(Gated):
-        def fire(self, distance):
-            return super().fire(distance + 0.5 * self.training)
-
-    network = adapt(Stack(Otherwise), steps=STEPS)
-    with pytest.raises(ValueError, match="logits then differ"):
-        gradients(network, "native", inputs())
 
 
 def test_a_forward_exchanged_on_a_module_is_refused_and_left_there():
@@ -48,6 +39,13 @@ def test_a_forward_exchanged_on_a_module_is_refused_and_left_there():
         with pytest.raises(ValueError, match=r"^model: .*neuron2.*exchanged"):
             call()
     assert vars(model.neuron2)["forward"] is exchanged
+
+
+class Otherwise(Gated):
+    """It fires otherwise in training mode."""
+
+    def fire(self, distance):
+        return super().fire(distance + 0.5 * self.training)
 
 
 class Twice(Loop):
@@ -185,17 +183,12 @@ class Late(nn.Module):
         return torch.stack(spikes) + 0 * x
 
 
-class Mistaken(Stack):
-    """Its spikes are said to be 1.5 high."""
-
-    def __init__(self):
-        super().__init__(again(Steps, dynamics=lambda module: Dynamics(0.5, amplitude=1.5)))
-
-
 for _cls in (Double, Late):
     register_neuron(_cls, dynamics=lambda module: Dynamics(1.0))
 
 
+TALL = again(Steps, dynamics=lambda module: Dynamics(0.5, amplitude=1.5))
+BEFORE, ALONE = (again(Handed, layout="step", returns=said) for said in ("before reset", None))
 FUNCTION, KEEPS, DARK = "Leap in its graph", "keeps a state", "neuron1, .*without a graph"
 # The first of these keep a native gradient.
 REFUSED = {
@@ -215,21 +208,24 @@ REFUSED = {
     "outsider": (partial(Outside, Step), "rga", r"a tensor \[12\] that is none of its para"),
     "no_grad": (partial(Blind, Steps), "rga", DARK),
     "2": (partial(Stack, Double, 3.0), "rga", r"neuron1, which gave 2\. .*amplitude=.*max_spikes="),
-    "amplitude": (Mistaken, "rga", r"0 or 1\.5, got neuron1, which gave 1\. "),
+    "amplitude": (partial(Stack, TALL), "rga", r"0 or 1\.5, got neuron1, which gave 1\. "),
     "other spikes": (partial(Stack, Late, 2.0), "rga", "neuron1, .* spikes .*differ.* at step 1"),
+    "returns after": (partial(StateLoop, BEFORE), "rga", "neuron1, .*not those before reset"),
+    "returns both": (partial(StateLoop, ALONE), "rga", "neuron1, .*something else"),
+    "merged": (partial(OwnMerged, Merged), "rga", "^steps: "),
+    "training mode": (partial(Stack, Otherwise), "native", "logits then differ"),
     "counter rga": (partial(Counting, Steps), "rga", KEEPS),
     "counter native": (partial(Counting, Steps), "native", KEEPS),
 }
 HAVE_NATIVE = list(REFUSED)[:14]
+OPTIONS = {"two places of a loop": OWN_TIME | ALL_STEPS, "merged": OWN_TIME}
 
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_models_that_would_give_a_wrong_gradient_are_refused(name):
     make, rule, message = REFUSED[name]
     model = make()
-    options = OWN_TIME if isinstance(model, Loop) else ALL_STEPS
-    if name == "two places of a loop":
-        options = OWN_TIME | ALL_STEPS
+    options = OPTIONS.get(name, OWN_TIME if isinstance(model, Loop) else ALL_STEPS)
     network = adapt(model, gradient="native", **options)
     with pytest.raises(ValueError, match=message):
         gradients(network, rule, inputs())
@@ -242,13 +238,15 @@ def test_models_that_would_give_a_wrong_gradient_are_refused(name):
 @pytest.mark.parametrize("reentrant", [True, False])
 @pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad")
 def test_activation_checkpointing_is_refused(reentrant, rule):
+    if not (reentrant or hasattr(torch._C._autograd, "_top_saved_tensors_default_hooks")):
+        pytest.skip("this version of torch does not show that a pass will be computed again")
+
     class Checkpointed(Stack):
         def layers(self, x):
             return checkpoint(super().layers, x, use_reentrant=reentrant) + 0
 
     network = adapt(Checkpointed(Steps), steps=STEPS)
-    message = "checkpointing|made later"
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=r"checkpointing|made later"):
         gradients(network, rule, inputs())
 
 
@@ -258,8 +256,7 @@ def test_neurons_that_are_not_used_change_nothing(rule):
     model = Stack(IF)
     model.spare, model.other = IF(), IF()
     logits, grad, _ = gradients(adapt(model, steps=STEPS), rule, inputs())
-    assert torch.equal(logits, plain[0])
-    assert torch.equal(grad, plain[1])
+    assert all(map(torch.equal, (logits, grad), plain[:2]))
 
 
 @pytest.mark.parametrize("rule", ["rga", "stbp", "native"])
@@ -326,12 +323,6 @@ def test_neurons_that_rules_do_not_know_are_refused_by_name_and_reason(name):
             network.gradient = rule
 
 
-def test_merged_neurons_ask_for_the_number_of_steps():
-    network = adapt(OwnMerged(Merged), **OWN_TIME)
-    with pytest.raises(ValueError, match=r"^steps: "):
-        network(inputs().requires_grad_())
-
-
 @pytest.mark.parametrize("rule", ["stbp", "rga"])
 def test_silence_proves_nothing(rule):
     wrong = again(Steps, dynamics=lambda module: Dynamics(0.9))
@@ -385,8 +376,7 @@ def test_an_error_of_one_time_step_is_not_hidden_by_that_of_all():
     model = nn.Sequential(nn.Conv2d(1, 2, 3), Online(), nn.Flatten())
     with pytest.raises(RuntimeError, match="conv2d") as caught:
         adapt(model.eval(), steps=STEPS)(torch.rand(2, 1, 5, 5))
-    message = "has no attribute 'v'"
-    assert message in caught.value.__notes__[0]
+    assert "has no attribute 'v'" in caught.value.__notes__[0]
 
 
 def test_native_alone_is_refused_for_networks_of_our_own():
@@ -429,26 +419,15 @@ def test_models_without_a_known_neuron_have_their_own_gradient_where_that_is_ask
         def forward(self, x):
             return Leap.apply(x - 0.5)
 
-    with pytest.raises(ValueError, match=r"adapt\(\.\.\., gradient='native'\)"):
-        adapt(Stack(Unknown), steps=STEPS)
     network = adapt(Stack(Unknown), steps=STEPS, gradient="native")
-    _, grad, _ = gradients(network, "native", inputs())
-    assert grad.any()
-    message = "recognised; register_neuron"
-    with pytest.raises(ValueError, match=message):
+    assert gradients(network, "native", inputs())[1].any()
+    with pytest.raises(ValueError, match="recognised; register_neuron"):
         network.gradient = "bptr"
-
-
-class Odd(Double):
-    """Registered with a function that returns no dynamics."""
-
-
-register_neuron(Odd, dynamics=lambda module: 3)
 
 
 def test_functions_that_return_no_dynamics_are_refused():
     with pytest.raises(TypeError, match=r"^dynamics: .*returns 3"):
-        adapt(Stack(Odd), steps=STEPS)
+        adapt(Stack(again(Steps, dynamics=lambda module: 3)), steps=STEPS)
 
 
 class Forgetting(nn.Module):

@@ -118,13 +118,12 @@ def test_functions_that_are_no_spikes_are_refused_by_name_unless_harmless():
         gradient(adapt(model, STEPS).eval())
     compare_with_native(model, harmless=[unknown.Quantize])
     model.forward = lambda x: model.last(unknown.Hidden.apply(model.first(x)))
-    with pytest.raises(ValueError, match="unknown.Hidden in its graph"):
+    with pytest.raises(ValueError, match=r"unknown\.Hidden in its graph"):
         gradient(adapt(model, STEPS).eval())
 
 
 @pytest.mark.parametrize(
-    ("function", "rises"),
-    [(unknown.Levels, (0.5, 1.5, 2.5, 3.5)), (unknown.Ternary, (-1.0, 1.0))],
+    ("function", "rises"), [(unknown.Levels, (0.5, 1.5, 2.5, 3.5)), (unknown.Ternary, (-1.0, 1.0))]
 )
 def test_several_levels_have_the_slope_at_each_of_their_thresholds(function, rises):
     model = Leaky(function.apply)

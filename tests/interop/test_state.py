@@ -16,7 +16,7 @@ from torch import nn
 
 from art_snn.interop import adapt, register_neuron
 from tests.interop.neurons import Gated, Handed, Spike, Step, Steps, dynamics
-from tests.interop.promises import EVERY, OWN_TIME, gradients, inputs
+from tests.interop.promises import EVERY, OWN_TIME, answer, gradients, inputs
 from tests.interop.stacks import STEPS, Loop, Stack, StateLoop
 
 MAKERS = {
@@ -65,8 +65,7 @@ def test_an_interrupted_pass_leaves_nothing(maker, rule):
         logits, grad, _ = gradients(network, rule, inputs())
         assert torch.equal(logits, wanted[0])
         torch.testing.assert_close(grad, wanted[1], rtol=0, atol=1e-12)
-    with torch.no_grad():
-        assert torch.equal(network(inputs()), wanted[0])
+    assert torch.equal(answer(network, None, inputs()), wanted[0])
 
 
 class Stopping:
@@ -156,11 +155,9 @@ def test_two_networks_of_one_model_run_at_once():
     wanted = [gradients(n, "rga", inputs())[1] for n in (one, two)]
     with paused(one) as thread:
         assert torch.equal(gradients(two, "rga", inputs())[1], wanted[1])
-        with torch.no_grad():
-            alone = model(inputs().expand(STEPS, *inputs().shape))
+        alone = model(inputs().expand(STEPS, *inputs().shape))
     torch.testing.assert_close(thread.result()[1], wanted[0], rtol=0, atol=1e-12)
-    with torch.no_grad():
-        assert torch.equal(one(inputs()), alone.mean(0))
+    assert torch.equal(answer(one, None, inputs()), alone.mean(0))
     assert clean(model)
 
 
@@ -186,9 +183,8 @@ def test_a_network_may_ask_another_one():
     other, model, seen = adapt(Stack(Steps), steps=STEPS), Stack(Steps), []
     model.register_forward_hook(lambda m, i, o: seen.append(other(i[0][0].detach())) or None)
     network = adapt(model, steps=STEPS)
-    with torch.no_grad():
-        wanted = network(inputs())
-        assert torch.equal(seen[-1], wanted)
+    wanted = answer(network, None, inputs())
+    assert torch.equal(seen[-1], wanted)
     for rule in ("native", "rga"):
         gradients(network, rule, inputs())
 
@@ -224,8 +220,7 @@ def test_buffers_that_count_are_counted_by_passes_alone():
 
     network = adapt(Counting(Steps), steps=STEPS)
     for passes in (1, 2):
-        with torch.no_grad():
-            network(inputs())
+        answer(network, None, inputs())
         assert network.layers.seen == passes  # What was verified before is undone.
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from functools import partial
+from itertools import product
 
 import pytest
 import torch
@@ -12,11 +13,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from art_snn.dynamics import Dynamics
 from art_snn.interop import adapt
-from tests.interop.neurons import FedStep, Handed, Output, Step, again
-from tests.interop.promises import OWN_TIME, close, gradients, inputs, weighed
-from tests.interop.reference import RULES
+from tests.interop.neurons import FedStep, Handed, Output, Step
+from tests.interop.promises import OWN_TIME, RULES, close, gradients, inputs, weighed
 from tests.interop.stacks import STEPS, Loop, StateLoop
-from tests.oracles import rga_neuron
 
 
 class Read(Loop):
@@ -75,6 +74,7 @@ def assert_read_out(model, hidden, last, rule, *, after, tolerance=1e-12):
     close((logits, grad, *of_weights), (wanted.detach(), *by_hand), tolerance)
 
 
+DECAYS = (0.9, 0.5, 1.2, 0.4)
 LAST = {
     "hard": (partial(Output, 0.8, 0.25), Dynamics(0.8, 0.25)),
     "soft": (
@@ -82,33 +82,19 @@ LAST = {
         Dynamics(0.8, 0.25, reset="soft", reset_by=0.25),
     ),
     "none": (partial(Output, 0.8, reset="none"), Dynamics(0.8, reset="none")),
+    "decay of a step": (partial(FedStep, DECAYS, 0.25), Dynamics(DECAYS, 0.25)),
     "after the reset": (partial(Handed, 0.8, 0.25), Dynamics(0.8, 0.25)),
 }
 
 
-@pytest.mark.parametrize("rule", RULES)
-@pytest.mark.parametrize("last", LAST)
+NO_CURVE = {("decay of a step", "rga"), ("decay of a step", "static")}
+
+
+@pytest.mark.parametrize(("last", "rule"), sorted({*product(LAST, RULES)} - NO_CURVE))
 def test_potentials_are_read_out_before_or_after_the_reset(last, rule):
     make, equations = LAST[last]
     after = last == "after the reset"
     assert_read_out(Read(Step, make), Dynamics(0.5), equations, rule, after=after)
-
-
-@pytest.mark.parametrize("rule", ["stbp", "bptr", "hart"])
-def test_so_are_those_of_neurons_with_a_decay_for_every_step(rule):
-    decays = (0.9, 0.5, 1.2, 0.4)
-    model, last = Read(Step, partial(FedStep, decays, 0.25)), Dynamics(decays, 0.25)
-    assert_read_out(model, Dynamics(0.5), last, rule, after=False)
-
-
-@pytest.mark.parametrize("returns", ["before reset", None])
-def test_potentials_that_are_not_those_that_were_said_are_refused(returns):
-    message = "neuron1, .*not those before reset"
-    if returns is None:
-        message = "neuron1, .*something else"
-    neuron = again(Handed, layout="step", returns=returns)
-    with pytest.raises(ValueError, match=message):
-        gradients(adapt(StateLoop(neuron), **OWN_TIME), "rga", inputs())
 
 
 def test_spikes_and_potentials_may_both_be_read():
@@ -158,22 +144,3 @@ def test_two_graphs_that_live_at_once_do_not_mix():
     for k in (1, 0):
         (grad,) = torch.autograd.grad(weighed(logits[k]), given[k])
         assert torch.equal(grad, wanted[k])
-
-
-def test_skip_connections_add_up():
-    class Skipping(Loop):
-        def layers(self, x):
-            first = self.neuron1(self.fc1(x))
-            return self.fc3(self.neuron2(self.fc2(first)) + 0.5 * first[:, :8])
-
-    model = Skipping(Step)
-    x = inputs()
-    _, grad, _ = gradients(adapt(model, **OWN_TIME), "rga", x)
-    weights, equations = model.weights, Dynamics(0.5)
-    one, two, three = zip(weights[::2], weights[1::2], strict=True)
-    linear, x = nn.functional.linear, x.requires_grad_()
-    first = rga_neuron(equations, [linear(x.flatten(1), *one) for _ in range(STEPS)])
-    second = rga_neuron(equations, [linear(s, *two) for s in first])
-    outputs = [linear(b + 0.5 * a[:, :8], *three) for a, b in zip(first, second, strict=True)]
-    (wanted,) = torch.autograd.grad(weighed(sum(outputs) / STEPS), x)
-    torch.testing.assert_close(grad, wanted, rtol=0, atol=1e-12)

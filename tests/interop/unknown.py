@@ -78,7 +78,7 @@ FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 COMPARISONS: dict[str, Callable[[Tensor], Tensor]] = {
     "cast": lambda u: (u >= 1).float(),
-    "turned": lambda u: (1.0 <= u).to(u.dtype),
+    "turned": lambda u: (u >= 1.0).to(u.dtype),
     "product": lambda u: (u >= 1) * torch.ones_like(u),
     "number": lambda u: (u >= 1) * 1.0,
     "not below": lambda u: (~(u < 1)).type_as(u),

@@ -26,6 +26,10 @@ def linear(weight: Any, bias: Any, steps: int, dtype: torch.dtype = torch.float3
     return classifier([LIF(), Timed(readout)], weight.shape[1], len(weight), steps)
 
 
+def l1_radius(probability: float, steps: int) -> float:
+    return float(Poisson(steps).certified(probability).radius)
+
+
 def hidden(draw: int, pixels: int, steps: int) -> PyTorchSpikingClassifier:
     """A drawn network whose hidden neurons carry a potential from one step to the next."""
     torch.manual_seed(varied(draw))

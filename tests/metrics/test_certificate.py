@@ -10,16 +10,12 @@ from hypothesis import given, settings, strategies as st
 from art_snn import SQE, Ablation, Poisson
 from art_snn.metrics import Certificate
 from art_snn.regions import EventChanges, L1Ball
-from tests.metrics.spiking import answers, linear, probabilities
+from tests.metrics.spiking import answers, l1_radius, linear, probabilities
 
 STEPS = [1, 2, 3]
 ROUNDING = 1e-9
 unit = st.integers(0, 64).map(lambda parts: parts / 64)
 shift = st.integers(-16, 16).map(lambda parts: parts / 64)
-
-
-def l1_radius(probability: float, steps: int) -> float:
-    return float(Poisson(steps).certified(probability).radius)
 
 
 def anything_fires(steps: int):

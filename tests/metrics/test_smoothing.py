@@ -17,7 +17,7 @@ from art_snn.metrics import Certificate, certify
 from art_snn.metrics.certificate import ABSTAINED
 from tests.elsewhere import TENSORS
 from tests.interop.neurons import Steps
-from tests.metrics.spiking import answers, hidden, linear, probabilities
+from tests.metrics.spiking import answers, hidden, l1_radius, linear, probabilities
 
 STEPS, FEW = 2, {"selection": 20, "draws": 200}
 
@@ -25,10 +25,6 @@ STEPS, FEW = 2, {"selection": 20, "draws": 200}
 def brighter(steps: int = STEPS, dtype: torch.dtype = torch.float32) -> PyTorchClassifier:
     """Of two pixels, the one that fires more often; the first one where they are even."""
     return linear([[1.0, 0.0], [0.0, 1.0]], [0.25 / steps, 0.0], steps, dtype)
-
-
-def l1_radius(probability: float) -> float:
-    return float(Poisson(STEPS).certified(probability).radius)
 
 
 def samples() -> np.ndarray:
@@ -55,7 +51,7 @@ def test_no_certificate_goes_beyond_the_exact_probability():
     assert certified.any()
     for sample, answer, radius in zip(x, result.predicted, result.region.radius, strict=True):
         if answer >= 0:
-            assert radius <= l1_radius(probabilities(classes, sample, STEPS)[answer])
+            assert radius <= l1_radius(probabilities(classes, sample, STEPS)[answer], STEPS)
     assert np.array_equal(result.predicted[certified], exact.argmax(1)[certified])
 
 
@@ -68,7 +64,7 @@ def test_the_draws_have_the_exact_probability():
         binomtest(round(5000 * (exact + by)), 5000, alternative="greater").proportion_ci(0.999).low
         for by in (-0.03, 0.03)
     )
-    assert l1_radius(low) < result.region.radius[0] < l1_radius(high)
+    assert l1_radius(low, STEPS) < result.region.radius[0] < l1_radius(high, STEPS)
 
 
 def test_what_is_a_toss_up_is_abstained_from():

@@ -121,7 +121,7 @@ REFUSED = [
     (("steps", 0), ">= 1"),
     *((("decay", v), "of at least 0 and at most 1") for v in (-0.5, 2)),
     (("threshold", 0), "above 0"),
-    (("reset", "none"), "'hard' or 'soft'"),
+    (("reset", "none"), "one of hard, soft"),
     *(((name, "rag"), "one of 'stbp'") for name in ("gradient", "training_gradient")),
 ]
 

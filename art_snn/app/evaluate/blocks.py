@@ -13,24 +13,20 @@ import numpy as np
 
 from art_snn.app.evaluate.target import Target
 from art_snn.app.evaluation.record import Bounds, derive_seed, predict_classes
-from art_snn.app.results import from_json
+from art_snn.app.results import as_json, converter
 from art_snn.attacks import Outcome
 from art_snn.checks import require
 from art_snn.files import digest, read_arrays, write_arrays
-from art_snn.metrics import Certificate
 
-Content = dict[str, Any]
 Arrays = dict[str, np.ndarray]
 PART = ".part"
 """After the name of a block: how far it is, in place of the block."""
-TOOK = "took"
-"""Name of the seconds that a block took, in its content."""
 PAUSE = 5.0
 """Seconds at least between two writings of a part."""
 _SHARE = 0.01
 """Share of the time that these writings may take."""
 _CONTENT = "content"
-"""The array that holds the content of a block as JSON, with its name and key."""
+"""The array that holds the result of a block as JSON, with its name, its key and what it took."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +57,7 @@ class Store:
             content = json.loads(str(arrays[_CONTENT]))
             key = content["key"]
             kept = content["name"]
-        except (ValueError, KeyError, TypeError, FileNotFoundError):
+        except (ValueError, KeyError, TypeError):
             return False
         require(
             key == self.key,
@@ -72,45 +68,60 @@ class Store:
         )
         return bool(kept == name)
 
-    def put(self, name: str, content: Content, arrays: Arrays) -> None:
-        """Write a block, in the place of an earlier one of that name."""
-        text = json.dumps({"key": self.key, "name": name} | content)
-        write_arrays(self.file(name), **arrays | {_CONTENT: np.array(text)})
+    def put(self, name: str, result: object, arrays: Arrays, took: float) -> None:
+        """Write a block, in the place of an earlier one of that name.
+
+        :param took: seconds that it took."""
+        content = {"key": self.key, "name": name, "result": as_json(result), "took": took}
+        text = np.array(json.dumps(content))
+        write_arrays(self.file(name), **arrays | {_CONTENT: text})
 
     def arrays(self, name: str) -> Arrays:
         """All arrays of a block."""
         with np.load(self.file(name)) as file:
             return {name: file[name] for name in file if name != _CONTENT}
 
-    def read(self, name: str) -> Content:
-        """The content of a block."""
+    def read(self, name: str, kind: Any) -> Any:
+        """The result of a block, which is of that kind."""
+        return converter.structure(self._content(name)["result"], kind)
+
+    def took(self, name: str) -> float:
+        """Seconds that a block took, or a part of it."""
+        return float(self._content(name)["took"])
+
+    def _content(self, name: str) -> Any:
         with np.load(self.file(name)) as file:
-            content: Content = json.loads(str(file[_CONTENT]))
-        return content
+            return json.loads(str(file[_CONTENT]))
 
 
 class Part:
     """How far a block is, in a file of its own: a killed run goes on from there.
 
-    :param block: name of the block."""
+    :param block: name of the block.
+    :param note: shows a few words next to the bar."""
 
-    def __init__(self, store: Store, block: str) -> None:
+    def __init__(self, store: Store, block: str, note: Callable[[str], None]) -> None:
+        self.note = note
         self._store = store
         self._name = block + PART
         started = store.whole(self._name)
         self.arrays = store.arrays(self._name) if started else None
         """Those of an earlier run; None where there was none."""
-        self.took: float = store.read(self._name)[TOOK] if started else 0.0
-        """Seconds of earlier runs."""
-        self._began = monotonic()
-        self._due = self._began + PAUSE
+        earlier = store.took(self._name) if started else 0.0
+        self._began = monotonic() - earlier
+        self._due = monotonic() + PAUSE
+
+    @property
+    def took(self) -> float:
+        """Seconds that the block took up to now, those of earlier runs included."""
+        return monotonic() - self._began
 
     def write(self, collect: Callable[[], Arrays]) -> None:
         """Write the arrays that are collected, unless the last time was a moment ago."""
         now = monotonic()
         if now < self._due:
             return
-        self._store.put(self._name, {TOOK: self.took + now - self._began}, collect())
+        self._store.put(self._name, None, collect(), self.took)
         written = monotonic()
         self._due = written + max(PAUSE, (written - now) / _SHARE)
 
@@ -154,20 +165,11 @@ class Block:
     def read_bounds(self) -> dict[float, Bounds]:
         """Bounds at each budget; nothing where bounds were not asked for."""
         return {
-            eps: from_json(self.store.read(self.name(f"bounds-{eps}"))["bounds"], Bounds)
+            eps: self.store.read(self.name(f"bounds-{eps}"), Bounds)
             for eps in self.target.bounded
         }
 
     def read_outcome(self, eps: float, plan: str) -> Outcome:
         """The outcome of a plan at a budget."""
-        content = self.store.read(self.name_attack(eps, plan))
-        outcome: Outcome = from_json(content["outcome"], Outcome)
+        outcome: Outcome = self.store.read(self.name_attack(eps, plan), Outcome)
         return outcome
-
-
-def join_certificates(target: Target, store: Store) -> Certificate | None:
-    """The certificate of all blocks; None without one."""
-    blocks = [Block(target, store, rows) for rows in target.certificate_slices]
-    contents = [store.read(block.name("certificate")) for block in blocks]
-    parts = [from_json(content["certificate"], Certificate) for content in contents]
-    return Certificate.concatenate(parts) if parts else None

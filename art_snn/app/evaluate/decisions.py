@@ -1,11 +1,11 @@
 """The exact search, which decides the samples that are neither certified nor broken."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from art_snn.app.evaluate.blocks import TOOK, Arrays, Block, Content, Part
+from art_snn.app.evaluate.blocks import Arrays, Block, Part
 from art_snn.app.evaluate.target import Target
 from art_snn.app.evaluation.record import DECIDED, Bounds, Mask, Trial, derive_seed
 from art_snn.attacks import Outcome, StageRecord
@@ -19,70 +19,54 @@ Decisions = Mapping[float, Arrays]
 are "safe" or "broken", bool (N,), the "adversarial" of each ``(N, ...)``, and the error
 in which its search ended, in words ("raised")."""
 
-_FAILED = "the exact search of some samples"
 
-
-def decide_block(
-    block: Block, eps: float, note: Callable[[str], None]
-) -> tuple[Content, Arrays]:
+def decide_block(block: Block, eps: float, part: Part) -> tuple[None, Arrays]:
     """Decide what bounds do not certify and no attack broke.
 
     A killed run goes on after the last sample that was written, as time limits give other
     decisions each time."""
-    part = Part(block.store, block.name(f"decisions-{eps}"))
-    arrays = part.arrays or _start_arrays(block.x)
+    settings = block.target.settings
+    assert settings.decide is not None
+    samples = len(block.y)
+    new: Arrays = {name: np.zeros(samples, bool) for name in ("asked", "safe", "broken")}
+    new |= {"adversarial": block.x.copy(), "raised": np.zeros(samples, "U200")}
+    arrays = part.arrays or new
 
     left = np.flatnonzero(_find_undecided(block, eps))
     for count, row in enumerate(left.tolist(), 1):
         if arrays["asked"][row]:
             continue
 
-        _decide_sample(block, eps, row, arrays)
+        try:
+            decision = decide_bounds(
+                block.target.classifier,
+                block.x[[row]],
+                block.y[[row]],
+                eps,
+                seconds=settings.decide,
+                batch_size=settings.batch_size,
+                seed=derive_seed(block.seed, row),
+            )
+            for column in ("safe", "broken", "adversarial"):
+                arrays[column][row] = getattr(decision, column)[0]
+        except Exception as error:  # The sample stays open; the record says why.
+            arrays["raised"][row] = f"{type(error).__name__}: {first_line(error)}"
+        arrays["asked"][row] = True
+
         unknown = np.count_nonzero(arrays["asked"] & ~arrays["safe"] & ~arrays["broken"])
-        note(f"decided {count - unknown} of {len(left)}, {unknown} open")
+        part.note(f"decided {count - unknown} of {len(left)}, {unknown} open")
         part.write(lambda: arrays)
-    return {TOOK: part.took}, arrays
-
-
-def _start_arrays(x: np.ndarray) -> Arrays:
-    """The arrays of a block of samples x ``(n, ...)``, none of which was searched yet."""
-    count = len(x)
-    flags = {name: np.zeros(count, bool) for name in ("asked", "safe", "broken")}
-    return {**flags, "adversarial": x.copy(), "raised": np.zeros(count, "U200")}
+    return None, arrays
 
 
 def _find_undecided(block: Block, eps: float) -> Mask:
     """Samples that are not certified, and that nothing within the budget broke."""
-    undecided: Mask = np.ones(len(block.y), dtype=bool)
-    for at, bounds in block.read_bounds().items():
-        if at >= eps:
-            undecided &= ~bounds.certified
-
-    for at, plan in block.target.plans:
-        if at <= eps:
-            undecided &= block.read_outcome(at, plan.name).stage == Outcome.STANDING
+    proven = block.read_bounds()
+    certified = [bounds.certified for at, bounds in proven.items() if at >= eps]
+    plans = [(at, plan.name) for at, plan in block.target.plans if at <= eps]
+    broken = [block.read_outcome(*one).stage != Outcome.STANDING for one in plans]
+    undecided: Mask = ~np.logical_or.reduce(certified + broken)
     return undecided
-
-
-def _decide_sample(block: Block, eps: float, row: int, arrays: Arrays) -> None:
-    """Search around one sample of a block, and note the decision in its row of the arrays."""
-    settings = block.target.settings
-    assert settings.decide is not None
-    try:
-        decision = decide_bounds(
-            block.target.classifier,
-            block.x[[row]],
-            block.y[[row]],
-            eps,
-            seconds=settings.decide,
-            batch_size=settings.batch_size,
-            seed=derive_seed(block.seed, row),
-        )
-        for column in ("safe", "broken", "adversarial"):
-            arrays[column][row] = getattr(decision, column)[0]
-    except Exception as error:  # The sample stays open; the record says why.
-        arrays["raised"][row] = f"{type(error).__name__}: {first_line(error)}"
-    arrays["asked"][row] = True
 
 
 def join_decisions(blocks: Sequence[Block]) -> Decisions:
@@ -130,7 +114,7 @@ def add_decision(trial: Trial, decisions: Decisions, target: Target) -> Trial:
         skipped += (
             replace(
                 record,
-                label=_FAILED,
+                label="the exact search of some samples",
                 status="skipped",
                 reason=f"{raised[failed][0]}. {list_samples(failed)}",
             ),
@@ -163,10 +147,10 @@ def join_adversarials(
     blocks: Sequence[Block], trial: Trial, decisions: Decisions
 ) -> np.ndarray:
     """What a trial, with its search, made of the samples of the first blocks ``(n, ...)``."""
-    names = [block.name_attack(trial.eps, trial.name) for block in blocks]
-    store = blocks[0].store
-    points = np.concatenate([store.arrays(name)["adversarials"] for name in names])
-
+    parts = [
+        block.store.arrays(block.name_attack(trial.eps, trial.name)) for block in blocks
+    ]
+    points = np.concatenate([part["adversarials"] for part in parts])
     broken = np.flatnonzero(trial.decided[: len(points)])
     if len(broken):
         points[broken] = decisions[trial.eps]["adversarial"][broken]

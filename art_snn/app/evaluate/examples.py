@@ -32,15 +32,15 @@ EXAMPLE_COUNT = 8
 """Samples that the page shows."""
 
 
-def list_files(evaluation: Evaluation) -> tuple[str, ...]:
+def list_files(evaluation: Evaluation) -> list[str]:
     """Names of the files with arrays: the excerpt, and examples where the page shows some."""
     shown = _choose_shown_trial(evaluation.trials, evaluation.plan)
-    names = [EXCERPT]
-    if shown.outcome.stage.max() >= 0:
-        names.insert(0, EXAMPLES)
-    if any(one.decided.any() for one in evaluation.trials):
-        names.append(DECIDED)
-    return tuple(names)
+    files = {
+        EXAMPLES: shown.outcome.stage.max() >= 0,
+        EXCERPT: True,
+        DECIDED: any(one.decided.any() for one in evaluation.trials),
+    }
+    return [name for name, there in files.items() if there]
 
 
 def _choose_shown_trial(trials: Sequence[Trial], plan: str) -> Trial:
@@ -63,12 +63,12 @@ def _collect_excerpt(
     broken = np.zeros((len(budgets), count), bool)
 
     first = [block for block in blocks if block.rows.start < count]
-    for trial in trials:
+    for trial in reversed(trials):
         points = join_adversarials(first, trial, decisions)
         row = budgets.index(trial.eps)
-        new = (trial.outcome.stage[:count] >= 0) & ~broken[row]
-        adversarial[row][new] = points[:count][new]
-        broken[row] |= new
+        hits = trial.outcome.stage[:count] >= 0
+        adversarial[row][hits] = points[:count][hits]
+        broken[row] |= hits
 
     return {
         "eps": np.array(budgets, dtype=float),
@@ -110,7 +110,6 @@ def record_spikes(classifier: PyTorchSpikingClassifier, samples: np.ndarray) -> 
 
     Left out are layers whose potential is read, and others that give no spikes (T, 2 k, ...)."""
     network = classifier.model
-    half = len(samples) // 2
     sites = {site.name for site in network.body.neurons()}
     names = []
     rates = []
@@ -125,12 +124,13 @@ def record_spikes(classifier: PyTorchSpikingClassifier, samples: np.ndarray) -> 
         if output.shape[:2] != (steps, len(samples)):
             continue
 
-        spikes = (output != 0).flatten(2).cpu().numpy()
+        # [T, 2, k, M]: without and with the attack.
+        spikes = torch.unflatten(output != 0, 1, (2, -1)).flatten(3).cpu().numpy()
         names.append(layer.name)
-        rates.append((spikes[:, :half].mean(), spikes[:, half:].mean()))
+        rates.append(spikes.mean((0, 2, 3)))
 
         # Neurons that fire in the first sample, from all over the layer.
-        first = spikes[:, [0, half]].swapaxes(0, 1)
+        first = spikes[:, :, 0].swapaxes(0, 1)
         firing = np.flatnonzero(first.any((0, 1)))
         count = min(NEURONS, len(firing))
         places = np.linspace(0, len(firing) - 1, count).astype(int)

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from art_snn import zoo
+from art_snn.app.architecture import ZOO
 from art_snn.app.evaluate.blocks import Store
 from art_snn.app.evaluate.target import Target
 from art_snn.app.evaluation.record import Trial
 from art_snn.app.evaluation.verdict import count_words, describe_budgets
-from art_snn.app.own import ZOO
-from art_snn.app.results import booleans, from_json
+from art_snn.app.results import booleans
 from art_snn.attacks import SHIFT, Outcome, Stage, attack_errors
 from art_snn.checks import ArgumentError
 from art_snn.findings import (
@@ -42,8 +42,7 @@ def collect_findings(
 
     :param attacked: the trials without the exact search; trials: with it."""
     for place, _ in enumerate(list_examinations(target)):
-        for content in store.read(f"findings-{place}")["findings"]:
-            yield from_json(content, Finding)
+        yield from store.read(f"findings-{place}", list[Finding])
     stages = [stage for _, plan in target.plans for stage in plan.stages]
     yield from judge_trials(attacked, {stage.id for stage in stages if stage.searches})
     yield from judge_target(target, trials)

@@ -14,7 +14,6 @@ from art_snn.checks import (
     require_distinct,
     require_kind,
     require_number,
-    require_seed,
     require_whole,
     set_fields,
 )
@@ -88,8 +87,6 @@ class Evaluate(Network):
         if self.output == _USUAL:
             set_fields(self, output=Path(f"evaluation-{self.network_name}"))
         super().__post_init__()
-        self.check_counts("samples", "batch_size", "block", "draws")
-        require_seed("seed", self.seed)
         require_whole(
             "examined", self.examined, remedy="With 0 numbers remain upper bounds."
         )

@@ -79,11 +79,11 @@ class Target:
         """The plan that decides; None where an attack alone was asked for."""
         self.rules = self._choose_rules()
         """The rules of the single attack, by their names."""
-        last = [] if self.deciding is None else [self.deciding]
         self.plans = [
             (eps, plan)
             for eps in self.budgets
-            for plan in (*self.plan_singles(eps, self.rules), *last)
+            for plan in (*self.plan_singles(eps, self.rules), self.deciding)
+            if plan is not None
         ]
         """All plans with their budgets: the attack with each rule first, the plan that
         decides last, budget by budget."""
@@ -249,8 +249,8 @@ class Target:
                 argument = "decide"
                 decide_bounds(self.classifier, self.x[:0], self.y[:0], eps)
         except ArgumentError as error:
-            about_network = self.smoothed or error.argument == "classifier"
-            argument = argument if about_network else error.argument
+            if not self.smoothed and error.argument != "classifier":
+                raise
             raise ArgumentError(argument, error.complaint) from error
 
 

@@ -1,6 +1,6 @@
 """Adversarials that anybody made, from a file: checked before a network is asked about them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from art_snn.app.evaluation.record import NAME, Mask, name_from
 from art_snn.app.evaluation.verdict import describe_budget
 from art_snn.attacks import Candidates, Norm, require_measure
-from art_snn.attacks.balls import ROUNDING, rounding_of
+from art_snn.attacks.measures import ROUNDING, rounding_of
 from art_snn.attacks.sparse_dynamic import SparseDynamicAttack
 from art_snn.checks import ArgumentError, expand_path, quote, require
 from art_snn.classifier import PyTorchSpikingClassifier
@@ -36,9 +36,7 @@ class Submission:
 
     def within(self, eps: float) -> Candidates:
         """Those that a budget allows."""
-        return Candidates(
-            self.candidates.name, self.candidates.points, self.min_budget <= eps
-        )
+        return replace(self.candidates, present=self.min_budget <= eps)
 
     @classmethod
     def read(
@@ -75,23 +73,14 @@ class Submission:
         there = np.zeros(len(x), dtype=bool)
         there[index] = True
 
-        least = np.full(len(x), np.inf)
         try:
             if norm == "0":  # Between the two values no flip leads.
                 SparseDynamicAttack(classifier, verbose=False)._samples(points)
-            far = min_budgets(norm, classifier, x[there], points[there])
+            least = np.full(len(x), np.inf)
+            least[there] = min_budgets(norm, classifier, x[there], points[there])
         except ArgumentError as error:
             raise ArgumentError(_OPTION, f"{path}: {error.complaint}") from error
-        least[there] = far
-        outside = np.count_nonzero(far > eps)
-        require(
-            not outside,
-            _OPTION,
-            f"adversarials {describe_budget(norm, eps)} of their samples",
-            f"{outside} of {count} in {path} farther away, the farthest at {far.max():.4g}",
-            "Project them into that ball, or leave them out. The index says which test sample "
-            "each of them is of; without it they are the first ones, in their order.",
-        )
+        _check_ball(path, norm, eps, least[there])
 
         name = _check_name(path, arrays.get("name", np.array(name_from(path.stem))))
         return cls(Candidates(name, points, there), least)
@@ -131,6 +120,19 @@ def _check_points(
         "Clip them to that range, or scale them as the samples are.",
     )
     return np.asarray(np.clip(points, low, high))
+
+
+def _check_ball(path: Path, norm: str, eps: float, far: np.ndarray) -> None:
+    """Refuse adversarials at distances (n,) of which one is beyond the budget."""
+    outside = np.count_nonzero(far > eps)
+    require(
+        not outside,
+        _OPTION,
+        f"adversarials {describe_budget(norm, eps)} of their samples",
+        f"{outside} of {len(far)} in {path} farther away, the farthest at {far.max():.4g}",
+        "Project them into that ball, or leave them out. The index says which test sample "
+        "each of them is of; without it they are the first ones, in their order.",
+    )
 
 
 def _check_index(path: Path, rows: np.ndarray, count: int, samples: int) -> None:

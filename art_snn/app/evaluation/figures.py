@@ -7,9 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
-from matplotlib import colormaps, rc_params_from_file
+from matplotlib import colormaps, rc_context, rc_params_from_file
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
@@ -42,9 +41,9 @@ _STYLE: Any = rc_params_from_file(
     Path(__file__).with_name("report.mplstyle"), False, False
 )
 _STYLE["axes.prop_cycle"] = cycler(color=SERIES)
-_styled = matplotlib.rc_context(_STYLE)
+_styled = rc_context(_STYLE)
 """Decorates what draws in that style."""
-_INK, _GRID, _SIZE = (_STYLE[name] for name in ("text.color", "grid.color", "font.size"))
+_INK = _STYLE["text.color"]
 _WIDTH = 3.6
 """Inches of a chart that takes half of a wide page, or a phone."""
 _LETTERS = 13
@@ -103,7 +102,7 @@ def _draw_pairs(ax: Axes, columns: Mapping[str, np.ndarray]) -> None:
     """Two columns as bars side by side, with a legend above them."""
     for n, (label, heights) in enumerate(columns.items()):
         places = np.arange(len(heights)) + 0.4 * n - 0.2
-        ax.bar(places, heights, 0.4, label=label, color=SERIES[n])
+        ax.bar(places, heights, 0.4, label=label)
     ax.legend(ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
 
 
@@ -159,7 +158,6 @@ def _plot_accuracy(curves: _Curves, results: Sequence[Verdict], width: float) ->
         scale = 255
         axis += " [1/255]"
 
-    colour = _INK
     ax.set_prop_cycle(color=SERIES * len(_MARKERS), marker=[*_MARKERS] * len(SERIES))
     for name, curve in curves.items():
         # The first is broader, so that it can be seen below another one.
@@ -167,11 +165,10 @@ def _plot_accuracy(curves: _Curves, results: Sequence[Verdict], width: float) ->
         if name == UNION:
             style |= _BAND
         if name == CERTIFIED or name.endswith(f", {CERTIFIED}"):
-            style |= _BELOW | {"color": colour}
+            style |= _BELOW | {"color": ax.lines[-1].get_color()}
         values, bars = to_percent(curve.values())
         places = scale * np.array([*curve])
-        line = ax.errorbar(places, values, bars, label=folded[name], **style)
-        colour = line.lines[0].get_color()
+        ax.errorbar(places, values, bars, label=folded[name], **style)
 
     ax.set(ylim=(0, 100), ylabel=_accuracy_label(results), xlabel=axis)
     ax.set_xlim(left=0)
@@ -217,17 +214,15 @@ def draw_spikes(examples: Examples) -> _Drawing | None:
 
 def _draw_raster(ax: Axes, examples: Examples, place: int) -> None:
     """Spikes of the first example without (0) or with (1) the attack; in black, those of both."""
-    owners = examples.owners
-    layers = np.unique(owners)
     both = np.all(examples.spikes, axis=0)
     shown = np.where(both, 2, examples.spikes[place]).T
     colours = ListedColormap(["#ffffff", SERIES[place], _INK])
     ax.pcolormesh(shown, cmap=colours, vmin=0, vmax=2, ec="#ffffff", lw=0.4)
 
-    edges = np.flatnonzero(np.diff(owners)) + 1
-    ax.hlines(edges, 0, len(both), color=GREY, lw=1.2)
-    middles = [np.mean(np.flatnonzero(owners == layer) + 0.5) for layer in layers]
-    ax.set_yticks(middles, layers + 1)
+    owners = examples.owners
+    layers, starts, counts = np.unique(owners, return_index=True, return_counts=True)
+    ax.hlines(starts[1:], 0, len(both), color=GREY, lw=1.2)
+    ax.set_yticks(starts + counts / 2, layers + 1)
     ax.set_ylim(len(owners), 0)
     ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     ax.grid(visible=False)
@@ -278,11 +273,11 @@ def draw_board(points: Sequence[tuple[str, Share, Share]]) -> _Drawing:
 
     clean, _ = to_percent(before)
     robust, bars = to_percent(after)
-    ax.hlines(places, robust, clean, color=_GRID, lw=3)
-    ax.plot(clean, places, "o", color=SERIES[0], label="clean")
-    ax.errorbar(robust, places, xerr=bars, fmt="D", color=SERIES[1], label="robust")
+    ax.hlines(places, robust, clean, color=_STYLE["grid.color"], lw=3)
+    ax.plot(clean, places, "o", label="clean")
+    ax.errorbar(robust, places, xerr=bars, fmt="D", label="robust")
 
-    ax.set_yticks(places, names, fontsize=_SIZE - 2)
+    ax.set_yticks(places, names, fontsize=_STYLE["font.size"] - 2)
     ax.set(xlim=(0, 100), xlabel="accuracy [%]")
     ax.invert_yaxis()
     figure.legend(loc="outside upper left", ncols=2)
@@ -375,7 +370,7 @@ def _draw_example(
     # Blue where less, red where more, on its own scale.
     means = change[:_MOST_FRAMES].mean(1)
     scale = np.abs(means).max() or 1.0
-    signed = [colormaps["RdBu_r"](0.5 + one / (2 * scale))[..., :3] for one in means]
+    signed = colormaps["RdBu_r"](0.5 + means / (2 * scale))[..., :3]
     pictures = [
         (_draw_sample(original, low, high), f"{start}, original"),
         (_draw_sample(changed, low, high), f"{start}, adversarial, {taken}"),
@@ -387,19 +382,17 @@ def _draw_example(
 def _draw_sample(values: np.ndarray, low: float, high: float) -> str:
     """A sample (T, C, H, W) from low to high as a data URI; its first frames are side by side."""
     shares = (values[:_MOST_FRAMES] - low) / ((high - low) or 1)
-
-    def colour(frame: np.ndarray) -> np.ndarray:
-        if len(frame) != 2:  # Grey is the same in all three.
-            return np.broadcast_to(frame.transpose(1, 2, 0), (*frame.shape[1:], 3))
-        both = frame.min(0)[..., None]
-        one = np.clip(np.tensordot(frame, _EVENTS, (0, 0)), 0, 1)
-        return np.asarray(one * (1 - both) + both)
-
-    return _strip([colour(frame) for frame in shares])
+    pixels = np.moveaxis(shares, 1, -1)
+    if pixels.shape[-1] == 2:
+        both = pixels.min(-1, keepdims=True)
+        one = np.clip(pixels @ _EVENTS, 0, 1)
+        pixels = one * (1 - both) + both
+    # Grey is the same in all three.
+    return _strip(np.broadcast_to(pixels, (*pixels.shape[:-1], 3)))
 
 
-def _strip(frames: list[np.ndarray]) -> str:
-    """Frames (H, W, 3) in [0, 1] as one picture, a grey line between any two."""
+def _strip(frames: np.ndarray) -> str:
+    """Frames (T, H, W, 3) in [0, 1] as one picture, a grey line between any two."""
     line = np.full((len(frames[0]), 1, 3), 128 / 255)
     strip = np.concatenate(
         [part for frame in frames for part in (frame, line)][:-1], axis=1

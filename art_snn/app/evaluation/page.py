@@ -1,6 +1,5 @@
 """One page that shows everything: it loads nothing, and can be read without its one script."""
 
-import html
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -30,9 +29,7 @@ def render_page(items: Sequence[ReportItem]) -> str:
     """One evaluation, or several side by side, as one page of HTML."""
     views = [
         {"id": f"r{number}", "label": label, "item": item, **_describe_item(item)}
-        for number, (item, label) in enumerate(
-            zip(items, tables.labels(items), strict=True), 1
-        )
+        for number, (label, item) in enumerate(tables.label_items(items), 1)
     ]
     several = {}
     if len(items) > 1:
@@ -44,15 +41,18 @@ def render_page(items: Sequence[ReportItem]) -> str:
             "pairs": compared,
             "drawing": drawing,
         }
-    content = {"views": views, "several": several, "most": tables.MOST_SAMPLES}
-    shown = render_template("report.html.j2", **content, glossary=())
-    return render_template("report.html.j2", **content, glossary=_find_terms(shown))
+    return render_template(
+        "report.html.j2",
+        views=views,
+        several=several,
+        most=tables.MOST_SAMPLES,
+        find_terms=_find_terms,
+    )
 
 
 def _find_terms(page: str) -> list[tuple[str, str]]:
     """The terms of the glossary that occur in the text of a page, with what they mean."""
-    body = page.partition("<body>")[2].partition("<script>")[0]
-    text = " ".join(html.unescape(re.sub("<[^>]*>", " ", body)).split())
+    text = Markup(str(page).replace("<", " <")).striptags()
     terms = json.loads((_HERE / "glossary.json").read_text(encoding="utf-8"))
     return [
         (term, words)
@@ -66,13 +66,7 @@ def _describe_item(item: ReportItem) -> Mapping[str, Any]:
     evaluation = item.evaluation
     results = verdicts(evaluation)
     decisive, others = make_cards(evaluation)
-    legend = item.objection
-    examples: list[dict[str, Any]] = []
-    spikes = None
-    if item.examples is not None:
-        legend, examples = figures.draw_examples(evaluation, item.examples)
-        spikes = figures.draw_spikes(item.examples)
-    return {
+    view: dict[str, Any] = {
         "tables": tables.evaluation_tables(evaluation),
         "verdict": describe_verdicts(results),
         "open": decisive or any(verdict.open for verdict in results),
@@ -82,10 +76,15 @@ def _describe_item(item: ReportItem) -> Mapping[str, Any]:
         "accuracy": figures.draw_accuracy(evaluation),
         "classes": figures.draw_classes(evaluation),
         "operations": figures.draw_operations(evaluation),
-        "legend": legend,
-        "examples": examples,
-        "spikes": spikes,
+        "legend": item.objection,
+        "examples": [],
+        "spikes": None,
     }
+    if item.examples is not None:
+        drawn = figures.draw_examples(evaluation, item.examples)
+        view["legend"], view["examples"] = drawn
+        view["spikes"] = figures.draw_spikes(item.examples)
+    return view
 
 
 def render_template(name: str, **content: object) -> str:
@@ -99,12 +98,11 @@ def render_template(name: str, **content: object) -> str:
         keep_trailing_newline=True,
     )
     environment.filters |= {"cell": _mark_share, "count_words": count_words}
-    style = Markup((_HERE / "report.css").read_text(encoding="utf-8"))
-    environment.globals |= {"style": style, "summing": (UNION, CERTIFIED)}
+    environment.globals["summing"] = (UNION, CERTIFIED)
     return environment.get_template(name).render(**content)
 
 
 def _mark_share(text: str) -> Markup:
     """The content of a cell, in which an interval stays with its share, and is set apart."""
     share = r'<span class="share">\1<small>\2</small></span>'
-    return Markup(re.sub(_SHARE, share, str(escape(text))).replace(" %", "\u00a0%"))
+    return Markup(_SHARE.sub(share, str(escape(text))).replace(" %", "\u00a0%"))

@@ -58,6 +58,13 @@ def _expect_within(values: ArrayLike, least: float, most: float, expected: str) 
     expect(not len(odd), expected, odd[:1].tolist())
 
 
+def _expect_alike(columns: Iterable[Sized]) -> None:
+    """Raise a ValueError unless all columns are of as many samples, one or more."""
+    sizes = sorted({*map(len, columns)})
+    fits = len(sizes) == 1 and sizes[0]
+    expect(fits, "columns of as many samples each, one or more", sizes)
+
+
 @dataclass(frozen=True)
 class Trial:
     """One attack, or one plan of attacks, at one budget on all samples of an evaluation.
@@ -72,8 +79,7 @@ class Trial:
 
     def __post_init__(self) -> None:
         outcome = self.outcome
-        sizes = sorted({len(getattr(outcome, name)) for name in Outcome.COLUMNS})
-        expect(len(sizes) == 1, "columns of as many samples each", sizes)
+        _expect_alike(getattr(outcome, name) for name in Outcome.COLUMNS)
         last = len(outcome.stages) - 1
         first = Outcome.UNANSWERED
         _expect_within(outcome.stage, first, last, f"stages from {first} to {last}")
@@ -225,9 +231,7 @@ class Evaluation:
             columns += [region, self.certificate.predicted, self.certificate.correct]
             expected = f"regions of a size from 0 to {LARGEST_BUDGET:g}"
             _expect_within(region, 0, LARGEST_BUDGET, expected)
-        sizes = sorted({*map(len, columns)})
-        expect(len(sizes) == 1, "columns of as many samples each", sizes)
-        expect(self.samples, "one sample or more", [])
+        _expect_alike(columns)
         expect(self.trials, "one trial or more", [])
         expect(self.norm in NORMS, f"a norm among {', '.join(NORMS)}", self.norm)
         pairs = [(trial.name, trial.eps) for trial in self.trials]
@@ -247,19 +251,17 @@ class Evaluation:
             datetime.fromisoformat(self.date).astimezone(timezone.utc)
         except (ValueError, OverflowError):
             expect(False, "a date in ISO 8601", self.date)
-        if self.bounds:
-            bounded = sorted(bounds.eps for bounds in self.bounds)
-            expect(bounded == [*self.budgets], f"bounds at {[*self.budgets]}", bounded)
-            least = self.budgets[0]
-            fell = self.certified(least) & ~self.examined.robust
-            expect(not fell.any(), "certified samples that nothing breaks", [least])
+        budgets = [*self.budgets]
+        bounded = sorted(bounds.eps for bounds in self.bounds)
+        expect(bounded in ([], budgets), f"bounds at {budgets}", bounded)
         for row in self.operations.values():
             holds = len(row) == 4 and min(row) >= 0 and row[0]
             expect(holds, "four numbers of a layer, none below 0", row)
+        examined = self.examined.robust
         for trial in self.trials:
             certified = self.certified(trial.eps)
             standing = trial.outcome.stage == Outcome.STANDING
-            refuted = self.bounds and (certified & ~standing).any()
+            refuted = self.bounds and (certified & ~(standing & examined)).any()
             expect(not refuted, "certified samples that nothing breaks", [trial.eps])
 
             unasked = standing & (trial.outcome.forwards == 0) & ~certified
@@ -346,9 +348,7 @@ class Examples:
     owners: np.ndarray = field(default_factory=lambda: np.zeros(0, int))
 
     def __post_init__(self) -> None:
-        sizes = {len(self.rows), len(self.x), len(self.predicted)}
-        single = len(sizes) == 1 and 0 not in sizes
-        expect(single, "columns of as many samples each, one or more", sorted(sizes))
+        _expect_alike((self.rows, self.x, self.predicted))
         shapes = self.x.shape, self.adversarial.shape
         alike = shapes[0] == shapes[1] and np.isfinite((self.x, self.adversarial)).all()
         expect(alike, "samples and adversarials alike in shape, of finite values", shapes)
@@ -369,19 +369,16 @@ class Examples:
 
     def write(self, folder: Path) -> None:
         """Write them into the folder of the evaluation."""
-        write_arrays(
-            folder / EXAMPLES, **{name: np.asarray(v) for name, v in vars(self).items()}
-        )
+        write_arrays(folder / EXAMPLES, **vars(self))
 
     @classmethod
-    def read(cls, folder: Path) -> "Examples | None":
-        """Those of an evaluation's folder, None where there are none.
+    def read(cls, folder: Path) -> "Examples":
+        """Those of an evaluation's folder.
 
+        :raises FileNotFoundError: when there are none.
         :raises ValueError: when the file is damaged or holds something else."""
         path = folder / EXAMPLES
         expected = "samples next to their adversarials"
-        if not path.exists():
-            return None
         remedy = "Rerun the evaluation in the same folder; it resumes."
         arrays = read_arrays(path, "examples", expected, remedy, largest=_LARGEST)
         try:
@@ -411,23 +408,17 @@ class ReportItem:
     @classmethod
     def of(cls, name: str, evaluation: Evaluation, folder: Path) -> "ReportItem":
         """With the examples of that folder, unless they are damaged or of another evaluation."""
+        objection = "Left out: the examples are of another evaluation."
         try:
             examples = Examples.read(folder)
+            within = {*examples.rows.tolist()} <= {*range(len(evaluation.samples))}
+            if within and examples.trial in evaluation.at(examples.eps):
+                return cls(name, evaluation, examples)
+        except FileNotFoundError:
+            objection = "There are no examples next to the evaluation."
         except ArgumentError as error:
-            return cls(name, evaluation, None, f"Left out: {error.complaint}")
-        if examples is None:
-            return cls(
-                name, evaluation, None, "There are no examples next to the evaluation."
-            )
-        within = {*examples.rows.tolist()} <= {*range(len(evaluation.samples))}
-        if not within or examples.trial not in evaluation.at(examples.eps):
-            return cls(
-                name,
-                evaluation,
-                None,
-                "Left out: the examples are of another evaluation.",
-            )
-        return cls(name, evaluation, examples)
+            objection = f"Left out: {error.complaint}"
+        return cls(name, evaluation, objection=objection)
 
 
 def read_evaluation(file: str | Path) -> ReportItem:

@@ -9,7 +9,7 @@ from itertools import combinations
 import numpy as np
 from tabulate import LATEX_ESCAPE_RULES, tabulate
 
-from art_snn.app.evaluation.record import NORMS, Evaluation, ReportItem, Trial
+from art_snn.app.evaluation.record import NORMS, Evaluation, ReportItem
 from art_snn.app.evaluation.verdict import (
     CERTIFIED,
     UNION,
@@ -103,7 +103,6 @@ def _attack_table(evaluation: Evaluation) -> Table:
 
     The last column says whether the attack breaks more than the first one, by McNemar's test."""
     first, *others = evaluation.names
-    several = len(evaluation.trials) > 1
     titles = [
         "attack",
         "eps",
@@ -136,7 +135,7 @@ def _attack_table(evaluation: Evaluation) -> Table:
                     difference,
                 ]
             )
-        if several:
+        if len(evaluation.trials) > 1:
             success = str(verdict.outcome.attack_success)
             rows.append([UNION, eps, clean, success, verdict.share, "", ""])
         if verdict.certified is not None:
@@ -246,23 +245,19 @@ def _sample_table(evaluation: Evaluation) -> Table:
     """The results of the first samples, a column per budget."""
     titles = ["sample", "label", "predicted"]
     titles += [f"at {format_eps(evaluation.norm, eps)}" for eps in evaluation.budgets]
-    columns = [(verdict, verdict.breakers()) for verdict in verdicts(evaluation)]
+    results = verdicts(evaluation)
 
     rows = []
     for sample, label in enumerate(evaluation.labels[:MOST_SAMPLES]):
         guess = evaluation.clean[sample]
         predicted = "none" if guess < 0 else str(guess)
-        results = [
-            _describe_sample(one, sample, breakers[sample]) for one, breakers in columns
-        ]
-        rows.append((str(sample), str(label), predicted, *results))
+        words = [_describe_sample(verdict, sample) for verdict in results]
+        rows.append((str(sample), str(label), predicted, *words))
     return Table(titles, rows, words=len(titles))
 
 
-def _describe_sample(verdict: Verdict, sample: int, breaker: Trial | None) -> str:
-    """The result of a sample under all attacks up to a budget, in words.
-
-    :param breaker: the trial that broke it."""
+def _describe_sample(verdict: Verdict, sample: int) -> str:
+    """The result of a sample under all attacks up to a budget, in words."""
     evaluation = verdict.evaluation
     first = evaluation.trials[0].outcome
     stage = first.stage[sample]
@@ -274,11 +269,12 @@ def _describe_sample(verdict: Verdict, sample: int, breaker: Trial | None) -> st
             return f"misclassified in {first.votes[sample]} of {first.draws} draws"
         return f"misclassified as {evaluation.clean[sample]}"
 
+    breaker = verdict.breaker(sample)
     if breaker is None:
         if not verdict.standing[sample]:
             return "broken while findings were looked for"
-        certified = evaluation.certified(verdict.eps)
-        return "certified" if certified[sample] else "survives"
+        certified = evaluation.certified(verdict.eps)[sample]
+        return "certified" if certified else "survives"
 
     outcome = breaker.outcome
     words = f"broken by {breaker.name}"
@@ -329,7 +325,7 @@ def _list_values(cells: Mapping[str, object]) -> Table:
 def compare_parts(items: Sequence[ReportItem]) -> list[Part]:
     """A title, the names of several evaluations, their verdicts below one another, and all pairs
     of them on the samples that they share: a sentence, and a table where they share some."""
-    named = list(zip(labels(items), items, strict=True))
+    named = label_items(items)
     names = [f"{label}: {item.evaluation.title} ({item.name})" for label, item in named]
     parts: list[Part] = [
         f"{len(items)} evaluations side by side",
@@ -341,9 +337,11 @@ def compare_parts(items: Sequence[ReportItem]) -> list[Part]:
     return parts
 
 
-def labels(items: Sequence[ReportItem]) -> list[str]:
-    """The names of the evaluations, with their numbers where several have the same."""
-    return tell_apart([item.evaluation.name for item in items], range(1, len(items) + 1))
+def label_items(items: Sequence[ReportItem]) -> list[tuple[str, ReportItem]]:
+    """Evaluations by their names, with their numbers where several have the same."""
+    names = [item.evaluation.name for item in items]
+    labels = tell_apart(names, range(1, len(items) + 1))
+    return list(zip(labels, items, strict=True))
 
 
 def _side_table(items: Sequence[ReportItem], show: Callable[[Share], str]) -> Table:
@@ -351,7 +349,7 @@ def _side_table(items: Sequence[ReportItem], show: Callable[[Share], str]) -> Ta
     alike = len({item.evaluation.norm for item in items}) == 1
     bounded = any(item.evaluation.certifies for item in items)
     rows = []
-    for label, item in zip(labels(items), items, strict=True):
+    for label, item in label_items(items):
         for verdict in verdicts(item.evaluation):
             describe = format_eps if alike else describe_budget
             row = [label, describe(verdict.norm, verdict.eps)]
@@ -444,14 +442,10 @@ def latex_table(items: Sequence[ReportItem]) -> str:
     counts = join_words(dict.fromkeys(str(len(one.samples)) for one in evaluations))
     norms = join_words(dict.fromkeys(NORMS[one.norm] for one in evaluations))
     words = f"{titles}. Accuracy on {counts} samples, with budgets eps in {norms}."
-    caption = "".join(LATEX_ESCAPE_RULES.get(letter, letter) for letter in words)
-    return "\n".join(
-        [
-            r"\begin{table}[t]",
-            r"\centering\small",
-            rf"\caption{{{caption}}}",
-            r"\label{tab:robustness}",
-            text,
-            r"\end{table}",
-        ]
-    )
+    caption = words.translate(str.maketrans(LATEX_ESCAPE_RULES))
+    return rf"""\begin{{table}}[t]
+\centering\small
+\caption{{{caption}}}
+\label{{tab:robustness}}
+{text}
+\end{{table}}"""

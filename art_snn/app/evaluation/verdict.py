@@ -159,21 +159,28 @@ class Verdict:
 
         It is an upper bound where the verdict is one, where a finding is about the trial, unless
         the verdict is exact, and where the other trials left less of it; 0 never is."""
-        findings = (one for one in self.evaluation.findings if one.about == trial.name)
-        about = any(one.eps in (None, trial.eps) for one in findings) and not self.exact
+        about = any(
+            one.about == trial.name and one.eps in (None, trial.eps)
+            for one in self.evaluation.findings
+        )
         share = trial.robustness.robust_accuracy
         less = self.left < share.count
-        return describe_bound(share, (self.open or about or less) and share.count > 0)
+        doubted = self.open or less or (about and not self.exact)
+        return describe_bound(share, doubted and share.count > 0)
 
-    def breakers(self) -> list[Trial | None]:
-        """The trial that broke each sample, from this budget to smaller ones, the plan first."""
+    def breaker(self, row: int) -> Trial | None:
+        """The trial that broke a sample, from this budget to smaller ones, the plan first."""
         evaluation = self.evaluation
-        trials = [trial for trial in evaluation.trials if trial.eps <= self.eps]
-        trials.sort(key=lambda trial: (-trial.eps, trial.name != evaluation.plan))
-        return [
-            next((trial for trial in trials if trial.outcome.stage[row] >= 0), None)
-            for row in range(len(evaluation.samples))
+        trials = [
+            trial
+            for trial in evaluation.trials
+            if trial.eps <= self.eps and trial.outcome.stage[row] >= 0
         ]
+        return min(
+            trials,
+            key=lambda trial: (-trial.eps, trial.name != evaluation.plan),
+            default=None,
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON: eps, norm, clean, robust, low, high, upper_bound, certified, exact, findings.
@@ -201,12 +208,10 @@ def describe_verdicts(results: Sequence[Verdict]) -> str:
     norm = results[0].norm
     clean = results[0].outcome.clean_accuracy
     if len(results) > 3:
-        tenth = [
-            place for place, one in enumerate(results) if 10 * one.left >= clean.count
-        ]
-        results = [
-            results[n] for n in sorted({0, max(tenth, default=0), len(results) - 1})
-        ]
+        # Larger budgets leave no more.
+        tenth = sum(10 * one.left >= clean.count for one in results)
+        shown = {0, max(tenth - 1, 0), len(results) - 1}
+        results = [results[place] for place in sorted(shown)]
     first, *larger = results
     image = len(first.evaluation.provenance.shape) == 3 and norm in SIZES
     kind, value = ("image", "pixel") if image else ("sample", "value")
@@ -227,8 +232,12 @@ def _describe_proof(results: Sequence[Verdict]) -> str:
     """What bounds or draws prove, in sentences; "" without them, and where no sample is left."""
     evaluation = results[0].evaluation
     proven = [(one, one.certified) for one in results if one.certified and one.left]
-    trials = [trial for one, _ in proven for trial in evaluation.at(one.eps).values()]
-    statuses = [stage.status for trial in trials for stage in trial.outcome.stages]
+    statuses = {
+        stage.status
+        for one, _ in proven
+        for trial in evaluation.at(one.eps).values()
+        for stage in trial.outcome.stages
+    }
     if "decided" in statuses:  # The exact search took what was left.
         both = join_words(_describe_ends(one, low) for one, low in proven)
         return f"Bounds and a search prove that the robust accuracy is {both}."
@@ -306,11 +315,8 @@ def verdicts(evaluation: Evaluation) -> list[Verdict]:
         against = tuple(one for one in decisive if one.eps in (None, eps))
         trials += [trial.robustness for trial in evaluation.at(eps).values()]
         outcome = union(trials)
-        certified = evaluation.certified(eps)
-        if (
-            evaluation.certificate is not None
-        ):  # Most of eleven draws may be wrong all the same.
-            certified &= outcome.correct & outcome.robust
+        # Most of eleven draws may be wrong of what is certified by more of them.
+        certified = evaluation.certified(eps) & outcome.correct & outcome.robust
         share = Share.of(certified) if evaluation.certifies else None
         results.append(Verdict(evaluation, eps, outcome, against, share))
     return results
@@ -346,10 +352,10 @@ def _make_card(norm: str, group: Sequence[Finding]) -> Card:
     """A card of the same finding about the same thing at several budgets, the gravest first."""
 
     def where(some: Sequence[Finding]) -> str:
-        budgets = [one.eps for one in some if one.eps is not None]
-        if len(budgets) < len(some):
+        budgets = {one.eps for one in some}
+        if None in budgets:
             return "at every budget"
-        return describe_budgets(norm, *sorted({*budgets}))
+        return describe_budgets(norm, *sorted(filter(None, budgets)))
 
     def measured(one: Finding) -> str:
         return ", ".join(
@@ -362,9 +368,7 @@ def _make_card(norm: str, group: Sequence[Finding]) -> Card:
     sentences = list(alike)
     if len(alike) > 1:  # A sentence that does not name its budgets begins with them.
         pairs = [(where(some), text) for text, some in alike.items()]
-        sentences = [
-            t if at in t else f"{at[:1].upper()}{at[1:]}: {t}" for at, t in pairs
-        ]
+        sentences = [t if at in t else f"{at.capitalize()}: {t}" for at, t in pairs]
     first = group[0]
     return {
         "name": first.title[:1].upper() + first.title[1:],

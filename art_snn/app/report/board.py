@@ -9,14 +9,7 @@ import numpy as np
 
 from art_snn.app.evaluation.figures import draw_board
 from art_snn.app.evaluation.page import render_template
-from art_snn.app.evaluation.record import (
-    NORMS,
-    RESULT,
-    Evaluation,
-    Mask,
-    ReportItem,
-    Trial,
-)
+from art_snn.app.evaluation.record import NORMS, RESULT, Evaluation, Mask, ReportItem
 from art_snn.app.evaluation.verdict import (
     Verdict,
     count_words,
@@ -28,7 +21,7 @@ from art_snn.app.evaluation.verdict import (
     verdicts,
 )
 from art_snn.app.results import as_json
-from art_snn.app.tables import Notes, Part, Table
+from art_snn.app.tables import Notes, Table
 from art_snn.attacks import require_measure
 from art_snn.files import digest
 from art_snn.metrics import Share
@@ -288,27 +281,23 @@ def _describe_single(record: _Record, attack: str) -> str:
 def _describe_credits(record: _Record) -> str:
     """Who broke how many samples that were right without an attack; the name of the plan
     alone where it broke them all."""
-    breakers = {file: one.breakers() for file, one in record.verdicts.items()}
     broken = np.flatnonzero(record.verdict.outcome.correct & ~record.standing)
-    counts = Counter(_credit_sample(record, breakers, row) for row in broken.tolist())
+    counts = Counter(_credit_sample(record, row) for row in broken.tolist())
     plan = record.first.plan or join_words(record.first.names)
     if {*counts} <= {plan}:
         return plan
-    credits = sorted(counts.items(), key=lambda credit: (-credit[1], credit[0]))
-    return ", ".join(f"{name}: {count}" for name, count in credits)
+    return ", ".join(f"{name}: {count}" for name, count in counts.most_common())
 
 
-def _credit_sample(
-    record: _Record, breakers: Mapping[str, Sequence[Trial | None]], row: int
-) -> str:
+def _credit_sample(record: _Record, row: int) -> str:
     """Who broke a sample first: a plan, an attack, a name that comes with adversarials."""
-    for file, trials in breakers.items():
-        trial = trials[row]
+    for file, verdict in record.verdicts.items():
+        trial = verdict.breaker(row)
         if trial is None:
             continue
         stage = trial.outcome.stages[trial.outcome.stage[row]]
         name = stage.label if stage.status in ("submitted", "decided") else trial.name
-        return name if record.verdicts[file] is record.verdict else f"{name} in {file}"
+        return name if verdict is record.verdict else f"{name} in {file}"
     wrong = any(not one.outcome.correct[row] for one in record.verdicts.values())
     return "misclassified" if wrong else "examination"
 
@@ -349,13 +338,8 @@ def _remarks(record: _Record, leader: _Record, name: str) -> list[str]:
             f"Evaluated with art_snn {mine}, {name} with {other}: plans may differ"
         )
 
-    findings = dict.fromkeys(finding.title for finding in record.verdict.findings)
-    return [*lines, *(f"Open finding, {finding}" for finding in findings)]
-
-
-def board_parts(board: Board) -> list[Part]:
-    """The table and notes, as a page of the documentation includes them; last, what is left out."""
-    return [*READING, *board[:2]]
+    findings = record.verdict.findings
+    return [*lines, *(f"Open finding, {finding.title}" for finding in findings)]
 
 
 def render_board_page(board: Board) -> str:

@@ -7,7 +7,7 @@ from art_snn.app.evaluation.page import render_page
 from art_snn.app.evaluation.record import find_evaluations, read_evaluation
 from art_snn.app.evaluation.tables import compare_parts, evaluation_parts, latex_table
 from art_snn.app.evaluation.verdict import count_words
-from art_snn.app.report.board import board_parts, make_board, render_board_page
+from art_snn.app.report.board import READING, make_board, render_board_page
 from art_snn.app.results import Printed
 from art_snn.app.settings import MARKS, Report
 from art_snn.app.tables import Notes, Part, render
@@ -63,7 +63,7 @@ def _write_board(places: Sequence[Path], output: Path) -> Printed:
     board, left_out = make_board(items, [printable(error.complaint) for error in failed])
     table = output.with_suffix(".md")
     write_text(output, render_board_page(board))
-    write_text(table, _render_markdown(board_parts(board)))
+    write_text(table, _render_markdown([*READING, *board[:2]]))
     notes = Notes([f"{count_words(len(items), 'evaluation')}.", *left_out])
     return Printed([notes], [table.name])
 

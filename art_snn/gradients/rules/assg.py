@@ -2,7 +2,6 @@
 
 import math
 import weakref
-from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,8 +19,20 @@ _SMALLEST = 1e-4
 """Keeps the sharpness finite where a neuron always sits at its threshold."""
 _ROUNDING = 4
 """Units in the last place of single precision by which an attack may round two inputs apart."""
-_SHARP = (1e-3, 10.0)
-"""Values of omega for which gradients through eight steps are finite even there."""
+_SHARE: dict[str, Any] = {"at_least": 0, "up_to": 1, "remedy": "Usual is 0.9."}
+_BOUNDS: dict[str, dict[str, Any]] = {
+    # For these values gradients through eight steps are finite even at the threshold.
+    "omega": {
+        "above": 0,
+        "within": (1e-3, 10.0),
+        "remedy": "sharpness_of(0.85) is 2.65.",
+    },
+    "decay_mean": _SHARE,
+    "decay_deviation": _SHARE,
+    "relax": {"at_least": 0, "within": (0, 1e3), "remedy": "The paper uses 1.5."},
+    "restart": {"at_least": 0, "within": (0, 1e6), "remedy": "A half is the default."},
+}
+"""The bounds of hyperparameters, as :func:`require_number` takes them."""
 
 
 def sharpness_of(vanishing: float) -> float:
@@ -76,27 +87,8 @@ class ASSG(TemporalGradient):
     second_derivative = True
 
     def __post_init__(self) -> None:
-        require_number(
-            "omega",
-            self.omega,
-            above=0,
-            within=_SHARP,
-            remedy="sharpness_of(0.85) is 2.65.",
-        )
-        for name in ("decay_mean", "decay_deviation"):
-            require_number(
-                name, getattr(self, name), at_least=0, up_to=1, remedy="Usual is 0.9."
-            )
-        require_number(
-            "relax", self.relax, at_least=0, within=(0, 1e3), remedy="The paper uses 1.5."
-        )
-        require_number(
-            "restart",
-            self.restart,
-            at_least=0,
-            within=(0, 1e6),
-            remedy="A half is the default.",
-        )
+        for name, bounds in _BOUNDS.items():
+            require_number(name, getattr(self, name), **bounds)
 
     def slope(self, distance: Tensor, site: NeuronRef) -> Tensor:
         """Slope of a first pass."""
@@ -133,18 +125,37 @@ class ASSG(TemporalGradient):
         if moved is not None:
             first = torch.where(align(moved, x), x.detach(), first)
 
-        this_pass = _Pass(self, moments, moved)
+        following = iter(moments)
+        updated: list[_PotentialMoments] = []
+
+        def prepare(potential: Tensor, site: NeuronRef) -> StepSlope:
+            layer = next(following, None) or _PotentialMoments.at_rest(potential)
+            if moved is not None:
+                layer.rest(moved)
+            updated.append(layer)
+            return self._update(layer, potential, site)
+
         body.execution = THROUGH_TIME
         with nullcontext() if attack else body.observe_writes():
-            logits = body.run(encoded, this_pass.firing())
+            logits = body.run(encoded, self.firing(prepare))
 
         if not attack:
             # Without what the pass has written.
             key = _key(body, encoded)
-        body.memory = with_memory(
-            body.memory, self, _Attack(key, first, this_pass.moments)
-        )
+        body.memory = with_memory(body.memory, self, _Attack(key, first, [updated]))
         return logits
+
+    def _update(
+        self, moments: "_PotentialMoments", potential: Tensor, site: NeuronRef
+    ) -> StepSlope:
+        """The slope function of a pass, whose potentials u [T, N, ...] the moments take in."""
+        for block in blocks(potential, steps=len(potential)):
+            z = potential[:, block] - site.dynamics.threshold
+            moments.of(block).update(z.abs_(), self)
+
+        return lambda distance, t, samples: self.sharpen(
+            distance, moments.of(samples).scale(self, t)
+        )
 
     def reach(self, body: Body) -> float:
         """How far an input value may lie from the first one of its sample."""
@@ -199,9 +210,8 @@ class _Attack:
 
     key: tuple[Any, ...]
     first: Tensor
-    moments: list[_PotentialMoments]
-    fresh: list[bool] = field(default_factory=lambda: [True])
-    """It has one entry until a pass takes the moments; of two tasks only one can remove that."""
+    moments: list[list[_PotentialMoments]]
+    """One entry until a pass takes it; of two tasks only one can remove that."""
 
     def of(self, samples: Tensor) -> "_Attack":
         """The memory of some of the samples, bool [N]."""
@@ -210,17 +220,17 @@ class _Attack:
         first = self.first[samples]
         (steps, _, *sizes), *others = self.key
         key = (torch.Size((steps, len(first), *sizes)), *others)
-        moments = [layer.of(samples) for layer in self.moments]
-        return _Attack(key, first, moments, list(self.fresh))
+        moments = [[layer.of(samples) for layer in layers] for layers in self.moments]
+        return _Attack(key, first, moments)
 
     def take(self) -> list[_PotentialMoments]:
         """The moments, once, for a pass to change; copies of those that a graph still reads."""
         try:
-            self.fresh.pop()
+            moments = self.moments.pop()
         except IndexError:
             return []
-        layers = [(weakref.ref(m), m.mean, m.deviation) for m in self.moments]
-        self.moments.clear()
+        layers = [(weakref.ref(m), m.mean, m.deviation) for m in moments]
+        moments.clear()
         taken = []
         for reader, mean, deviation in layers:
             if reader() is not None:
@@ -239,39 +249,3 @@ class _Attack:
         # Not by >, since a distance that is no number shows nothing.
         moved = ~(least <= reach).flatten(1).all(1)
         return moved if moved.any() else None
-
-
-class _Pass(TemporalGradient):
-    """One forward pass of ASSG: takes up the moments of the calls in order, and updates them."""
-
-    second_derivative = True
-
-    def __init__(
-        self, rule: ASSG, earlier: Sequence[_PotentialMoments], moved: Tensor | None
-    ) -> None:
-        self.rule = rule
-        self.surrogate = rule.surrogate
-        self.detach_reset = rule.detach_reset
-        self.earlier = iter(earlier)
-        self.moved = moved
-        self.moments: list[_PotentialMoments] = []
-
-    def __repr__(self) -> str:
-        return repr(self.rule)
-
-    def prepare(self, potential: Tensor, site: NeuronRef) -> StepSlope:
-        moments = next(self.earlier, None) or _PotentialMoments.at_rest(potential)
-        if self.moved is not None:
-            moments.rest(self.moved)
-        for block in blocks(potential, steps=len(potential)):
-            z = potential[:, block] - site.dynamics.threshold
-            moments.of(block).update(z.abs_(), self.rule)
-        self.moments.append(moments)
-
-        def at_step(distance: Tensor, t: slice, samples: slice) -> Tensor:
-            return self.rule.sharpen(distance, moments.of(samples).scale(self.rule, t))
-
-        return at_step
-
-    def slope(self, distance: Tensor, site: NeuronRef) -> Tensor:
-        return self.rule.slope(distance, site)

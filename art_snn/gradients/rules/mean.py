@@ -10,8 +10,6 @@ from art_snn.checks import quote, require, set_fields
 from art_snn.gradients.base import Body, Composite, Execution, Gradient
 from art_snn.gradients.shared import attach_anchor, differentiable_once
 
-_PLAIN = "False averages gradients as they are."
-
 
 @dataclass(frozen=True, init=False, repr=False)
 class Mean(Composite):
@@ -41,7 +39,7 @@ class Mean(Composite):
             "normalise",
             "True or False",
             quote(normalise),
-            _PLAIN,
+            "False averages gradients as they are.",
         )
         set_fields(self, rules=rules, normalise=normalise)
         self.__post_init__()

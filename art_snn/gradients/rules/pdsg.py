@@ -38,11 +38,9 @@ class PDSG(TemporalGradient):
 
     def prepare(self, potential: Tensor, site: NeuronRef) -> StepSlope:
         sigma = _running_deviation(potential, self.per_sample)
-
-        def at_step(distance: Tensor, t: slice, samples: slice) -> Tensor:
-            return _bell(distance, sigma[t, samples] if self.per_sample else sigma[t])
-
-        return at_step
+        return lambda distance, t, samples: _bell(
+            distance, sigma[t, samples] if self.per_sample else sigma[t]
+        )
 
 
 def _bell(z: Tensor, sigma: Tensor) -> Tensor:

@@ -4,17 +4,14 @@
 
 from importlib import import_module
 from pkgutil import iter_modules
-from types import MappingProxyType
 
 from art_snn.interop.kinds import REGISTERED, NeuronKind
 
-KNOWN = MappingProxyType(
-    {
-        name: kind
-        for file in iter_modules(__path__)
-        for name, kind in import_module(f"{__name__}.{file.name}").KINDS.items()
-    }
-)
+KNOWN = {
+    name: kind
+    for file in iter_modules(__path__)
+    for name, kind in import_module(f"{__name__}.{file.name}").KINDS.items()
+}
 """Every class that is recognised, by its qualified name."""
 
 

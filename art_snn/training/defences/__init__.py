@@ -1,7 +1,6 @@
 """Defences: what a step of adversarial or certified training minimises, and what follows it."""
 
 from collections.abc import Mapping
-from types import MappingProxyType
 
 from art_snn.gradients import parse_object
 from art_snn.training.defences.base import (
@@ -19,20 +18,18 @@ from art_snn.training.defences.stog import StoG as StoG
 from art_snn.training.defences.tgo import TGO as TGO
 from art_snn.training.defences.trades import TRADES as TRADES
 
-DEFENCES: Mapping[str, type[Defence]] = MappingProxyType(
-    {
-        "at": AT,
-        "trades": TRADES,
-        "rat": RAT,
-        "sr": SR,
-        "ibp": IBP,
-        "mpd-sgr": MPDSGR,
-        "tgo": TGO,
-        "mppd": MPPD,
-        "stog": StoG,
-        "operations": Operations,
-    }
-)
+DEFENCES: Mapping[str, type[Defence]] = {
+    "at": AT,
+    "trades": TRADES,
+    "rat": RAT,
+    "sr": SR,
+    "ibp": IBP,
+    "mpd-sgr": MPDSGR,
+    "tgo": TGO,
+    "mppd": MPPD,
+    "stog": StoG,
+    "operations": Operations,
+}
 """Defences by name: adversarial training alone and with more, and certified training, IBP."""
 
 

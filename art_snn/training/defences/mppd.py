@@ -1,5 +1,6 @@
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Literal
 
 from torch import Tensor, nn
@@ -10,8 +11,7 @@ from art_snn.gradients import STBP, NeuronRef
 from art_snn.modulation import Gains, Noise
 from art_snn.neurons import Neuron
 from art_snn.running.context import hook_here
-from art_snn.training.defences.base import Learner
-from art_snn.training.defences.potentials import Watching, run_watched
+from art_snn.training.defences.base import Learner, Watching, run_watched
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,14 +45,17 @@ class MPPD(Watching):
     def loss(self, learner: Learner, x: Tensor, adversarial: Tensor, y: Tensor) -> Tensor:
         """Cross entropies of clean and adversarial samples, and the weighted distance."""
         currents = []
-        modules = [*learner.network.layers.modules()]
-        neurons = [i for i, module in enumerate(modules) if isinstance(module, Neuron)]
         # A module that changes currents stands right before the last neurons.
-        before = modules[max(neurons, default=0) - 1]
-        watch: AbstractContextManager[None] = nullcontext()
-        if isinstance(before, Gains | Noise):
-            watch = hook_here(before, lambda _, inputs, __: currents.append(inputs[0]))
-        with watch:
+        before: nn.Module | None = None
+        for module, following in pairwise(learner.network.layers.modules()):
+            if isinstance(following, Neuron):
+                before = module
+        with ExitStack() as stack:
+            if isinstance(before, Gains | Noise):
+                watch = hook_here(
+                    before, lambda _, inputs, __: currents.append(inputs[0])
+                )
+                stack.enter_context(watch)
             clean, layers = run_watched(learner, x)
             hard, others = run_watched(learner, adversarial)
         if not currents:

@@ -4,8 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from art_snn.metrics.energy import count_accumulates, count_synapses
-from art_snn.training.defences.base import Learner
-from art_snn.training.defences.potentials import Watching, run_watched
+from art_snn.training.defences.base import Learner, Watching, run_watched
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -49,50 +49,50 @@ class RAT(Weighted, AT):
 
     def check(self, network: SpikingNetwork) -> None:
         """Refuse a network without a weight to change, or with one that would grow."""
-        weights = _list_weights(network)
         require(
-            weights,
+            _list_weights(network),
             "network",
             "a network with weights of linear layers or convolutions to train for RAT",
             "none",
             "Take another defence, or thaw them.",
         )
-        self._grams(weights)
+        self._grams(network)
 
     @torch.no_grad()
     def after_step(self, network: SpikingNetwork, share: float = 0.0) -> None:
         """Move the weights towards orthonormal rows, or columns where there are more rows."""
-        weights = _list_weights(network)
-        grams = self._grams(weights)
-        for name, weight in weights.items():
+        for weight, gram in self._grams(network).items():
             rows = weight.flatten(1)
-            gram = grams[name]
             product = gram @ rows if len(rows) == len(gram) else rows @ gram
             weight.add_((self.orthogonality * (rows - product)).view_as(weight))
 
-    def _grams(self, weights: dict[str, nn.Parameter]) -> dict[str, Tensor]:
-        """The smaller one of W W' and W' W by name, since W W' W has both as factors."""
-        rows = {name: weight.detach().flatten(1) for name, weight in weights.items()}
-        grams = {k: w @ w.T if len(w) <= w.shape[1] else w.T @ w for k, w in rows.items()}
+    def _grams(self, network: SpikingNetwork) -> dict[nn.Parameter, Tensor]:
+        """The smaller one of W W' and W' W by weight, since W W' W has both as factors."""
+        names = _list_weights(network)
+        grams = {}
+        for weight in names:
+            w = weight.detach().flatten(1)
+            grams[weight] = w @ w.T if len(w) <= w.shape[1] else w.T @ w
+
         # The Frobenius norm bounds the spectral one and costs next to nothing.
         bounds = torch.stack([torch.linalg.matrix_norm(gram) for gram in grams.values()])
         if not bool((bounds >= self.limit**2).any()):
             return grams
-        for name, gram in grams.items():
+        for weight, gram in grams.items():
             norm = math.sqrt(float(torch.linalg.matrix_norm(gram, 2)))
             require(
                 norm < self.limit,
                 "orthogonality",
-                f"a strength at which {name}, of spectral norm {norm:.3g}, does not grow",
+                f"a strength at which {names[weight]}, of spectral norm {norm:.3g}, does not grow",
                 f"{self.orthogonality:g}, which bounds it by {self.limit:.3g}",
                 "Lower it, lower the learning rate, or scale that weight down.",
             )
         return grams
 
 
-def _list_weights(network: SpikingNetwork) -> dict[str, nn.Parameter]:
-    """Weights of linear layers and convolutions in training, each once, by name."""
-    weights: dict[str, nn.Parameter] = {}
+def _list_weights(network: SpikingNetwork) -> dict[nn.Parameter, str]:
+    """Weights of linear layers and convolutions in training, each once, with their names."""
+    weights: dict[nn.Parameter, str] = {}
     for name, layer in network.named_modules():
         if not isinstance(layer, _LAYERS):
             continue
@@ -104,7 +104,6 @@ def _list_weights(network: SpikingNetwork) -> dict[str, nn.Parameter]:
                 f"{name}.weight, which is computed from others",
                 "Take the parametrization off, or another defence.",
             )
-        is_new = all(weight is not other for other in weights.values())
-        if weight.requires_grad and is_new:
-            weights[f"{name}.weight"] = weight
+        if weight.requires_grad:
+            weights.setdefault(weight, f"{name}.weight")
     return weights

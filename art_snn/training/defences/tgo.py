@@ -4,8 +4,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from art_snn.training.defences.base import Learner
-from art_snn.training.defences.potentials import Watching, gaps, run_watched
+from art_snn.training.defences.base import Learner, Watching, gaps, run_watched
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from art_snn.app.evaluate import target, units
+from art_snn.app.evaluate import run, target
 from art_snn.app.evaluation.verdict import verdicts
 from art_snn.app.results import as_json
 from art_snn.attacks import Outcome, SpikingAutoAttack
@@ -195,7 +195,7 @@ def test_flips_are_certified_by_draws_next_to_what_attacks_leave(voting, monkeyp
 def test_interrupted_certificates_say_what_is_left_and_draw_nothing_twice(voting, monkeypatch):
     words = ("--bounds", "--norm", "0", "--eps", "1", "--draws", "200", "--samples", "8")
     evaluate(monkeypatch, voting, *words, "--plan", "fast", "--output", "whole", **OF_VOTES)
-    certify, notes, samples = units.certify, [], []
+    certify, notes, samples = run.certify, [], []
 
     def interrupted(classifier, x, *rest, **options):
         samples.append(len(x))
@@ -203,7 +203,7 @@ def test_interrupted_certificates_say_what_is_left_and_draw_nothing_twice(voting
             raise KeyboardInterrupt
         return certify(classifier, x, *rest, **options)
 
-    monkeypatch.setattr(units, "certify", interrupted)
+    monkeypatch.setattr(run, "certify", interrupted)
     monkeypatch.setattr(Progress, "note", lambda _, words: notes.append(words))
     words += ("--plan", "fast", "--output", "out")
     assert evaluate(monkeypatch, voting, *words, **OF_VOTES).status == 130

@@ -174,7 +174,7 @@ def test_decisions_that_contradict_each_other_stop_the_run(folder, monkeypatch):
 def test_a_network_that_no_search_takes_is_refused(old, new, complaint, folder, monkeypatch):
     text = (folder / "model.py").read_text("utf-8").replace(old, new)
     (folder / "model.py").write_text(text, "utf-8")
-    weights = torch.load(folder / "weights.pt")
+    weights = torch.load(folder / "weights.pt", weights_only=True)
     last = "layers.3" if "ReLU" in new else "layers.2"
     renamed = {name.replace("layers.2", last): tensor for name, tensor in weights.items()}
     torch.save(renamed, folder / "weights.pt")

@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 import art_snn
-from art_snn.app.evaluate import provenance
+from art_snn.app.evaluate import result
 from art_snn.app.evaluate.examples import record_spikes
-from art_snn.app.evaluate.provenance import describe_provenance
+from art_snn.app.evaluate.result import describe_provenance
 from art_snn.app.evaluation.record import NEURONS
 from tests.app.evaluate.test_findings import target
 from tests.classifiers import CLASSES, SHAPE, around, classifier
@@ -38,7 +38,7 @@ def test_versions_are_those_of_what_the_classes_of_the_network_come_from(monkeyp
             raise PackageNotFoundError
         return f"of {name}"
 
-    monkeypatch.setattr(provenance, "version", version)
+    monkeypatch.setattr(result, "version", version)
     numbers = describe_provenance(bare, 0.0).versions
     assert (numbers["norse"], numbers["scipy"]) == ("not installed", "of scipy")
     assert "snntorch" not in numbers

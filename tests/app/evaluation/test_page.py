@@ -10,21 +10,7 @@ from art_snn.app.evaluation.page import render_page
 from art_snn.app.evaluation.record import Evaluation, ReportItem
 from art_snn.app.evaluation.verdict import describe_verdicts, verdicts
 from art_snn.findings import Remedy
-from tests.evaluations import (
-    CERTIFICATE,
-    EXACT,
-    RISES,
-    VANISHED,
-    WEAK,
-    evaluation,
-    frames,
-    images,
-    large,
-    record,
-    small,
-    spiking,
-    trial,
-)
+from tests import evaluations as hand
 from tests.pages import tree, without_charts
 
 EPS = 8 / 255
@@ -34,12 +20,14 @@ def alone(evaluation: Evaluation) -> str:
     return render_page([ReportItem("", evaluation, objection="No examples.")])
 
 
-OTHERS = (small(), small(norm="2"))
+OTHERS = (hand.small(), hand.small(norm="2"))
 PAGES = {
-    "findings": lambda: render_page([ReportItem("", large(60), images(3))]),
-    "certified": lambda: alone(small(certificate=CERTIFICATE, bounds=EXACT, findings=(RISES,))),
+    "findings": lambda: render_page([ReportItem("", hand.large(60), hand.images(3))]),
+    "certified": lambda: alone(
+        hand.small(certificate=hand.CERTIFICATE, bounds=hand.EXACT, findings=(hand.RISES,))
+    ),
     "three": lambda: render_page(
-        [ReportItem("x", large(20), frames(2)), *(ReportItem("y", one) for one in OTHERS)]
+        [ReportItem("x", hand.large(20), hand.frames(2)), *(ReportItem("y", one) for one in OTHERS)]
     ),
 }
 
@@ -124,12 +112,8 @@ def test_tables_have_captions_and_heads_and_can_be_moved_by_the_keyboard(documen
         assert all(head.text for head in heads)
 
 
-def test_the_same_evaluations_give_the_same_page():
-    assert PAGES["certified"]() == PAGES["certified"]()
-
-
 def test_it_begins_with_the_name_a_sentence_and_a_small_table(undrawn):
-    for result, kind in ((large(400), "open"), (small(), "closed")):
+    for result, kind in ((hand.large(400), "open"), (hand.small(), "closed")):
         (header,) = tree(alone(result)).every("header")
         assert header.every()[0].name == "h1"
         assert header.every("h1")[0].text == "plain"
@@ -146,20 +130,20 @@ def test_it_begins_with_the_name_a_sentence_and_a_small_table(undrawn):
 
 def test_findings_are_cards_and_those_that_change_no_verdict_come_apart(undrawn):
     words = {"id": "state-kept", "title": "state kept", "sentence": "It forgets."}
-    error = replace(VANISHED, severity="error", eps=EPS, **words)
-    findings = (VANISHED, error, replace(error, eps=4 / 255), WEAK)
-    articles = tree(alone(large(40, findings=findings))).every("article")
+    error = replace(hand.VANISHED, severity="error", eps=EPS, **words)
+    findings = (hand.VANISHED, error, replace(error, eps=4 / 255), hand.WEAK)
+    articles = tree(alone(hand.large(40, findings=findings))).every("article")
     kinds = [one.attributes["class"] for one in articles]
     assert kinds == ["finding open error", "finding open warning", "finding other warning"]
     heads = [one.every("h3")[0].text for one in articles]
     assert heads[:2] == ["Error: State kept", "Warning: Vanished gradients"]
     text = articles[0].text
-    for words in ("at eps 4/255 and 8/255", "It forgets.", f"What to do: {VANISHED.remedy}"):
+    for words in ("at eps 4/255 and 8/255", "It forgets.", f"What to do: {hand.VANISHED.remedy}"):
         assert text.count(words) == 1
     (details,) = articles[0].every("details")
-    for words in ("zero 0.12", VANISHED.limit):
+    for words in ("zero 0.12", hand.VANISHED.limit):
         assert words in details.text
-    assert WEAK.about in articles[2].text
+    assert hand.WEAK.about in articles[2].text
 
 
 def test_the_glossary_explains_the_words_of_the_page_and_no_others(undrawn):
@@ -170,28 +154,30 @@ def test_the_glossary_explains_the_words_of_the_page_and_no_others(undrawn):
         return {one.text for one in words.every("dt")}
 
     usual = {"rule", "STBP", "RGA", "HART", "AutoPGD", "query", "stage", "eps, the budget"}
-    assert usual <= terms(small())
+    assert usual <= terms(hand.small())
     others = {"EOT", "certified accuracy", "DLR", "counts", "native", "SpikeRetiming"}
-    assert not others & terms(small())
-    named = terms(large(20, bounds=(), certificate=None))
+    assert not others & terms(hand.small())
+    named = terms(hand.large(20, bounds=(), certificate=None))
     assert {"ASSG", "StableAdaptivePGD", "DLR"} <= named
-    assert {"certified accuracy", "counts"} <= terms(small(bounds=EXACT))
+    assert {"certified accuracy", "counts"} <= terms(hand.small(bounds=hand.EXACT))
 
 
 def test_what_users_write_is_text_and_never_markup():
     evil = "<script>alert(1)</script>&\"'"
-    one = trial(evil, EPS, (0, 1, -1), (evil, "b"), skipped=(record(evil, "skipped", evil),))
+    one = hand.trial(
+        evil, EPS, (0, 1, -1), (evil, "b"), skipped=(hand.record(evil, "skipped", evil),)
+    )
     changes = dict.fromkeys(("about", "id", "title", "limit"), evil)
-    finding = replace(VANISHED, evidence={evil: 1.0}, remedies=(Remedy(evil),), **changes)
-    content = replace(small().provenance, command=evil, commit=evil, rules={evil: evil})
-    result = evaluation(one, title=evil, provenance=content, findings=(finding,))
+    finding = replace(hand.VANISHED, evidence={evil: 1.0}, remedies=(Remedy(evil),), **changes)
+    content = replace(hand.small().provenance, command=evil, commit=evil, rules={evil: evil})
+    result = hand.evaluation(one, title=evil, provenance=content, findings=(finding,))
     for html in (alone(result), render_page([ReportItem(evil, result)] * 2)):
         assert html.count("<script") == 1
         assert tree(html).text.count("<script>alert(1)</script>") > 10
 
 
 def test_pictures_and_the_curve_stand_at_the_top_and_spikes_below(undrawn):
-    document = tree(render_page([ReportItem("", large(40), spiking(images(8)))]))
+    document = tree(render_page([ReportItem("", hand.large(40), hand.spiking(hand.images(8)))]))
     assert document.every("header")[0].every("div")[0].attributes["class"] == "beside"
     first, second = (one.attributes["aria-labelledby"] for one in document.every("section")[:2])
     assert (first, second) == ("r1-examples", "r1-findings")
@@ -200,7 +186,7 @@ def test_pictures_and_the_curve_stand_at_the_top_and_spikes_below(undrawn):
     assert more.every("summary")[0].text == "5 more samples"
     lacking = "Spikes of the neurons are not shown: none lie next to the evaluation."
     assert lacking not in document.text
-    assert lacking in tree(alone(small())).text
+    assert lacking in tree(alone(hand.small())).text
 
 
 def test_of_several_results_the_table_and_pairs_come_first_and_each_is_folded(undrawn):
@@ -214,7 +200,7 @@ def test_of_several_results_the_table_and_pairs_come_first_and_each_is_folded(un
 
 def test_of_many_samples_the_first_are_listed_and_the_page_stays_small():
     count = 1500
-    html = render_page([ReportItem("", large(count), images(12, (3, 32, 32)))])
+    html = render_page([ReportItem("", hand.large(count), hand.images(12, (3, 32, 32)))])
     assert len(html) < 2_000_000
     assert f"Results of the first 1000 of {count} samples" in html
     assert "The others are in the file of the evaluation." in html

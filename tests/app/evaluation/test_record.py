@@ -9,15 +9,8 @@ import numpy as np
 import pytest
 
 from art_snn.app.evaluate.result import EvaluationResult
-from art_snn.app.evaluation.record import (
-    Bounds,
-    Evaluation,
-    Examples,
-    Provenance,
-    ReportItem,
-    Trial,
-    name_from,
-)
+from art_snn.app.evaluation import record
+from art_snn.app.evaluation.record import Evaluation, Examples, ReportItem
 from art_snn.app.results import as_json, read_result
 from art_snn.attacks import Outcome
 from art_snn.checks import ArgumentError
@@ -50,6 +43,7 @@ KINDS = {
     "certificate": small(certificate=CERTIFICATE),
     "counts": evaluation(trial("a", 4, (-3, 0)), norm="0"),
     "bounds": small(bounds=EXACT),
+    "evidence": small(findings=(replace(VANISHED, evidence={"a": math.inf, "b": math.nan}),)),
 }
 
 
@@ -66,19 +60,11 @@ def test_an_evaluation_is_the_same_after_json_and_keeps_to_the_published_schema(
     assert list(content)[:5] == ["schema", "summary", "name", "title", "date"]
 
 
-def test_evidence_that_is_no_finite_number_is_read_back(tmp_path):
-    odd = replace(VANISHED, evidence={"change": math.inf, "mean": math.nan})
-    save(small(findings=(odd,)), tmp_path)
-    read = read_result(tmp_path / "evaluation.json", Evaluation)
-    assert read.findings[0].evidence["change"] == math.inf
-    assert math.isnan(read.findings[0].evidence["mean"])
-
-
 def test_it_writes_the_files_that_it_names_and_the_page_shows_the_examples(tmp_path):
     images(2).write(tmp_path)
     write(large(20), tmp_path)
     names = ["evaluation.json", "evaluation.md", "evaluation.png", "report.html"]
-    assert EvaluationResult(large(20)).files == names
+    assert EvaluationResult(large(20)).files == [*names, FILE, "first.npz"]
     assert sorted(file.name for file in tmp_path.iterdir()) == sorted([*names, FILE])
     assert (tmp_path / "report.html").read_text("utf-8").count("data:image/png") == 6
 
@@ -94,10 +80,10 @@ FAR = replace(CERTIFICATE, region=L1Ball(np.array([0, 0, 0, 1e308])))
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: small(labels=(0,)), r"as many samples each, got \[1, 4\]"),
+        (lambda: small(labels=(0,)), r"as many samples each, one or more, got \[1, 4\]"),
         (lambda: small(certificate=FAR), r"regions of a size from 0 to 1e\+12, got \[1e\+308\]"),
-        (lambda: small(certificate=SHORT), r"as many samples each, got \[3, 4\]"),
-        (lambda: small(bounds=(proven(1),)), r"as many samples each, got \[1, 4\]"),
+        (lambda: small(certificate=SHORT), r"one or more, got \[3, 4\]"),
+        (lambda: small(bounds=(proven(1),)), r"one or more, got \[1, 4\]"),
         (lambda: small(bounds=(proven(0, 0, 0, 1, eps=9),)), r"bounds at \[0.031.*, got \[9\]"),
         (lambda: small(bounds=(proven(0, 1, 0, 1),)), "certified samples that nothing breaks"),
         (lambda: small(bounds=(proven(1, 0, 0, 1),)), "certified samples that nothing breaks"),
@@ -108,12 +94,12 @@ FAR = replace(CERTIFICATE, region=L1Ball(np.array([0, 0, 0, 1e308])))
         (lambda: small(norm="1"), 'norm among inf, 2, 0, shift, got "1"'),
         (lambda: small(plan="fast"), 'name of a trial, or nothing, got "fast"'),
         (lambda: small(trials=2 * small().trials[:1]), "one trial of a name at a budget"),
-        (lambda: evaluation(trial("a", EPS, ())), "one sample or more"),
+        (lambda: evaluation(trial("a", EPS, ())), r"one or more, got \[0\]"),
         (lambda: provenance(examined=-1), "at least 0, got -1"),
         (lambda: replace(images(2), x=np.zeros((2, 3))), "adversarials alike in shape"),
         (lambda: replace(images(2), rows=np.arange(3)), r"one or more, got \[2, 3\]"),
         (lambda: replace(images(1), rows=np.zeros(1)), 'as whole numbers, got \\["f", "i"\\]'),
-        (lambda: trial("a", EPS, (0, -1), votes=np.zeros(1)), r"as many samples each, got \[1, 2"),
+        (lambda: trial("a", EPS, (0, -1), votes=np.zeros(1)), r"one or more, got \[1, 2"),
         (lambda: trial("a", EPS, (1, -1)), r"stages from -3 to 0, got \[1\]"),
         (lambda: trial("a", EPS, (-4, -1)), r"stages from -3 to 0, got \[-4\]"),
         (lambda: trial("a", 0.0, (0, -1)), r"budget above 0, .*, got 0\.0"),
@@ -140,7 +126,7 @@ def test_what_does_not_fit_together_is_refused(make, message):
 
 
 def test_the_name_of_a_file_becomes_the_name_of_an_evaluation():
-    names = [name_from(text) for text in ("my\nnet", " a  b ", "", 99 * "a")]
+    names = [record.name_from(text) for text in ("my\nnet", " a  b ", "", 99 * "a")]
     assert names == ["my net", "a b", "evaluation", 80 * "a"]
 
 
@@ -151,8 +137,9 @@ LATER = {"finding": {"broken"}}
 
 
 def test_the_schema_has_the_fields_of_the_classes_and_describes_each():
-    kinds = {"trial": Trial, "outcome": Outcome, "finding": Finding, "provenance": Provenance}
-    for name, kind in (kinds | {"certificate": Certificate, "bounds": Bounds}).items():
+    kinds = {"outcome": Outcome, "finding": Finding, "certificate": Certificate}
+    kinds |= {"trial": record.Trial, "provenance": record.Provenance, "bounds": record.Bounds}
+    for name, kind in kinds.items():
         form = SCHEMA["$defs"][name]
         left_out = {"adversarials"} if kind is Outcome else set()
         names = {field.name for field in fields(kind)} - left_out
@@ -163,7 +150,8 @@ def test_the_schema_has_the_fields_of_the_classes_and_describes_each():
 
 
 def test_examples_are_read_as_they_were_written_and_there_may_be_none(tmp_path):
-    assert Examples.read(tmp_path) is None
+    with pytest.raises(FileNotFoundError, match="expected samples next to their adversarials"):
+        Examples.read(tmp_path)
     assert "no examples" in ReportItem.of("", small(), tmp_path).objection
     for written in (images(3), spiking(images(3))):
         written.write(tmp_path)
@@ -173,20 +161,24 @@ def test_examples_are_read_as_they_were_written_and_there_may_be_none(tmp_path):
         assert all(same)
 
 
-@pytest.mark.parametrize("kind", ["flipped", "empty", "text", "short", "x", "eps", "nan"])
+DAMAGED = {
+    "flipped": lambda whole: whole[:999] + bytes([whole[999] ^ 1]) + whole[1000:],
+    "empty": lambda whole: b"",
+    "text": lambda whole: b"no archive",
+    "short": lambda whole: whole[:-9],
+}
+OTHER_ARRAYS = {
+    "x": {"x": np.zeros(3)},
+    "eps": {"trial": "a", "eps": "b"},
+    "nan": vars(images(3)) | {"x": np.full((3, 1, 8, 8), np.nan)},
+}
+
+
+@pytest.mark.parametrize("kind", [*DAMAGED, *OTHER_ARRAYS])
 def test_damaged_examples_are_refused_by_name_and_the_page_goes_without(kind, tmp_path):
-    images(3).write(tmp_path)
-    content = (tmp_path / FILE).read_bytes()
-    if kind == "nan":
-        np.savez(tmp_path / FILE, **(vars(images(3)) | {"x": np.full((3, 1, 8, 8), np.nan)}))
-    elif kind in ("x", "eps"):
-        odd = {"x": np.zeros(3)} if kind == "x" else {"trial": np.array("a"), "eps": np.array("b")}
-        np.savez(tmp_path / FILE, **odd)
-    else:
-        half = len(content) // 3
-        flipped = content[:half] + bytes([content[half] ^ 1]) + content[half + 1 :]
-        others = {"flipped": flipped, "empty": b"", "text": b"no archive", "short": content[:-9]}
-        (tmp_path / FILE).write_bytes(others[kind])
+    np.savez(tmp_path / FILE, **OTHER_ARRAYS.get(kind, vars(images(3))))
+    if kind in DAMAGED:
+        (tmp_path / FILE).write_bytes(DAMAGED[kind]((tmp_path / FILE).read_bytes()))
     with pytest.raises(ArgumentError, match=r"^examples: .*examples\.npz, which"):
         Examples.read(tmp_path)
     item = ReportItem.of("", large(20), tmp_path)

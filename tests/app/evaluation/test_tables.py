@@ -10,24 +10,10 @@ from art_snn.app.evaluate.result import EvaluationResult
 from art_snn.app.evaluation import tables
 from art_snn.app.evaluation.page import render_page
 from art_snn.app.evaluation.record import Evaluation, ReportItem
-from art_snn.app.evaluation.tables import evaluation_tables
 from art_snn.app.tables import Notes, render
 from art_snn.attacks import Outcome
 from art_snn.regions import EventChanges, L1Ball
-from tests.evaluations import (
-    CERTIFICATE,
-    EXACT,
-    RISES,
-    STAGES,
-    VANISHED,
-    WEAK,
-    evaluation,
-    large,
-    provenance,
-    record,
-    small,
-    trial,
-)
+from tests import evaluations as hand
 
 EPS = 8 / 255
 ROBUST = ("robust accuracy", "findings")
@@ -39,7 +25,7 @@ def lines_of(result):
 
 
 def test_the_table_of_attacks_has_a_row_per_attack_and_the_union():
-    table = evaluation_tables(small())["attacks"]
+    table = tables.evaluation_tables(hand.small())["attacks"]
     names, _, _, success, robust, queries, p = zip(*table.rows, strict=True)
     assert names == ("standard", "PGD-7 by stbp", "union of all")
     assert table.titles[-1] == "against standard"
@@ -52,50 +38,48 @@ def test_the_table_of_attacks_has_a_row_per_attack_and_the_union():
 
 
 def test_a_finding_is_one_line_with_its_remedy_at_all_budgets_that_it_concerns():
-    (line,) = lines_of(small(findings=(RISES,)))
+    (line,) = lines_of(hand.small(findings=(hand.RISES,)))
     start = "Warning: Success still rises with steps (standard, at every budget). Measured: broken"
     assert line.startswith(start)
-    assert line.endswith(RISES.remedy)
-    words = [(1 / 255, "It broke 1 of 4."), (8 / 255, "It broke 2 of 4.")]
-    several = [replace(VANISHED, sentence=text, eps=eps) for eps, text in words]
-    weak = replace(WEAK, sentence="More steps break more.", severity="error")
-    vanished, success = lines_of(small(findings=(weak, *several)))
-    start = "Warning: Vanished gradients (stbp gradients, at eps 1/255 and 8/255)"
+    assert line.endswith(hand.RISES.remedy)
+    weak = replace(hand.WEAK, sentence="More steps break more.", severity="error")
+    several = [replace(hand.VANISHED, sentence=f"At {eps}.", eps=eps) for eps in (1 / 255, 8 / 255)]
+    vanished, success = lines_of(hand.small(findings=(weak, *several)))
+    start = "Warning: Vanished gradients (stbp gradients, at eps 1/255 and 8/255). At eps 1/255: "
     assert vanished.startswith(start)
-    assert vanished.endswith(f"1/255: {words[0][1]} At eps 8/255: {words[1][1]} {VANISHED.remedy}")
     assert success.startswith("Does not change the verdict: Success still rises with steps (PGD-7")
     # Without a plan that decides it is about the verdict.
-    (first, *_) = lines_of(small(plan="", findings=(weak,)))
+    (first, *_) = lines_of(hand.small(plan="", findings=(weak,)))
     assert first.startswith("Error: Success still rises")
 
 
 def test_a_terminal_of_80_columns_has_room_for_all_lines_but_the_command():
-    names = {"name": "a" * 80, "findings": (VANISHED, RISES, WEAK)}
-    text = EvaluationResult(large(40, **names)).render()
+    names = {"name": "a" * 80, "findings": (hand.VANISHED, hand.RISES, hand.WEAK)}
+    text = EvaluationResult(hand.large(40, **names)).render()
     assert max(map(len, text.partition("Reproduce:")[0].splitlines())) <= 80
-    assert text.endswith(f"Reproduce:\n\n{large(2).provenance.command}\n")
+    assert text.endswith(f"Reproduce:\n\n{hand.large(2).provenance.command}\n")
     # What does not fit is in Markdown.
     assert "attack success" not in text
-    assert "attack success" in EvaluationResult(large(40)).render("markdown")
+    assert "attack success" in EvaluationResult(hand.large(40)).render("markdown")
 
 
 def test_stages_are_counted_by_trial_and_budget():
-    assert evaluation_tables(small())["stages"].rows == [
-        ("standard", STAGES[0].description, "8/255", "0"),
-        ("standard", STAGES[1].description, "8/255", "1"),
+    assert tables.evaluation_tables(hand.small())["stages"].rows == [
+        ("standard", hand.STAGES[0].description, "8/255", "0"),
+        ("standard", hand.STAGES[1].description, "8/255", "1"),
         ("PGD-7 by stbp", "PGD()", "8/255", "1"),
     ]
 
 
 def sample_results(result):
     """The results of each sample, from the smallest budget to the largest."""
-    return [row[3:] for row in evaluation_tables(result)["samples"].rows]
+    return [row[3:] for row in tables.evaluation_tables(result)["samples"].rows]
 
 
 def test_the_attack_that_broke_a_sample_is_that_at_the_same_budget_or_a_smaller_one():
-    first = trial("a", 1 / 255, (Outcome.UNANSWERED, -2, -1, -1, 1), ("x", "y"))
-    larger = trial("a", 2 / 255, (-3, -2, 0, -1, -1), ("x", "y"))
-    result = evaluation(first, larger, trial("b", 2 / 255, (-3, -2, 0, 0, -1)))
+    first = hand.trial("a", 1 / 255, (Outcome.UNANSWERED, -2, -1, -1, 1), ("x", "y"))
+    larger = hand.trial("a", 2 / 255, (-3, -2, 0, -1, -1), ("x", "y"))
+    result = hand.evaluation(first, larger, hand.trial("b", 2 / 255, (-3, -2, 0, 0, -1)))
     assert sample_results(result) == [
         ("no prediction", "no prediction"),
         ("misclassified as 2", "misclassified as 2"),
@@ -103,37 +87,40 @@ def test_the_attack_that_broke_a_sample_is_that_at_the_same_budget_or_a_smaller_
         ("survives", "broken by b"),
         ("broken by a, y", "broken by a, y at 1/255"),
     ]
-    table = evaluation_tables(result)["samples"]
+    table = tables.evaluation_tables(result)["samples"]
     assert table.titles == ["sample", "label", "predicted", "at 1/255", "at 2/255"]
     assert [row[:3] for row in table.rows[:2]] == [("0", "0", "none"), ("1", "1", "2")]
 
 
 def test_of_a_random_network_the_wrong_draws_are_counted():
-    one = trial("a", EPS, (-2, -1), draws=11, votes=np.array([7, 0]))
+    one = hand.trial("a", EPS, (-2, -1), draws=11, votes=np.array([7, 0]))
     # One more draw, which the column of predictions shows, is right by chance.
-    wrong, right = sample_results(evaluation(one, clean=(0, 1)))
+    wrong, right = sample_results(hand.evaluation(one, clean=(0, 1)))
     assert (wrong, right) == (("misclassified in 7 of 11 draws",), ("survives",))
 
 
 def test_what_attacks_could_not_do_is_remarked():
     why = "the same stage already runs, b. Why."
-    native = [record("native", "native", "Why.", name) for name in "bc"]
-    skipped = [*(record(name, "repeated", why) for name in "de"), record("f", "skipped", "other")]
-    one = trial("a", EPS, (-3, -1), native, draws=11, skipped=tuple(skipped))
-    assert tables.remarks(evaluation(one)) == [
+    native = [hand.record("native", "native", "Why.", name) for name in "bc"]
+    skipped = [
+        *(hand.record(name, "repeated", why) for name in "de"),
+        hand.record("f", "skipped", "other"),
+    ]
+    one = hand.trial("a", EPS, (-3, -1), native, draws=11, skipped=tuple(skipped))
+    assert tables.remarks(hand.evaluation(one)) == [
         "a ran 2 stages with the network's own gradient. The first is b: Why.",
         "a skipped f: other.",
         "The network is random: most of 11 predictions decide what is broken.",
     ]
-    assert tables.remarks(small()) == []
+    assert tables.remarks(hand.small()) == []
 
 
 def test_bounds_have_a_column_of_verdicts_and_a_row_below_the_union():
-    result = small(bounds=EXACT)
-    table = evaluation_tables(result)["verdicts"]
+    result = hand.small(bounds=hand.EXACT)
+    table = tables.evaluation_tables(result)["verdicts"]
     assert table.titles == ["eps", "clean accuracy", "certified accuracy", *ROBUST]
     assert table.rows[0][2] == table.rows[0][3] == "25.0 % [4.6, 69.9]"
-    union, certified = evaluation_tables(result)["attacks"].rows[-2:]
+    union, certified = tables.evaluation_tables(result)["attacks"].rows[-2:]
     assert (union[0], certified[0]) == ("union of all", "certified")
     assert certified[4] == "at least 25.0 % [4.6, 69.9]"
     assert sample_results(result)[3] == ("certified",)
@@ -142,23 +129,23 @@ def test_bounds_have_a_column_of_verdicts_and_a_row_below_the_union():
 
 
 def test_certificates_are_shown_against_the_radius():
-    result = small(certificate=CERTIFICATE)
-    rows = evaluation_tables(result)["certificate"].rows
+    result = hand.small(certificate=hand.CERTIFICATE)
+    rows = tables.evaluation_tables(result)["certificate"].rows
     shares = [(row[0], row[1].split(" ")[0]) for row in rows]
     assert shares == [("0", "50.0"), ("0.02", "25.0"), ("0.04", "25.0"), ("0.06", "25.0")]
     (words,) = tables.remarks(result)
     assert "No class for 25.0 %" in words
     assert "on average the l1 radius is 0.025." in words
     assert words in lines_of(result)
-    assert "certificate" not in evaluation_tables(small())
-    nothing = replace(CERTIFICATE, predicted=np.full(4, -1), region=L1Ball(np.zeros(4)))
-    assert len(evaluation_tables(small(certificate=nothing))["certificate"].rows) == 1
+    assert "certificate" not in tables.evaluation_tables(hand.small())
+    nothing = replace(hand.CERTIFICATE, predicted=np.full(4, -1), region=L1Ball(np.zeros(4)))
+    assert len(tables.evaluation_tables(hand.small(certificate=nothing))["certificate"].rows) == 1
 
 
 def test_certificates_of_events_are_shown_against_their_number():
     region = EventChanges(0.1, np.array([0.99, 0.9, 0.0, 0.8]))
-    result = small(certificate=replace(CERTIFICATE, region=region))
-    table = evaluation_tables(result)["certificate"]
+    result = hand.small(certificate=replace(hand.CERTIFICATE, region=region))
+    table = tables.evaluation_tables(result)["certificate"]
     assert table.titles == ("events", "flipped or added", "removed", "moved")
     shares = {row[0]: [cell.split(" ")[0] for cell in row[1:]] for row in table.rows}
     assert shares["4"] == ["50.0", "50.0", "25.0"]
@@ -169,35 +156,37 @@ def test_certificates_of_events_are_shown_against_their_number():
 
 def test_operations_stand_next_to_those_of_a_dense_network():
     layers = {"input": (4, 100, 0, 100), "layers.1": (50, 1000, 25, 500), "layers.3": (5, 0, 5, 0)}
-    one = replace(small(), operations=layers)
-    rows = [row[2:] for row in evaluation_tables(one)["operations"].rows]
+    one = replace(hand.small(), operations=layers)
+    rows = [row[2:] for row in tables.evaluation_tables(one)["operations"].rows]
     assert rows[:2] == [("0.000", "100", "100", "1.000"), ("0.500", "500", "1,000", "0.500")]
     # 4.6 pJ for each of the first, 0.9 for each of the others; 4.6 for all of the dense network.
     assert rows[3:] == [("", "600", "1,100", "0.545"), ("", "1", "5", "0.180")]
     assert render_page([ReportItem("", one)]).count("Horowitz 2014") == 1
-    assert "Synaptic operations" not in render_page([ReportItem("", small())])
+    assert "Synaptic operations" not in render_page([ReportItem("", hand.small())])
     with pytest.raises(ValueError, match="four numbers of a layer"):
         replace(one, operations={"input": (1, 2, 3)})
 
 
 def test_settings_and_digests_say_when_where_and_how_it_was_measured():
-    settings = dict(evaluation_tables(small(date="2026-11-01T00:30:00+02:00"))["settings"].rows)
+    settings = dict(
+        tables.evaluation_tables(hand.small(date="2026-11-01T00:30:00+02:00"))["settings"].rows
+    )
     expected = {"date": "31 October 2026, 22:30 UTC", "time taken": "1 min 23 s", "seed": "0"}
     expected |= {"device": "AMD EPYC", "time steps (T)": "8", "encoder": "direct"}
     expected["rule stbp"] = "STBP(surrogate=Triangle(width=1.0))"
     assert expected.items() <= settings.items()
-    digests = dict(evaluation_tables(small())["digests"].rows)
+    digests = dict(tables.evaluation_tables(hand.small())["digests"].rows)
     expected = {"torch": "2.9.0", "fingerprint": "0123456789abcdef", "commit": "2795f59"}
     assert expected.items() <= digests.items()
-    bare = small(provenance=provenance(commit="", steps=None))
-    assert "commit" not in dict(evaluation_tables(bare)["digests"].rows)
-    assert "time steps (T)" not in dict(evaluation_tables(bare)["settings"].rows)
+    bare = hand.small(provenance=hand.provenance(commit="", steps=None))
+    assert "commit" not in dict(tables.evaluation_tables(bare)["digests"].rows)
+    assert "time steps (T)" not in dict(tables.evaluation_tables(bare)["settings"].rows)
 
 
 def of(stage: Any, samples: str, labels: Any = None, **changes: Any) -> Evaluation:
     labels = tuple([0] * len(samples) if labels is None else labels)
     changes = {"samples": tuple(samples), "labels": labels} | changes
-    return evaluation(trial("a", EPS, stage), **changes)
+    return hand.evaluation(hand.trial("a", EPS, stage), **changes)
 
 
 def items(*evaluations: Evaluation) -> list[ReportItem]:
@@ -239,7 +228,7 @@ def test_what_differs_is_counted_and_tested():
 def test_results_without_a_common_sample_or_budget_say_so():
     both = items(of((-1,), "a"), of((-1,), "b"))
     assert "no sample in common" in tables.compare_parts(both)[-1]
-    for changes in ({"norm": "2"}, {"trials": (trial("a", 0.5, (-1,)),)}):
+    for changes in ({"norm": "2"}, {"trials": (hand.trial("a", 0.5, (-1,)),)}):
         pair = items(of((-1,), "a"), of((-1,), "a", **changes))
         *_, words, counts = tables.compare_parts(pair)
         assert [row[0] for row in counts.rows] == ["without an attack"]
@@ -248,21 +237,20 @@ def test_results_without_a_common_sample_or_budget_say_so():
 
 def test_all_pairs_are_compared_by_their_names_and_by_numbers_where_these_are_the_same():
     names = [of((-1,), "a", name=name) for name in ("plain", "hardened", "plain")]
-    assert tables.labels(items(*names)) == ["plain (1)", "hardened", "plain (3)"]
+    labels = [label for label, _ in tables.label_items(items(*names))]
+    assert labels == ["plain (1)", "hardened", "plain (3)"]
     sentences = tables.compare_parts(items(*names))[3::2]
     starts = [words.partition(" share")[0] for words in sentences]
     assert starts == ["plain (1) and hardened", "plain (1) and plain (3)", "hardened and plain (3)"]
 
 
 def test_verdicts_are_listed_with_their_findings():
-    unexamined = small(provenance=provenance(examined=0))
-    three = items(small(), small(findings=(VANISHED,)), unexamined)
+    unexamined = hand.small(provenance=hand.provenance(examined=0))
+    three = items(hand.small(), hand.small(findings=(hand.VANISHED,)), unexamined)
+    parts = tables.compare_parts(three)
     share = "25.0 % [4.6, 69.9]"
-    assert [row[-2:] for row in tables.compare_parts(three)[2].rows] == [
-        (share, "0"),
-        (f"at most {share}", "1"),
-        (f"at most {share}", "not examined"),
-    ]
-    text = render(tables.compare_parts(three), "markdown")
+    ends = [(share, "0"), (f"at most {share}", "1"), (f"at most {share}", "not examined")]
+    assert [row[-2:] for row in parts[2].rows] == ends
+    text = render(parts, "markdown")
     assert "3 evaluations side by side" in text
     assert "- plain (2): vgg5 on digits (1.json)" in text

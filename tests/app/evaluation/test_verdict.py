@@ -6,26 +6,17 @@ import pytest
 
 from art_snn.app.evaluation.verdict import describe_verdicts, format_eps, make_cards, verdicts
 from art_snn.findings import Finding, Remedy
-from tests.evaluations import (
-    EXACT,
-    GAP,
-    RISES,
-    VANISHED,
-    WEAK,
-    evaluation,
-    large,
-    proven,
-    provenance,
-    small,
-    trial,
-)
+from tests.evaluations import EXACT, RISES, VANISHED, evaluation, proven, provenance, small, trial
 
 EPS = 8 / 255
 AVERAGE = (Remedy("Average."),)
 RANDOM = Finding("random-network", "random network", {"most": 3}, "if draws differ", AVERAGE)
 ERROR = replace(VANISHED, severity="error")
+WEAK = replace(RISES, about="PGD-7 by stbp")
+GAP = (proven(-1, -1, -1, -1),)
 SURE, AT_MOST = "25.0 % [4.6, 69.9]", "at most 25.0 % [4.6, 69.9]"
 NONE, ONE = "No warning casts doubt", "A warning suggests"
+AGREE = "is exact: certified and attacked agree."
 
 
 def summary(result):
@@ -50,15 +41,22 @@ def test_a_summary_has_the_verdict_of_each_budget_in_numbers():
     assert (second["robust"], second["findings"]) == (0.25, [VANISHED.id, RISES.id])
 
 
+START = (
+    "Of 4 images, 3 are classified correctly, and 1 still is after an attack that changes "
+    "no pixel by more than 8/255. "
+)
+DOUBTED = [{"findings": (RISES, VANISHED)}, {"provenance": provenance(examined=0)}, {"plan": ""}]
+
+
 # One of four survives: one was wrong, each of the two attacks broke another one.
 @pytest.mark.parametrize(
-    ("changes", "share", "doubt"),
+    ("changes", "share", "words"),
     [
         ({}, SURE, NONE),
         ({"findings": (RISES,)}, AT_MOST, ONE),
-        ({"findings": (RISES, VANISHED)}, AT_MOST, "Warnings suggest"),
-        ({"provenance": provenance(examined=0)}, AT_MOST, "Nothing was examined"),
-        ({"plan": ""}, AT_MOST, "A single attack cannot show"),
+        (DOUBTED[0], AT_MOST, "Warnings suggest"),
+        (DOUBTED[1], AT_MOST, "Nothing was examined"),
+        (DOUBTED[2], AT_MOST, "A single attack cannot show"),
         ({"findings": (RISES, ERROR)}, AT_MOST, "An error must be fixed"),
         # A plan handles random networks, and does not depend on other attacks.
         ({"findings": (RANDOM,)}, SURE, NONE),
@@ -68,18 +66,29 @@ def test_a_summary_has_the_verdict_of_each_budget_in_numbers():
         # What concerns another budget says nothing about this one.
         ({"findings": (replace(RISES, eps=4 / 255),)}, SURE, NONE),
         ({"findings": (replace(RISES, eps=EPS),)}, AT_MOST, ONE),
+        # What is certified is all that stands: no better attack can break more of it.
+        *(
+            ({"bounds": EXACT} | one, SURE, f"The number at eps 8/255 {AGREE}")
+            for one in ({}, *DOUBTED)
+        ),
+        # Whoever feeds the network wrongly certifies wrongly, too.
+        ({"bounds": EXACT, "findings": (ERROR,)}, AT_MOST, "An error must be fixed before any"),
+        ({"bounds": GAP}, SURE, f"ibp). {NONE}"),
+        ({"bounds": GAP, "findings": (RISES,)}, AT_MOST, f"ibp). {ONE}"),
     ],
 )
-def test_findings_and_what_was_not_done_make_the_number_an_upper_bound(changes, share, doubt):
-    result = small(**changes)
-    (verdict,) = verdicts(result)
+def test_doubt_makes_the_number_an_upper_bound_unless_bounds_meet_it(changes, share, words):
+    (verdict,) = verdicts(small(**changes))
     assert verdict.share == share
-    start = "Of 4 images, 3 are classified correctly, and 1 still is after an attack that changes"
-    words = describe_verdicts([verdict])
-    assert words.startswith(f"{start} no pixel by more than 8/255. {doubt}")
-    (content,) = summary(result)
-    assert content["upper_bound"] == (share == AT_MOST)
+    text = describe_verdicts([verdict])
+    assert text.startswith(START if "bounds" in changes else START + words)
+    assert words in text
+    content = verdict.as_dict()
     assert (content["clean"], content["robust"], content["eps"]) == (0.75, 0.25, EPS)
+    assert content["upper_bound"] == (share == AT_MOST)
+    assert content["exact"] == verdict.exact == (AGREE in words)
+    certified = 0.25 if changes.get("bounds") is EXACT else 0
+    assert content["certified"] == (certified if "bounds" in changes else None)
 
 
 def test_nothing_is_below_a_robust_accuracy_of_zero():
@@ -92,32 +101,6 @@ def test_nothing_is_below_a_robust_accuracy_of_zero():
     fed_wrongly = replace(result, findings=(ERROR, replace(ERROR, about="network")))
     words = describe_verdicts(verdicts(fed_wrongly))
     assert words.endswith("Errors must be fixed before any number counts.")
-
-
-DOUBTED = [{"findings": (RISES, VANISHED)}, {"provenance": provenance(examined=0)}, {"plan": ""}]
-
-
-@pytest.mark.parametrize(
-    ("changes", "share", "proof"),
-    [
-        # What is certified is all that stands: no better attack can break more of it.
-        ({}, SURE, "The number at eps 8/255 is exact: certified and attacked agree."),
-        *((one, SURE, "certified and attacked agree.") for one in DOUBTED),
-        # Whoever feeds the network wrongly certifies wrongly, too.
-        ({"findings": (ERROR,)}, AT_MOST, "An error must be fixed before any number counts"),
-        ({"bounds": GAP}, SURE, f"ibp). {NONE}"),
-        ({"bounds": GAP, "findings": (RISES,)}, AT_MOST, f"ibp). {ONE}"),
-    ],
-)
-def test_a_number_that_bounds_meet_is_exact_whatever_was_found(changes, share, proof):
-    result = small(**({"bounds": EXACT} | changes))
-    (verdict,) = verdicts(result)
-    assert verdict.share == share
-    assert proof in describe_verdicts([verdict])
-    (content,) = summary(result)
-    assert content["exact"] == verdict.exact == ("agree" in proof)
-    assert content["certified"] == (0 if "bounds" in changes else 0.25)
-    assert content["upper_bound"] == (share == AT_MOST)
 
 
 def test_between_what_is_certified_and_what_was_attacked_lies_the_robust_accuracy():
@@ -196,10 +179,6 @@ def test_doubt_is_said_of_the_budgets_that_it_concerns():
     assert words.endswith("A warning suggests that the true number at eps 2/255 may be lower.")
 
 
-def rises(eps: float, **changes):
-    return replace(RISES, eps=eps, **changes)
-
-
 def test_the_headline_counts_what_was_broken_while_findings_were_looked_for():
     made = small(findings=(replace(RISES, broken=(1, 3)),))
     assert [verdict.left for verdict in verdicts(small())] == [1]
@@ -218,9 +197,9 @@ def test_a_note_is_shown_and_changes_no_verdict():
 
 def test_sentences_that_differ_are_told_by_budget_and_evidence_stands_in_for_none():
     texts = dict(zip((2, 4, 8), ("One.", "Two.", "One."), strict=True))
-    findings = tuple(rises(e / 255, sentence=text) for e, text in texts.items())
-    ((card,), _) = make_cards(large(40, findings=findings))
+    findings = tuple(replace(RISES, eps=e / 255, sentence=text) for e, text in texts.items())
+    ((card,), _) = make_cards(small(findings=findings))
     assert card["sentences"] == ["At eps 2/255 and 8/255: One.", "At eps 4/255: Two."]
-    ((card,), _) = make_cards(large(40, findings=(VANISHED,)))
+    ((card,), _) = make_cards(small(findings=(VANISHED,)))
     assert card["sentences"] == ["Measured: zero\u00a00.12, not finite\u00a00."]
     assert card["place"] == "stbp gradients, at every budget"

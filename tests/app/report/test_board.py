@@ -7,12 +7,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pytest
 
 from art_snn.app.evaluation.record import Evaluation, ReportItem
 from art_snn.app.report import board as module
-from art_snn.app.report.board import Board, board_parts, make_board
+from art_snn.app.report.board import Board, make_board
 from art_snn.app.tables import render
 from art_snn.files import write_json
 from tests.command import call
@@ -70,13 +69,13 @@ def markdown_notes(text):
 
 def column(table: Board, title: str) -> list[str]:
     """The cells of a column in Markdown, from the top, without the backslashes."""
-    titles, *rows = markdown_cells(render(board_parts(table), "markdown"))
+    titles, *rows = markdown_cells(render(table[:1], "markdown"))
     return [row[titles.index(title)] for row in rows]
 
 
 def notes(table: Board) -> list[str]:
     """The notes below the table."""
-    return markdown_notes(render(board_parts(table), "markdown"))
+    return markdown_notes(render(table[1:2], "markdown"))
 
 
 def test_networks_stand_in_one_table_by_data_and_budget_the_most_robust_first():
@@ -95,8 +94,7 @@ def test_networks_stand_in_one_table_by_data_and_budget_the_most_robust_first():
     assert column(table, "data") == ["digits"] * 7 + ["mnist"]
     others = ["eps 0.1", "eps 0.03137 (Euclidean)", "1 value", "2 steps", "eps 8/255"]
     assert column(table, "budget") == ["eps 8/255"] * 3 + others
-    robust = [cell.partition(" [")[0] for cell in column(table, "robust")]
-    assert robust[:3] == ["100.0 %", "75.0 %", "50.0 %"]
+    assert column(table, "robust")[1:3] == ["75.0 % [30.1, 95.4]", "50.0 % [15.0, 85.0]"]
     # The picture shows the same.
     points = [(name.split(",")[0], one.count, other.count) for name, one, other in table[2][:3]]
     assert points == [("whole", 4, 4), ("wrong", 3, 3), ("half", 4, 2)]
@@ -114,84 +112,118 @@ def test_evaluations_of_few_samples_stand_below_and_are_not_ranked(monkeypatch):
     ]
 
 
-def test_networks_as_robust_as_each_other_are_ordered_by_what_is_certified_and_clean():
-    table = board(
-        network((-2, -1, -1, 0), "a"),
-        network((0, -1, -1, 0), "b"),
-        certified(network((0, -1, -1, 0), "c"), -1, 1, -1, -1),
-    )
-    assert column(table, "network") == ["c", "b", "a"]
-
-
-def test_an_attack_gives_an_upper_bound_and_a_certificate_a_lower_one_until_they_agree():
-    table = board(
-        network((0, -1, -1, -1), "attacked"),
-        certified(network((0, 0, -1, -1), "gap", findings=(RISES,)), -1, -1, -1, 1),
-        certified(network((0, 0, 0, -1), "exact"), -1, -1, -1, 1),
-        network((0, 0, 0, 0), "none"),
-    )
-    shown = [re.sub(r" \[.*?\]", "", cell) for cell in column(table, "robust")]
-    assert shown == ["75.0 %", "at most 50.0 %", "25.0 % exact", "0.0 %"]
-    assert column(table, "certified") == [NONE, "at least 25.0 %", "at least 25.0 %", NONE]
-    assert set(column(table, "PGD-7 by stbp")) == {"at most 100.0 %"}
-    assert "[30.1, 95.4]" in column(table, "robust")[0]
-
-
 ERROR = replace(VANISHED, severity="error", about="network")
 EXAMINED = network((0, -1, -1), findings=(replace(RISES, broken=(0, 1)),))
 SEVERAL = [network((0, 0, -1), "strong", "same"), network((-1, -1, -2), "wrong", "same")]
 TWINS = [network((0, -1), weights="aaaaaaaa"), network((-1, -1), weights="bbbbbbbb")]
 PROVEN = [certified(network((0, 0, 0, -1), findings=(ERROR,)), -1, -1, -1, 1)]
-FOUND = {"attacks": ["examination: 1, standard: 1"], "robust": ["at most 33.3 %"]}
-MISSED = {"attacks": ["standard: 2, misclassified: 1"], "robust": ["0.0 %"]}
-CELLS = {
-    "an error leaves nothing exact": (PROVEN, {"robust": ["at most 25.0 %"]}),
-    "a plan that broke all alone": ([network((0, -1))], {"attacks": ["standard"]}),
-    "a plan that broke nothing": ([network((-1, -1))], {"attacks": ["standard"]}),
-    "broken while findings were looked for": ([EXAMINED], FOUND),
-    "misclassified in another evaluation": (SEVERAL, MISSED),
-    "one name of two weights": (TWINS, {"network": ["plain (bbbbbb)", "plain (aaaaaa)"]}),
-}
+ALIKE = [
+    network((-2, -1, -1, 0), "a"),
+    network((0, -1, -1, 0), "b"),
+    certified(network((0, -1, -1, 0), "c"), -1, 1, -1, -1),
+]
+ENDS = [
+    network((0, -1, -1, -1), "attacked"),
+    certified(network((0, 0, -1, -1), "gap", findings=(RISES,)), -1, -1, -1, 1),
+    certified(network((0, 0, 0, -1), "exact"), -1, -1, -1, 1),
+    network((0, 0, 0, 0), "none"),
+]
+JOINED = [
+    network((0, -1, -1, -1, -2), "plain"),
+    network((-1, 1, 0, -1, -2), "again", "plain0000000", stages=(ANN, "AutoPGD")),
+]
+OTHERS = [
+    network((0, -1, -1, -1, -1)),
+    replace(network((0, 0, -1, -1)), samples=("x", "y", "z", "w")),
+]
+READ = [
+    network((-1, -1, -1), "first", training="", examined=0, steps=None),
+    network((0, -1, -1), "quick", plan="fast", versions={"art_snn": "0.0.9"}),
+    replace(network((0, 0, -1), "far", findings=(RISES,)), samples=("x", "y", "z")),
+]
+FAST = "Attacked with the plan fast, which may leave more than standard: "
+TOGETHER = "count together"
 
 
-@pytest.mark.parametrize(("made", "columns"), CELLS.values(), ids=CELLS)
-def test_cells_say_what_evaluations_say_together(made, columns):
-    table = board(*made)
-    for title, expected in columns.items():
-        assert [cell.partition(" [")[0] for cell in column(table, title)] == expected
+def renamed(made: Evaluation, name: str) -> Evaluation:
+    """The same with another single attack."""
+    return replace(made, trials=(made.trials[0], replace(made.trials[1], name=name)))
 
 
-def test_two_evaluations_of_the_same_weights_count_together_and_say_who_found_what():
-    strong = network((0, -1, -1, -1, -2), "plain")
-    weak = network((-1, 1, 0, -1, -2), "again", "plain0000000", stages=(ANN, "AutoPGD"))
-    table = board(strong, weak)
-    assert column(table, "network") == ["again"]  # Of the strongest attack.
-    assert column(table, "robust")[0].startswith("20.0 %")
-    assert column(table, "attacks") == ["adversarials Ann: 1, standard: 1, standard in a: 1"]
-    assert "2 evaluations of the same weights, in a and b, count together: again." in (notes(table))
+def at(made: Evaluation, *budgets: float) -> Evaluation:
+    """The same at several budgets, all of them broken and certified alike."""
+    trials = tuple(replace(one, eps=eps) for eps in budgets for one in made.trials)
+    bounds = tuple(replace(one, eps=eps) for eps in budgets for one in made.bounds)
+    return replace(made, trials=trials, bounds=bounds)
 
 
-def test_what_a_smaller_budget_broke_is_credited_too():
+def broken_below() -> Evaluation:
+    """One in which the single attack broke a sample at half of the budget alone."""
     made = network((-1, -1, -1))
-    small = replace(made.trials[1], eps=EPS / 2, name="PGD-7 by stbp")
-    outcome = replace(small.outcome, stage=np.array([-1, 0, -1]))
-    trials = (*made.trials, replace(small, outcome=outcome), replace(made.trials[0], eps=EPS / 2))
-    table = board(replace(made, trials=trials))
-    assert column(table, "attacks") == ["PGD-7 by stbp: 1"] * 2
-    assert column(table, "robust")[1].startswith("66.7 %")
+    weak = trial("PGD-7 by stbp", EPS / 2, (-1, 0, -1))
+    return replace(made, trials=(*made.trials, weak, replace(made.trials[0], eps=EPS / 2)))
 
 
-def test_of_other_samples_the_lower_number_counts_and_the_other_is_noted():
-    more = network((0, -1, -1, -1, -1))
-    table = board(more, replace(network((0, 0, -1, -1)), samples=("x", "y", "z", "w")))
-    assert column(table, "samples") == ["4"]
-    assert column(table, "robust")[0].startswith("50.0 %")
-    assert "a is on other samples, leaves 80.0 % and does not count: plain." in notes(table)
+NEAR = EPS * (1 + 1e-9)
+FLIPS = [network((-1, -1)), renamed(network((0, -1), "flips"), "PGD-7 by native")]
+NEIGHBOURS = [
+    at(certified(network((-1, -1, -1), "near"), 1, -1, 1), NEAR),
+    network((-1, -1, 0), "near", eps=NEAR * (1 + 1e-9)),
+]
+CLOSE = [network((0, -1, -1), eps=0.05), network((0, 0, -1), "far", eps=0.0500000001)]
+TWICE = [at(network((0, -1), "a", plan="fast"), EPS, 2 * EPS), network((0, -1), "b")]
+REMARKS = [
+    f"{FAST}quick.",
+    "Evaluated with art_snn 0.0.9, first with 0.1.0: plans may differ: quick.",
+    "Not on the samples of first, so that intervals are compared: far.",
+    "Open finding, success still rises with steps: far.",
+]
 
 
-def test_copies_of_one_evaluation_count_once():
-    table = board(network((0, -1)), network((0, -1)))
-    assert not any("count together" in note for note in notes(table))
+@pytest.mark.parametrize(
+    ("made", "title", "expected"),
+    [
+        # An error leaves nothing exact.
+        (PROVEN, "robust", ["at most 25.0 %"]),
+        # A plan that broke all alone, or nothing, needs no number.
+        *(([network((stage, -1))], "attacks", ["standard"]) for stage in (0, -1)),
+        ([EXAMINED], "attacks", ["examination: 1, standard: 1"]),
+        ([EXAMINED], "robust", ["at most 33.3 %"]),
+        (SEVERAL, "attacks", ["standard: 2, misclassified: 1"]),
+        (SEVERAL, "robust", ["0.0 %"]),
+        (TWINS, "network", ["plain (bbbbbb)", "plain (aaaaaa)"]),
+        (ALIKE, "network", ["c", "b", "a"]),
+        (ENDS, "robust", ["75.0 %", "at most 50.0 %", "25.0 % exact", "0.0 %"]),
+        (ENDS, "certified", [NONE, "at least 25.0 %", "at least 25.0 %", NONE]),
+        (ENDS, "PGD-7 by stbp", ["at most 100.0 %"] * 4),
+        (JOINED, "network", ["again"]),  # Of the strongest attack.
+        (JOINED, "robust", ["20.0 %"]),
+        (JOINED, "attacks", ["adversarials Ann: 1, standard: 1, standard in a: 1"]),
+        (JOINED, "notes", [f"2 evaluations of the same weights, in a and b, {TOGETHER}: again."]),
+        # What a smaller budget broke counts, too.
+        ([broken_below()], "attacks", ["PGD-7 by stbp: 1"] * 2),
+        ([broken_below()], "robust", ["66.7 %"] * 2),
+        # Of other samples the lower number counts.
+        (OTHERS, "samples", ["4"]),
+        (OTHERS, "robust", ["50.0 %"]),
+        (OTHERS, "notes", ["a is on other samples, leaves 80.0 % and does not count: plain."]),
+        # Copies count once.
+        ([network((0, -1))] * 2, "notes", []),
+        (TWICE, "notes", [f"{FAST}a."]),
+        # Budgets that are written alike share a table.
+        (CLOSE, "network", ["plain", "far"]),
+        (CLOSE, "budget", ["eps 0.05"] * 2),
+        (NEIGHBOURS, "certified", ["at least 33.3 %"]),
+        (FLIPS, "one attack", ["100.0 % (PGD-7 by stbp)", "at most 100.0 % (PGD-7 by native)"]),
+        (READ, "T", [NONE, "8", "8"]),
+        (READ, "training", [NONE, "10 epochs", "10 epochs"]),
+        (READ, "findings", ["not examined", "0", "1"]),
+        (READ, "notes", REMARKS),
+    ],
+)
+def test_cells_and_notes_say_what_evaluations_say_together(made, title, expected):
+    shown = notes(board(*made)) if title == "notes" else column(board(*made), title)
+    assert [re.sub(r" \[.*?\]", "", cell) for cell in shown] == expected
 
 
 def test_a_certificate_that_another_evaluation_breaks_is_left_out_with_a_line():
@@ -202,53 +234,9 @@ def test_a_certificate_that_another_evaluation_breaks_is_left_out_with_a_line():
     assert left == [f"Left out: {line}"]
     rest = make_board(items[1:])[0]
     assert (table[0], table[2]) == (rest[0], rest[2])
-    assert render(board_parts(table), "markdown").endswith(f"\n- Left out: {line}\n")
+    assert notes(table)[-1] == f"Left out: {line}"
     # At a larger budget than it certifies, nothing is contradicted.
     assert not make_board([ReportItem("a", proof), ReportItem("b", network((-1, 0), eps=1))])[1]
-
-
-def test_a_remark_about_several_budgets_names_the_network_once():
-    made = network((0, -1), "a", plan="fast")
-    trials = (*made.trials, *(replace(one, eps=2 * EPS) for one in made.trials))
-    table = board(replace(made, trials=trials), network((0, -1), "b"))
-    assert notes(table) == ["Attacked with the plan fast, which may leave more than standard: a."]
-
-
-def test_budgets_that_are_written_alike_share_a_table():
-    near = certified(network((-1, -1, -1), "near"), 1, -1, 1)
-    table = board(network((0, -1, -1), eps=0.05), network((0, 0, -1), "far", eps=0.0500000001))
-    assert column(table, "network") == ["plain", "far"]
-    assert column(table, "budget") == ["eps 0.05"] * 2
-    moved = EPS * (1 + 1e-9)
-    trials = tuple(replace(one, eps=moved) for one in near.trials)
-    near = replace(near, trials=trials, bounds=(replace(near.bounds[0], eps=moved),))
-    same = network((-1, -1, 0), "near", eps=moved * (1 + 1e-9))
-    assert column(board(near, same), "certified") == ["at least 33.3 %"]
-
-
-def test_what_a_reader_has_to_know_is_said_below_the_table():
-    table = board(
-        network((-1, -1, -1), "first", training="", examined=0, steps=None),
-        network((0, -1, -1), "quick", plan="fast", versions={"art_snn": "0.0.9"}),
-        replace(network((0, 0, -1), "far", findings=(RISES,)), samples=("x", "y", "z")),
-    )
-    assert column(table, "T") == [NONE, "8", "8"]
-    assert column(table, "training") == [NONE, "10 epochs", "10 epochs"]
-    assert column(table, "findings") == ["not examined", "0", "1"]
-    assert notes(table) == [
-        "Attacked with the plan fast, which may leave more than standard: quick.",
-        "Evaluated with art_snn 0.0.9, first with 0.1.0: plans may differ: quick.",
-        "Not on the samples of first, so that intervals are compared: far.",
-        "Open finding, success still rises with steps: far.",
-    ]
-
-
-def test_single_attacks_of_several_names_are_named_in_their_cells():
-    other = network((0, -1), "flips")
-    trials = (other.trials[0], replace(other.trials[1], name="PGD-7 by native"))
-    table = board(network((-1, -1)), replace(other, trials=trials))
-    cells = ["100.0 % (PGD-7 by stbp)", "at most 100.0 % (PGD-7 by native)"]
-    assert column(table, "one attack") == cells
 
 
 @pytest.fixture(scope="module")

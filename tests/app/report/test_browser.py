@@ -187,14 +187,11 @@ def sortable(tmp_path_factory):
 NAMES = ["a (n = 4)", "b (n = 4)", "c (n = 4)", "d (n = 2)"]
 
 
-def titles(driver) -> list[str]:
-    return [one.text.split()[0] for one in driver.find_elements("css selector", "thead th")]
-
-
 def test_a_click_sorts_and_another_turns_the_order_around(driver, sortable):
     visit(driver, sortable, 1200)
     assert driver.execute_script(COLUMN, 0) == NAMES
-    place = titles(driver).index("T")
+    heads = driver.find_elements("css selector", "thead th")
+    place = [one.text.split()[0] for one in heads].index("T")
     button = driver.find_elements("css selector", "thead button")[place]
     button.click()
     # As numbers, and what is not known last either way.

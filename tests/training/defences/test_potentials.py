@@ -17,8 +17,8 @@ from art_snn.modulation import Gains
 from art_snn.neurons import Neuron
 from art_snn.training import AdversarialTraining, Recipe, train
 from art_snn.training.defences import AT, MPDSGR, MPPD, TGO, Learner, Operations
+from art_snn.training.defences.base import gaps, run_watched
 from art_snn.training.defences.mpd_sgr import share_within
-from art_snn.training.defences.potentials import gaps, run_watched
 from tests.classifiers import classifier, samples
 from tests.interop.stacks import INPUTS
 from tests.interop.test_equations import CASES

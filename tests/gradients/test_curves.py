@@ -1,19 +1,22 @@
-"""RGA: values computed by hand, and the law that its slope integrates to one."""
+"""Rules of the rate-current curve: where their slopes are zero, and what these integrate to."""
+
+import math
 
 import pytest
 import torch
 from hypothesis import assume, given, settings, strategies as st
 
-from art_snn import RGA
+from art_snn import RGA, StaticCurve
 from art_snn.dynamics import Dynamics
 from art_snn.gradients import Trace
 from tests.architectures import chain, network
 
+UNCUT = StaticCurve(limit=math.inf)
 
-def slope_at(current, rule=None, decay=1.0, threshold=1.0):
+
+def slope_at(current, rule, decay, threshold):
     current = torch.as_tensor(current, dtype=torch.float64).view(1, 1, -1)
-    trace = Trace(Dynamics(decay, threshold), current, torch.zeros_like(current), None)
-    slope = (RGA() if rule is None else rule).slope(trace)
+    slope = rule.slope(Trace(Dynamics(decay, threshold), current, current, None))
     assert slope.shape == current.shape
     assert slope.dtype == current.dtype
     return slope.flatten().tolist()
@@ -56,3 +59,35 @@ def test_the_integral_of_the_slope_up_to_beta_thresholds_is_one(beta, gamma, dec
 def test_hyperparameters_that_do_not_fit_the_neuron_are_refused_with_the_remedy(rule, message):
     with pytest.raises(ValueError, match=rf"^gradient: .*: {message}"):
         network(chain, gradient=rule, threshold=2.0, decay=0.5)
+
+
+def rate(current, decay, threshold):
+    return math.log(decay) / math.log(1 - threshold * (1 - decay) / current)
+
+
+@pytest.mark.parametrize("threshold", [1.0, 0.5])
+@pytest.mark.parametrize("decay", [0.9, 0.5, 0.25])
+def test_that_of_the_static_curve_from_the_knee_to_the_threshold_tends_to_one(decay, threshold):
+    knee = (1 - decay) * threshold
+    integrals = []
+    for nearest in (1e-2, 1e-5, 1e-9):
+        # Points crowd at the knee, where the slope diverges.
+        gaps = torch.logspace(math.log10(nearest), 0, 200_001, dtype=torch.float64)
+        currents = (knee + gaps * (threshold - knee)).clamp(max=threshold)
+        slopes = torch.tensor(slope_at(currents, UNCUT, decay, threshold)).double()
+        integrals.append(torch.trapezoid(slopes, currents).item())
+        missing = rate(currents[0].item(), decay, threshold)
+        assert integrals[-1] == pytest.approx(1 - missing, abs=1e-6)
+    assert integrals[0] < integrals[1] < integrals[2] < 1
+    # What is missing, ln(decay) / ln(distance from the knee), goes to zero slowly.
+    assert 1 - integrals[2] < 0.08
+
+
+@pytest.mark.parametrize("rule", [StaticCurve(), UNCUT], ids=repr)
+@pytest.mark.parametrize("threshold", [1.0, 0.3])
+@pytest.mark.parametrize("decay", [0.9, 0.5, 0.25])
+def test_its_slope_is_zero_outside_the_curve_and_not_at_its_end(decay, threshold, rule):
+    knee = (1 - decay) * threshold
+    outside = [-5, -knee, 0, knee / 2, knee, threshold * (1 + 1e-9), 9]
+    assert slope_at(outside, rule, decay, threshold) == [0] * 7
+    assert slope_at([threshold], rule, decay, threshold)[0] > 0

@@ -1,10 +1,10 @@
-"""CBA: the quantised activation, its ANN, and the neurons that it refuses."""
+"""Rules by conversion: the activations that stand for neurons."""
 
 import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 
-from art_snn import CBA, IF, Direct, SpikingNetwork
+from art_snn import CBA, IF, LIF, Direct, RectifiedANN, SpikingNetwork
 from art_snn.dynamics import Dynamics
 
 law = settings(deadline=None, derandomize=True, database=None, max_examples=150)
@@ -47,3 +47,15 @@ def test_the_activation_is_near_the_rate_of_an_if_neuron(share, levels, threshol
     ((value,), _) = activation([share * threshold], levels, threshold)
     # Spikes come in steps of 1/T, levels in steps of 1/L, rounded to the nearest.
     assert abs(value - rate) <= 1 / steps + 0.5 / levels + 1e-5
+
+
+@pytest.mark.parametrize("decay", [1.0, 0.5])
+@pytest.mark.parametrize("threshold", [1.0, 0.5])
+def test_that_of_a_relu_network_is_a_line_from_zero_on(threshold, decay):
+    net = SpikingNetwork(LIF(decay, threshold), Direct(1), RectifiedANN()).double()
+    scaled = torch.tensor([[-2.0, -0.125, 0, 0.125, 0.5, 1, 3]]).double()
+    x = (scaled * threshold).requires_grad_()
+    y = net(x)
+    (slope,) = torch.autograd.grad(y.sum(), x)
+    assert y.tolist() == [[0, 0, 0, 0.125, 0.5, 1, 3]]
+    assert slope.tolist() == [[0, 0, 0, *[1 / threshold] * 4]]
