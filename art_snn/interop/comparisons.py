@@ -8,7 +8,8 @@ tensors with a gradient, as a reset may, is left as it is."""
 
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,43 +18,35 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.overrides import TorchFunctionMode
 
-import art_snn
-from art_snn.gradients.shared import apply, has_no_second_derivative, straight_through
+from art_snn.gradients.shared import apply, straight_through
 
 
+@dataclass
 class _Trace:
     """What is known of a tensor: the spikes in it, and what it was before `detach`.
 
-    :param spikes: 0 and 1, with the slope of the rule, for a mask or the numbers made of it.
-    :param source: the tensor that it was detached from.
-    :param soft: of the hard part minus a soft one or, in a sum, plus one: the soft part."""
+    :param spikes: 0 and 1 with the slope of the rule, of a mask or of numbers made of it.
+    :param soft: the soft part that was subtracted from the spikes or added to them.
+    :param source: the tensor that it was detached from."""
 
-    __slots__ = ("soft", "source", "spikes")
-
-    def __init__(
-        self,
-        spikes: Tensor | None = None,
-        source: Tensor | None = None,
-        soft: Tensor | None = None,
-    ) -> None:
-        self.spikes = spikes
-        self.source = source
-        self.soft = soft
+    spikes: Tensor | None = None
+    soft: Tensor | None = None
+    source: Tensor | None = None
 
 
-def _trace(value: Any) -> _Trace | None:
-    return getattr(value, "_art_snn_trace", None)
+def _trace(value: Any) -> _Trace:
+    return getattr(value, "_art_snn_trace", None) or _Trace()
 
 
-def _mark(value: Tensor, **facts: Any) -> Tensor:
-    value._art_snn_trace = _Trace(**facts)  # type: ignore[attr-defined]
+def _mark(value: Tensor, trace: _Trace) -> Tensor:
+    value._art_snn_trace = trace  # type: ignore[attr-defined]
     return value
 
 
 def _spikes_in(value: Any) -> Tensor | None:
-    """The spikes that a mask or a tensor of them stands for, if it does."""
+    """The spikes that a mask, or a tensor made of one, stands for, if it does."""
     trace = _trace(value)
-    return None if trace is None or trace.soft is not None else trace.spikes
+    return trace.spikes if trace.soft is None else None
 
 
 class _Slope(Function):
@@ -64,17 +57,12 @@ class _Slope(Function):
         ctx: Any, z: Tensor, spikes: Tensor, slope: Tensor, this: Any, place: str
     ) -> Tensor:
         ctx.save_for_backward(slope)
-        ctx.this = this
-        ctx.place = place
+        ctx.arrive = partial(this.arrive, place)
         return spikes.view_as(spikes)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        if torch.is_grad_enabled():
-            raise has_no_second_derivative(
-                f"{ctx.this.firing.rule} by exchange of slopes"
-            )
-        ctx.this.reached[ctx.place] += 1
+        ctx.arrive()
         (slope,) = ctx.saved_tensors
         return grad * slope, None, None, None, None
 
@@ -91,252 +79,184 @@ class Comparisons(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
-        handle = _HANDLERS.get(func)
         kwargs = kwargs or {}
-        if handle is None or self.this.paused:
-            return func(*args, **kwargs)
-        return handle(self, func, args, kwargs)
+        if not self.this.paused and func in _ASSIGNMENTS:
+            return _assign(func, *args)
+        output = func(*args, **kwargs)
+        handle = _HANDLERS.get(func)
+        if handle is None or self.this.paused or not isinstance(output, Tensor):
+            return output
+        return handle(self, func, (*args, *kwargs.values()), output)
 
-    def spike(self, mask: Tensor, z: Tensor) -> Tensor:
-        """The spikes of a mask [N, ...] that is True where z is positive, with their slope."""
+    def spikes(self, mask: Tensor, above: Any, below: Any) -> Tensor | None:
+        """The spikes of a mask [N, ...] that is True where one thing is above another.
+
+        None where nothing has a gradient, or the line that compares makes no spikes."""
+        if mask.ndim < 2 or not (_differs(above) or _differs(below)):
+            return None
         frame = sys._getframe(1)
         while frame.f_back and frame.f_code.co_filename.startswith(_PACKAGES):
             frame = frame.f_back
         place = f"{frame.f_code.co_filename}:{frame.f_lineno}"
-        with torch.no_grad():
-            slope = self.this.slope(place, z)
-            spikes = mask.to(z.dtype)
-            self.this.count(place, spikes)
+        if not self.this.accepts(place):
+            return None
+        # Also where the model makes no graph. It may change values in place later.
         with torch.enable_grad():
+            z = above - below
+            spikes = mask.to(z.dtype)
+            slope = self.this.slope(place, z, spikes)
             return apply(_Slope, z, spikes, slope, self.this, place)
 
 
-_PACKAGES = (str(Path(art_snn.__file__).parent), str(Path(torch.__file__).parent))
+_PACKAGES = (str(Path(__file__).parents[1]), str(Path(torch.__file__).parent))
 """Where the line that compares is not looked for."""
-_Handler = Callable[[Comparisons, Any, Any, Any], Any]
+_Handler = Callable[[Comparisons, Any, tuple[Any, ...], Any], Any]
+"""(mode, function of torch, its arguments, what it has given) -> what it gives."""
 
 
 def _differs(value: Any) -> bool:
     """True for a tensor of numbers that has a gradient."""
-    return isinstance(value, Tensor) and value.requires_grad and value.is_floating_point()
+    return isinstance(value, Tensor) and value.requires_grad
+
+
+def _give(output: Tensor, spikes: Tensor | None, graph: Tensor | None = None) -> Tensor:
+    """The output, made of spikes; it has the gradient of `graph` where it may have one."""
+    if spikes is None:
+        return output
+    graph = spikes if graph is None else graph
+    if output.is_floating_point() and torch.is_grad_enabled():
+        graph = graph.to(output.dtype).expand_as(output)
+        output = straight_through(output.detach(), graph)
+    return _mark(output, _Trace(spikes))
 
 
 def _compare(rising: bool) -> _Handler:
-    def handle(mode: Comparisons, func: Any, args: Any, kwargs: Any) -> Any:
-        output = func(*args, **kwargs)
-        a, b = (*args, *kwargs.values())[:2]
-        if not (_differs(a) or _differs(b)) or not isinstance(output, Tensor):
-            return output
-        with (
-            torch.enable_grad()
-        ):  # Of the values as they are: models change them in place.
-            z = a - b if rising else b - a
-        return _mark(output, spikes=mode.spike(output, z))
+    def handle(mode: Comparisons, func: Any, args: Any, output: Any) -> Any:
+        one, other = args[:2] if rising else args[1::-1]
+        return _give(output, mode.spikes(output, one, other))
 
     return handle
 
 
-def _heaviside(mode: Comparisons, func: Any, args: Any, kwargs: Any) -> Any:
-    (u, *_) = args
-    if not _differs(u):
-        return func(*args, **kwargs)
-    with torch.no_grad():
-        output = func(*args, **kwargs)
-    with torch.enable_grad():
-        z = u.clone()
-    spikes = mode.spike(output, z)
-    return _mark(spikes if torch.is_grad_enabled() else output, spikes=spikes)
+def _step(mode: Comparisons, func: Any, args: Any, output: Any) -> Any:
+    """`heaviside` and `sign`: a step at 0."""
+    spikes = mode.spikes(output > 0, args[0], 0)
+    rise = 2 if func in _find("sign") else 1
+    return output if spikes is None else _give(output, spikes, rise * spikes)
 
 
-def _sign(mode: Comparisons, func: Any, args: Any, kwargs: Any) -> Any:
-    (u,) = args
-    if not _differs(u):
-        return func(*args, **kwargs)
-    output = func(u.detach())
-    with torch.enable_grad():
-        z = u.clone()
-    spikes = mode.spike(output > 0, z)
-    return straight_through(output, 2 * spikes)
-
-
-def _negate(mode: Comparisons, func: Any, args: Any, kwargs: Any) -> Any:
-    output = func(*args, **kwargs)
+def _negate(mode: Comparisons, func: Any, args: Any, output: Any) -> Any:
     spikes = _spikes_in(args[0])
-    if spikes is None or output.dtype != torch.bool:
-        return output
-    with torch.enable_grad():
-        return _mark(output, spikes=1 - spikes)
+    return output if spikes is None else _give(output, 1 - spikes)
 
 
 def _join(both: bool) -> _Handler:
     """Masks of which both hold, or either."""
 
-    def handle(mode: Comparisons, func: Any, args: Any, kwargs: Any) -> Any:
-        output = func(*args, **kwargs)
-        found = [_spikes_in(arg) for arg in args[:2]]
-        known = next((s for s in found if s is not None), None)
-        if known is None or output.dtype != torch.bool:
+    def handle(mode: Comparisons, func: Any, args: Any, output: Any) -> Any:
+        if not any(_spikes_in(arg) is not None for arg in args):
             return output
-        with torch.enable_grad():
-            a, b = (
-                torch.as_tensor(arg).to(known.dtype) if s is None else s
-                for s, arg in zip(found, args, strict=False)
-            )
-            return _mark(output, spikes=a * b if both else a + b - a * b)
+        a, b = (_numbers(arg) for arg in args)
+        return _give(output, a * b if both else a + b - a * b)
 
     return handle
 
 
-def _cast(mode: Comparisons, func: Any, args: Any, kwargs: Any) -> Any:
-    output = func(*args, **kwargs)
-    spikes = _spikes_in(args[0])
-    if spikes is None:
-        return output
-    if (
-        output.is_floating_point()
-        and torch.is_grad_enabled()
-        and not output.requires_grad
-    ):
-        output = straight_through(output, spikes.to(output))
-    return _mark(output, spikes=spikes)
+def _numbers(value: Any) -> Any:
+    """The spikes that a mask stands for; another mask as numbers."""
+    spikes = _spikes_in(value)
+    return value.float() if spikes is None and isinstance(value, Tensor) else spikes
 
 
-def _calculate(mode: Comparisons, func: Any, args: Any, kwargs: Any) -> Any:
+def _cast(mode: Comparisons, func: Any, args: Any, output: Any) -> Any:
+    return output if output.requires_grad else _give(output, _spikes_in(args[0]))
+
+
+def _calculate(mode: Comparisons, func: Any, args: Any, output: Any) -> Any:
     """Products and sums of a mask, and the parts of a straight-through sum."""
-    found = [_spikes_in(arg) for arg in args[:2]]
-    masks = [
-        s is not None and not arg.is_floating_point()
-        for s, arg in zip(found, args, strict=False)
-    ]
-    if not any(masks):
-        output = func(*args, **kwargs)
-        return _follow_sum(func, args, found, output)
-    numbers = [
-        s if is_mask else arg for s, is_mask, arg in zip(found, masks, args, strict=False)
-    ]
-    output = func(*args, **kwargs)
-    with torch.set_grad_enabled(
-        torch.is_grad_enabled() or not output.is_floating_point()
-    ):
-        graph = func(*numbers, *args[2:], **kwargs)
-    if output.is_floating_point():
-        return graph.to(output.dtype)
-    return _mark(output, spikes=graph)
-
-
-def _follow_sum(func: Any, args: Any, found: list[Any], output: Any) -> Any:
-    """Notice ``hard - soft`` and ``soft + hard``, and give their sum the slope of the spikes."""
-    if len(args) != 2 or not isinstance(output, Tensor) or func not in _SUMS:
+    if len(args) != 2:
         return output
-    adding = _SUMS[func]
-    pairs = [(0, 1), (1, 0)] if adding else [(0, 1)]
-    for one, other in pairs:
-        a, b = args[one], args[other]
-        trace = _trace(a)
-        soft = _before_detach(b)
-        if trace is None or trace.spikes is None:
+    masks = [_spikes_in(arg) is not None and not _is_number(arg) for arg in args]
+    if any(masks):
+        numbers = (_spikes_in(a) if m else a for a, m in zip(args, masks, strict=True))
+        with torch.enable_grad():
+            graph = func(*numbers)
+        return _give(output, graph)
+    for a, b in (args[:2], args[1::-1]) if func in _SUMS else (args[:2],):
+        known = _trace(a)
+        soft = _source(b)
+        if known.spikes is None or not _differs(soft):
             continue
-        if trace.soft is None:
-            if isinstance(soft, Tensor) and soft.requires_grad and soft is not a:
-                return _mark(output, spikes=trace.spikes, soft=soft)
-        elif trace.soft is soft and torch.is_grad_enabled():
-            return straight_through(output.detach(), trace.spikes.to(output.dtype))
+        if known.soft is None:
+            return _mark(output, _Trace(known.spikes, soft))
+        if known.soft is soft:
+            return _give(output, known.spikes)
     return output
 
 
-def _before_detach(value: Any) -> Any:
-    trace = _trace(value)
-    return value if trace is None or trace.source is None else trace.source
+def _is_number(value: Any) -> bool:
+    return not isinstance(value, Tensor) or value.is_floating_point()
 
 
-def _detach(mode: Comparisons, func: Any, args: Any, kwargs: Any) -> Any:
-    output = func(*args, **kwargs)
-    (value,) = args
-    trace = _trace(value)
-    if trace is not None:
-        source = value if trace.source is None else trace.source
-        return _mark(output, spikes=trace.spikes, soft=trace.soft, source=source)
-    return _mark(output, source=value) if value.requires_grad else output
+def _source(value: Any) -> Any:
+    """What a tensor was before `detach`; anything else as it is."""
+    source = _trace(value).source
+    return value if source is None else source
 
 
-def _choose(mode: Comparisons, func: Any, args: Any, kwargs: Any) -> Any:
-    """``where`` of a mask and two things without a gradient."""
-    output = func(*args, **kwargs)
-    if len(args) != 3:
+def _detach(mode: Comparisons, func: Any, args: Any, output: Any) -> Any:
+    trace = _trace(args[0])
+    return _mark(output, replace(trace, source=_source(args[0])))
+
+
+def _choose(mode: Comparisons, func: Any, args: Any, output: Any) -> Any:
+    """`where` of a mask and two things without a gradient."""
+    if len(args) != 3 or output.requires_grad:
         return output
     mask, a, b = args
-    return _chosen(output, mask, a, b)
-
-
-def _fill(mode: Comparisons, func: Any, args: Any, kwargs: Any) -> Any:
-    """``masked_fill`` of a tensor without a gradient."""
-    output = func(*args, **kwargs)
-    if len(args) != 3:
-        return output
-    values, mask, number = args
-    return _chosen(output, mask, number, values)
-
-
-def _chosen(output: Any, mask: Any, a: Any, b: Any) -> Any:
     spikes = _spikes_in(mask)
-    if spikes is None or output.requires_grad:
-        return output
-    with torch.enable_grad():
-        graph = (spikes * (a - b)).expand_as(output)
-    if not output.is_floating_point() or not torch.is_grad_enabled():
-        return _mark(output, spikes=graph + b)
-    return _mark(straight_through(output, graph), spikes=graph + b)
+    return output if spikes is None else _give(output, spikes * (a - b) + b)
 
 
-def _assign(mode: Comparisons, func: Any, args: Any, kwargs: Any) -> Any:
-    """``values[mask] = number`` and ``values.masked_fill_(mask, number)``."""
+def _fill(mode: Comparisons, func: Any, args: Any, output: Any) -> Any:
+    """`masked_fill` of a tensor without a gradient."""
     values, mask, number = args
+    return _choose(mode, func, (mask, number, values), output)
+
+
+def _assign(func: Any, values: Any, mask: Any, number: Any) -> Any:
+    """``values[mask] = number`` and ``values.masked_fill_(mask, number)``, of constants."""
     spikes = _spikes_in(mask)
-    plain = not isinstance(number, Tensor) or number.numel() == 1
-    if spikes is None or values.requires_grad or not plain or values.is_inference():
-        return func(*args, **kwargs)
+    if spikes is None or values.requires_grad or isinstance(number, Tensor):
+        return func(values, mask, number)
     before = values.clone()
-    result = func(*args, **kwargs)
-    if values.is_floating_point() and torch.is_grad_enabled():
-        graph = (spikes * (number - before)).expand_as(values)
-        values.copy_(straight_through(values.clone(), graph))
-    return result
+    output = func(values, mask, number)
+    values.copy_(_give(values.clone(), spikes, spikes * (number - before)))
+    return output
 
 
 def _find(*names: str) -> list[Any]:
     """Functions of torch and methods of tensors by name."""
-    found = []
-    for name in names:
-        for place in (torch, Tensor):
-            with suppress(AttributeError):
-                found.append(getattr(place, name))
-    return found
+    places = (torch, Tensor)
+    return [getattr(place, n) for n in names for place in places if hasattr(place, n)]
 
 
-_SUMS = {
-    **dict.fromkeys(_find("add", "__add__", "__radd__"), True),
-    **dict.fromkeys(_find("sub", "subtract", "__sub__"), False),
-}
-_CASTS = ("to", "type", "type_as", "float", "double", "half", "bfloat16", "int", "long")
-_PRODUCTS = ("mul", "multiply", "__mul__", "__rmul__", "mul_", "__imul__", "div")
-_OTHERS = ("__truediv__", "__rsub__", "rsub", "add_", "sub_", "__iadd__", "__isub__")
-
-_ROWS: list[tuple[_Handler, tuple[str, ...]]] = [
-    (_compare(True), ("gt", "ge", "greater", "greater_equal", "__gt__", "__ge__")),
-    (_compare(False), ("lt", "le", "less", "less_equal", "__lt__", "__le__")),
-    (_heaviside, ("heaviside",)),
-    (_sign, ("sign",)),
-    (_negate, ("logical_not", "bitwise_not", "__invert__")),
-    (_join(True), ("logical_and", "bitwise_and", "__and__", "__rand__")),
-    (_join(False), ("logical_or", "bitwise_or", "__or__", "__ror__")),
-    (_cast, _CASTS),
-    (_calculate, (*_PRODUCTS, *_OTHERS)),
-    (_detach, ("detach",)),
-    (_choose, ("where",)),
-    (_fill, ("masked_fill",)),
-    (_assign, ("__setitem__", "masked_fill_")),
+_SUMS = _find("add", "__add__", "__radd__")
+_ROWS: list[tuple[_Handler, str]] = [
+    (_compare(True), "gt ge greater greater_equal __gt__ __ge__"),
+    (_compare(False), "lt le less less_equal __lt__ __le__"),
+    (_step, "heaviside sign"),
+    (_negate, "logical_not bitwise_not __invert__"),
+    (_join(True), "logical_and bitwise_and __and__ __rand__"),
+    (_join(False), "logical_or bitwise_or __or__ __ror__"),
+    (_cast, "to type type_as float double half bfloat16 int long"),
+    (_calculate, "mul multiply div true_divide __mul__ __rmul__ __truediv__"),
+    (_calculate, "add sub subtract rsub __add__ __radd__ __sub__ __rsub__"),
+    (_detach, "detach"),
+    (_choose, "where"),
+    (_fill, "masked_fill"),
 ]
+_ASSIGNMENTS = _find("__setitem__", "masked_fill_")
 _HANDLERS: Mapping[Any, _Handler] = {
-    **dict.fromkeys(_SUMS, _calculate),
-    **{func: handle for handle, names in _ROWS for func in _find(*names)},
+    func: handle for handle, names in _ROWS for func in _find(*names.split())
 }

@@ -118,6 +118,7 @@ class FiringPass(ModelPass):
                 f"{firing.rule} has a slope for one: take STBP.",
             )
         self.slopes = SlopePass(firing, found.forms, found.comparing)
+        self.slopes.places = found.calls
         self.places = frozenset(found.calls) if at_input else self.places
 
     def trains(self, member: Member) -> bool:

@@ -12,7 +12,7 @@ runs, and asks for the pass of the thread that calls. Comparisons are followed b
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -111,6 +111,8 @@ class SlopePass:
         """Calls of every place."""
         self.reached: Counter[str] = Counter()
         """Calls of every place that a gradient has come to."""
+        self.places: Collection[str] | None = None
+        """Where spikes are made, once that is known."""
         self.shares: dict[str, list[float]] | None = None
         """The share of spikes in each call, where they are to be counted."""
 
@@ -134,14 +136,21 @@ class SlopePass:
         finally:
             self.paused = before
 
-    def count(self, place: str, spikes: Tensor) -> None:
-        """Note the share of spikes of a call, where they are counted."""
-        if self.shares is not None:
-            fired = float((spikes.detach() != 0).double().mean())
-            self.shares.setdefault(place, []).append(fired)
+    def accepts(self, place: str) -> bool:
+        """True if spikes are made there, or if that is not known yet."""
+        return self.places is None or place in self.places
 
-    def slope(self, place: str, z: Tensor) -> Tensor:
+    def arrive(self, place: str) -> None:
+        """Note that a gradient has come to a place."""
+        if torch.is_grad_enabled():
+            raise has_no_second_derivative(f"{self.firing.rule} by exchange of slopes")
+        self.reached[place] += 1
+
+    def slope(self, place: str, z: Tensor, spikes: Tensor) -> Tensor:
         """The slope of the rule at u - threshold, [N, ...] or of any other shape."""
+        if self.shares is not None:
+            share = float((spikes.detach() != 0).double().mean())
+            self.shares.setdefault(place, []).append(share)
         self.calls[place] += 1
         site = NeuronRef(f"{place}, call {self.calls[place]}", _DYNAMICS)
         with self.left_alone():
@@ -155,9 +164,9 @@ class SlopePass:
         place = name_of(function)
         total: Tensor | None = None
         for z, height in form.distances(given):
-            h = self.slope(place, z) * height if height != 1 else self.slope(place, z)
+            h = self.slope(place, z, output)
+            h = h if height == 1 else h * height
             total = h if total is None else total + h
-        self.count(place, output)
         ctx.save_for_backward(total)
         ctx.exchanged = (self, place, form.potential, len(given))
         ctx._forward_cls = _Slope  # Of this call alone, whenever its backward comes.
@@ -169,9 +178,7 @@ class _Slope(Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         this, place, potential, count = ctx.exchanged
-        if torch.is_grad_enabled():
-            raise has_no_second_derivative(f"{this.firing.rule} by exchange of slopes")
-        this.reached[place] += 1
+        this.arrive(place)
         (slope,) = ctx.saved_tensors
         results: list[Tensor | None] = [None] * count
         results[potential] = grad * slope

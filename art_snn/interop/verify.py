@@ -28,6 +28,7 @@ from art_snn.dynamics import operand
 from art_snn.engine.body import VERIFIED, Traits
 from art_snn.gradients import STBP, ATan, Gradient, Native
 from art_snn.gradients.base import flatten, simulation
+from art_snn.gradients.fixed import weights_fixed
 from art_snn.gradients.rate import remember
 from art_snn.interop.body import ModelBody
 from art_snn.interop.members import Member
@@ -203,7 +204,7 @@ def _find_slopes(body: ModelBody, x: Tensor) -> None:
         twin.search = search
         twin.trace = natives = Trace()
         inputs = x.detach().clone().requires_grad_()
-        with torch.enable_grad(), set_in_block(RUN, constant):
+        with torch.enable_grad(), set_in_block(RUN, constant), weights_fixed():
             logits = rule.logits(twin, inputs)
         between = set().union(*(graph_nodes(*ends) for ends in natives))
         if logits.requires_grad:
@@ -225,7 +226,9 @@ def _find_slopes(body: ModelBody, x: Tensor) -> None:
     if logits.requires_grad:
         torch.autograd.grad(_mixed(logits), inputs, allow_unused=True)
     shares = {place: sum(some) / len(some) for place, some in this.shares.items()}
-    slopes = Slopes(forms, unexplained, dict(this.reached), shares)
+    # What is always true is a condition, no spike.
+    calls = {place: n for place, n in this.reached.items() if shares[place] < 1}
+    slopes = Slopes(forms, unexplained, calls, shares)
     body.traits.slopes = slopes
     _say_exchanged(body, slopes)
 
