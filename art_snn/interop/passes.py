@@ -101,23 +101,22 @@ class FiringPass(ModelPass):
 
     def _exchange(self, found: Slopes, firing: Firing, at_input: bool) -> None:
         """Exchange slopes for those of the rule, or refuse one that has none."""
-        if firing is simulation:
+        if not isinstance(firing, TemporalFiring):
+            if found.comparisons and at_input and firing is not simulation:
+                raise refusal(
+                    "neurons whose equations are known",
+                    f"spikes of others at {found.comparisons[0]}, which have a slope alone",
+                    "Take STBP or another temporal rule.",
+                )
             return
         several = [f for f, form in found.forms.items() if len(form.levels) > 1]
-        place = next(iter(found.calls))
-        if not isinstance(firing, TemporalFiring):
-            raise refusal(
-                "neurons whose equations are known",
-                f"spikes of others at {place}, of which only the slope can be exchanged",
-                "Take STBP or another temporal rule.",
-            )
         if several and not firing.rule.elementwise:
             raise refusal(
                 "spikes of one threshold",
                 f"{name_of(several[0])}, which has several",
                 f"{firing.rule} has a slope for one: take STBP.",
             )
-        self.slopes = SlopePass(firing, found.forms, found.comparing)
+        self.slopes = SlopePass(firing, found.forms, bool(found.comparisons))
         self.slopes.places = found.calls
         self.places = frozenset(found.calls) if at_input else self.places
 

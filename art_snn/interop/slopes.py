@@ -77,9 +77,9 @@ class Slopes:
     shares: Mapping[str, float]
 
     @property
-    def comparing(self) -> bool:
-        """True if some places are comparisons."""
-        return not self.calls.keys() <= {name_of(function) for function in self.forms}
+    def comparisons(self) -> list[str]:
+        """The places that are lines of comparisons."""
+        return [place for place in self.calls if place not in map(name_of, self.forms)]
 
     def describe(self) -> dict[str, str]:
         """What is exchanged at every place, in words."""

@@ -30,6 +30,7 @@ from art_snn.gradients import STBP, ATan, Gradient, Native
 from art_snn.gradients.base import flatten, simulation
 from art_snn.gradients.fixed import weights_fixed
 from art_snn.gradients.rate import remember
+from art_snn.gradients.temporal import TemporalGradient
 from art_snn.interop.body import ModelBody
 from art_snn.interop.members import Member
 from art_snn.interop.passes import (
@@ -148,7 +149,9 @@ def _verify_setup(
     if rule is None:
         return
     if not native:
-        once("slopes", lambda: _find_slopes(body, few))
+        temporal = isinstance(rule, TemporalGradient)
+        if body.elsewhere is None:
+            once(("slopes", temporal), lambda: _find_slopes(body, few, temporal))
         later = "spikes" in facts
         # Neurons that are called step by step are compared in every pass anyway.
         steps = body.members.steps_alone
@@ -193,8 +196,10 @@ def _setup(body: ModelBody, x: Tensor) -> Hashable:
     return x.shape[1:], x.dtype, x.device, str(body.encoder), kinds, equations, plain
 
 
-def _find_slopes(body: ModelBody, x: Tensor) -> None:
-    """Find out where the model makes spikes whose slope is exchanged, and explain them."""
+def _find_slopes(body: ModelBody, x: Tensor, temporal: bool) -> None:
+    """Find out where the model makes spikes whose slope is exchanged, and explain them.
+
+    :param temporal: whether that is for a rule that exchanges them."""
     rule = STBP(surrogate=ATan())
     functions: set[type[torch.autograd.Function]] = set()
     constant = replace(RUN.get(), constant_weights=True)
@@ -230,11 +235,18 @@ def _find_slopes(body: ModelBody, x: Tensor) -> None:
     calls = {place: n for place, n in this.reached.items() if shares[place] < 1}
     slopes = Slopes(forms, unexplained, calls, shares)
     body.traits.slopes = slopes
-    _say_exchanged(body, slopes)
+    _require_spikes(body, slopes)
+    if temporal and slopes.calls and not body.traits.told:
+        body.traits.told = True
+        warnings.warn(
+            "the rule knows no equations of some neurons, and exchanges the slope of their spikes "
+            f"alone: {'; '.join(f'{p}: {what}' for p, what in slopes.describe().items())}.",
+            stacklevel=2,
+        )
 
 
-def _say_exchanged(body: ModelBody, slopes: Slopes) -> None:
-    """Say where slopes are exchanged, or refuse a model in which nothing fires."""
+def _require_spikes(body: ModelBody, slopes: Slopes) -> None:
+    """Refuse a model in which nothing fires, and compiled parts that may hide spikes."""
     members = body.members
     hidden = _hidden_comparisons(body)
     if not (slopes.calls or slopes.unexplained or members.ruled or members.natives):
@@ -250,17 +262,12 @@ def _say_exchanged(body: ModelBody, slopes: Slopes) -> None:
             "modules, art_snn.interop.register_neuron(cls, dynamics=function) makes them known. "
             "Otherwise the model has its own gradient alone: adapt(..., gradient='native').",
         )
-    if slopes.calls and body.traits.told is False:
-        lines = [f"{place}: {what}" for place, what in slopes.describe().items()]
-        also = (
-            f" Unknown: {', '.join(hidden)}, which torch.jit compiled." if hidden else ""
-        )
+    if slopes.calls and hidden:
         warnings.warn(
-            "the rule knows no equations of some neurons, and exchanges the slope of their spikes "
-            f"alone: {'; '.join(lines)}.{also}",
+            f"{', '.join(hidden)}, which torch.jit compiled, compares inside: spikes that it makes "
+            "keep the slope that they have. Give it as it was before.",
             stacklevel=2,
         )
-        body.traits.told = True
 
 
 def _hidden_comparisons(body: ModelBody) -> list[str]:
@@ -344,7 +351,7 @@ def _gradient(body: ModelBody, rule: Gradient, x: Tensor, native: bool) -> bool 
         if native:
             natives = [([total.grad_fn], [])]
         between = set().union(*(graph_nodes(*ends) for ends in natives))
-        _refuse_functions(body, total.grad_fn, between)
+        _refuse_functions(body, rule, total.grad_fn, between)
         wanted = [inputs] if x.requires_grad else body.weights()
         grads = torch.autograd.grad(total, wanted, allow_unused=True)
     reached = [bool(grad.any()) for grad in grads if grad is not None]
@@ -380,13 +387,15 @@ def _refuse_unread(body: ModelBody, rule: Gradient, x: Tensor) -> None:
             )
 
 
-def _refuse_functions(body: ModelBody, root: Any, natives: set[Any]) -> None:
+def _refuse_functions(
+    body: ModelBody, rule: Gradient, root: Any, natives: set[Any]
+) -> None:
     """Refuse autograd functions of the model's own, other than harmless ones and these nodes.
 
     And compiled code, where neurons were not called."""
     silent = body.traits.silent
     slopes: Slopes | None = body.traits.slopes
-    exchanged = slopes.forms if slopes else {}
+    exchanged = slopes.forms if slopes and isinstance(rule, TemporalGradient) else {}
     unexplained = slopes.unexplained if slopes else {}
     for node in graph_nodes([root]):
         function = getattr(type(node), "_forward_cls", None)

@@ -190,11 +190,6 @@ ARGUMENTS = {
     "string": ("model", {}, "got str. Pass an instance"),
     "ours": (ours, {}, "a SpikingNetwork needs no adapting"),
     "mixed": (nn.Sequential(LIF()), {}, r"^model: .*neurons of one framework"),
-    "none": (
-        nn.Sequential(nn.Linear(2, 3), nn.ReLU()),
-        {},
-        "^model: .* Linear, ReLU.*register_.*'native'\\)",
-    ),
     "steps": (Stack(Steps), {"steps": None}, r"^steps: expected .* got None\. With encoder=None"),
     "zero": (Stack(Steps), {"steps": 0}, "^steps: "),
     "fraction": (Stack(Steps), {"steps": 2.5}, "^steps: "),
