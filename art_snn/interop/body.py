@@ -102,14 +102,17 @@ class ModelBody(NetworkBody):
                 return [NeuronRef("", Exchanged(unknown=reason))]
             reason = next(iter(members.natives.values()), reason)
             return [NeuronRef("", Unknown(unknown=reason))]
-        exchanged = [
-            NeuronRef(name, Exchanged(unknown=why))
-            for name, why in members.exchanged.items()
-        ]
         read_out = {member.name for member in members.neurons if member.returned}
-        sites = members.ruled.values()
-        ruled = [s for s in sites if s.dynamics.reset != "none" or s.name not in read_out]
-        return ruled + exchanged
+        neurons = []
+        for name, site in members.sites.items():
+            why = members.exchanged.get(name)
+            if why is not None:
+                neurons.append(NeuronRef(name, Exchanged(unknown=why)))
+            elif name in members.ruled and (
+                site.dynamics.reset != "none" or name not in read_out
+            ):
+                neurons.append(site)
+        return neurons
 
     def own_gradient_neurons(self) -> dict[str, str]:
         return self.members.natives
