@@ -16,7 +16,7 @@ from torch import Tensor
 
 from art_snn import checkpoint, zoo
 from art_snn.app.architecture import HUB, ZOO, Architecture, is_own
-from art_snn.app.settings import Subject
+from art_snn.app.settings import SubjectSettings
 from art_snn.checks import first_line, invalid, require, require_memory
 from art_snn.classifier import PyTorchSpikingClassifier, wrap
 from art_snn.data import Dataset, Source
@@ -130,7 +130,7 @@ class ResolvedNetwork:
         return f"{self.settle(data).describe(network)} on {data.name}{how}{trained}"
 
 
-def resolve_network(settings: Subject, *, drawn: bool = False) -> ResolvedNetwork:
+def resolve_network(settings: SubjectSettings, *, drawn: bool = False) -> ResolvedNetwork:
     """The network that settings name, with the weights and the data of the zoo for zoo:NAME.
 
     For hf:OWNER/REPO/NAME@COMMIT the weights are those of NAME.safetensors there; no code is run.

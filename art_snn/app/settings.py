@@ -96,7 +96,7 @@ class Run:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Subject:
+class SubjectSettings:
     """A network with weights, and its data: a set by its name, a .npz file or a folder.
 
     :param data: digits, mnist, cifar10, nmnist, ..., kept in the folder data, or in
@@ -128,7 +128,7 @@ class Subject:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Network(Subject, Run):
+class Network(SubjectSettings, Run):
     """A network with weights and its data, for a command that runs it.
 
     :param download: fetch a data set that is not there; without it nothing is fetched.
@@ -355,7 +355,7 @@ class Inspect(Network):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report(Subject):
+class Report(SubjectSettings):
     """Write a page of one evaluation, or of several side by side on the same samples.
 
     With --board it is a table of records, by data set and budget. With --verify nothing
@@ -413,7 +413,7 @@ class Report(Subject):
             )
             return
 
-        names = [field.name for field in fields(Subject)]
+        names = [field.name for field in fields(SubjectSettings)]
         refuse_given(
             self, names, "None without --verify", "Add --verify, or leave it out."
         )

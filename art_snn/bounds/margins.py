@@ -40,6 +40,8 @@ class SpikeBounds:
     def enter(self) -> Tensor:
         """Return the centre, with a gate at the start of the graph of what follows."""
         centre = self.centre
+        if not torch.is_grad_enabled():
+            return centre
         if not centre.requires_grad:
             centre = centre.detach().requires_grad_()
         return apply(_Gate, centre, self)

@@ -3,7 +3,6 @@
 A new rule is a file here, its import below, and a line in :data:`GRADIENTS`."""
 
 from collections.abc import Mapping
-from types import MappingProxyType
 
 from art_snn.gradients.base import Gradient
 from art_snn.gradients.rules.assg import ASSG, sharpness_of
@@ -40,28 +39,24 @@ __all__ = [
     "sharpness_of",
 ]
 
-GRADIENTS: Mapping[str, type[Gradient]] = MappingProxyType(
-    {
-        "stbp": STBP,
-        "pdsg": PDSG,
-        "assg": ASSG,
-        "rga": RGA,
-        "static": StaticCurve,
-        "bptr": BPTR,
-        "hart": HART,
-        "cba": CBA,
-        "relu": RectifiedANN,
-    }
-)
+GRADIENTS: Mapping[str, type[Gradient]] = {
+    "stbp": STBP,
+    "pdsg": PDSG,
+    "assg": ASSG,
+    "rga": RGA,
+    "static": StaticCurve,
+    "bptr": BPTR,
+    "hart": HART,
+    "cba": CBA,
+    "relu": RectifiedANN,
+}
 """The rules that have a name, with their defaults."""
 
-VARIANTS: Mapping[str, Gradient] = MappingProxyType(
-    {
-        "pdsg-per-sample": PDSG(per_sample=True),
-        "assg-through-reset": ASSG(detach_reset=False),
-        "native": Native(),
-    }
-)
+VARIANTS: Mapping[str, Gradient] = {
+    "pdsg-per-sample": PDSG(per_sample=True),
+    "assg-through-reset": ASSG(detach_reset=False),
+    "native": Native(),
+}
 """Further names: rules with other settings, and the rule for adapted networks alone."""
 
 _SURROGATES_17 = (
