@@ -8,7 +8,7 @@ from hypothesis import given, settings, strategies as st
 from art_snn.attacks import SpikeRetiming, shifts
 from art_snn.attacks.queries import margin
 from art_snn.attacks.spike_retiming import _Spikes
-from tests.attacks.classifiers import Ahead, linear, stock
+from tests.attacks.classifiers import Ahead, by_margin, linear, stock
 from tests.classifiers import FORMS, build
 
 # By how much a spike moves the first class ahead, at four steps (rows) of three places.
@@ -19,7 +19,7 @@ X = np.array([[0.0, 0, 0], [1, 1, 0], [0, 0, 1], [0, 0, 0]]).reshape(1, 4, 1, 1,
 
 def against(ahead, weights=WEIGHTS, **options):
     """The attack on a classifier of two classes, the first of which is ahead by w x + b."""
-    classifier = linear([weights, 0 * weights], [ahead, 0], **options.pop("classifier", {}))
+    classifier = linear([weights, 0 * weights], [ahead, 0])
     return SpikeRetiming(classifier, **{"max_shift": 1, "verbose": False} | options)
 
 
@@ -57,7 +57,7 @@ def test_a_sample_is_left_when_it_is_broken_and_counted_up_to_there():
     assert attack.estimator.predict(attack.generate(X, [0])).argmax(1) == [1]
     assert attack.forwards.tolist() == [3]
     assert attack.backwards.tolist() == [2]
-    assert attack.estimator.model.module.rows == 3 + 1
+    assert attack.estimator.model.rows == 3 + 1
 
 
 def test_what_is_not_broken_costs_all_iterations_and_what_has_no_spikes_none():
@@ -127,12 +127,8 @@ def test_counts_places_range_and_budgets_are_kept_and_no_sample_touches_another(
 
 @pytest.mark.parametrize("rule", ["stbp", "assg"])
 def test_a_spiking_sample_is_retimed_alike_alone_and_in_a_batch(rule, trained_layers, known):
-    classifier = build(trained_layers, "binary frames", rule)
-    x = FORMS["binary frames"].present(known[0])
-    logits = torch.as_tensor(classifier.predict(x))
-    ahead = margin(logits, logits.argmax(1))
-    near = ahead.argsort(descending=True)[:8].numpy()
-    x, y = x[near], logits.argmax(1)[near].numpy()
+    classifier, x, y = by_margin(trained_layers, known, "binary frames", rule)
+    x, y = x[:8], y[:8]
     attack = SpikeRetiming(classifier, max_shift=2, max_iter=6, eta=2.0, verbose=False)
     found = attack.generate(x, y)
     # Some are broken on the way, and leave the batch.

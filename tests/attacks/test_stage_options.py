@@ -13,7 +13,7 @@ from art_snn.attacks.auto_pgd import OnwardPGD
 from art_snn.attacks.measures import MAXIMUM, Ball
 from art_snn.attacks.queries import margin
 from art_snn.seeding import uniform_noise
-from tests.attacks.classifiers import stock, watched
+from tests.attacks.classifiers import by_margin, stock, watched
 from tests.classifiers import build
 
 TRANSFER = Stage(OnwardPGD, None, {"max_iter": 6}, transfer=True)
@@ -43,8 +43,7 @@ def test_what_is_crafted_on_a_source_counts_where_it_breaks_the_network(trained_
     np.testing.assert_array_equal(wrong, outcome.stage != Outcome.STANDING)
     assert crafting.forwards.sum() == (own.forwards + first.forwards + second.forwards)
     assert crafting.backwards.sum() == own.backwards + first.backwards + second.backwards
-    assert first.backwards > 0
-    assert second.backwards > 0
+    assert min(first.backwards, second.backwards) > 0
 
 
 def test_sources_are_differentiated_by_their_own_rules(trained_layers, known):
@@ -61,8 +60,7 @@ def test_the_range_is_that_of_the_network_under_attack(clip_values, trained_laye
     crafting = attack(trained_layers, [source])
     found = crafting.generate(known[0][:8], known[1][:8])
     assert (crafting.outcome.stage == 0).any()
-    assert found.min() >= 0
-    assert found.max() <= 1
+    assert 0 <= found.min() <= found.max() <= 1
 
 
 def test_without_sources_nothing_is_crafted_on_any(trained_layers, known):
@@ -115,11 +113,8 @@ def attacking(layers, *stages, sources=()):
 
 def firm(layers, known, count=6):
     """Samples that are classified rightly, and most clearly."""
-    logits, y = build(layers).predict(known[0]), known[1]
-    ordered = np.sort(logits, axis=1)
-    ahead = np.where(logits.argmax(1) == y, ordered[:, -1] - ordered[:, -2], -np.inf)
-    clear = ahead.argsort()[-count:]
-    return known[0][clear].astype(np.float64), y[clear]
+    _, x, y = by_margin(layers, known)
+    return x[-count:].astype(np.float64), y[-count:]
 
 
 @pytest.mark.parametrize("stages", [(FIRST,), (FIRST, OTHER)], ids=["one before", "two before"])

@@ -141,10 +141,6 @@ class HalfFull(Step):
     def reset(self) -> None:
         self.v = 0.5
 
-    def forward(self, x: Tensor) -> Tensor:
-        s, _, self.v = self.step(x, self.v + torch.zeros_like(x))
-        return s
-
 
 half_full = Dynamics(1, 1, reset="soft", v_start=0.5)
 register_neuron(HalfFull, dynamics=lambda module: half_full, layout="step")

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from art_snn.interop import adapt, register_neuron
+from tests.attacks.classifiers import Stops
 from tests.interop.neurons import Gated, Handed, Spike, Step, Steps, dynamics
 from tests.interop.promises import EVERY, OWN_TIME, answer, gradients, inputs
 from tests.interop.stacks import STEPS, Loop, Stack, StateLoop
@@ -45,8 +46,7 @@ def clean(model: nn.Module) -> bool:
     return not any("forward" in vars(m) for m in model.modules())
 
 
-class Stopped(BaseException):
-    """As Ctrl-C is."""
+ERRORS = (KeyboardInterrupt, RuntimeError, RuntimeError, KeyboardInterrupt)
 
 
 @every_maker
@@ -56,8 +56,9 @@ def test_an_interrupted_pass_leaves_nothing(maker, rule):
     model = network.layers
     wanted = gradients(network, rule, inputs())
     places = [(layer, call) for call in range(1, 4) for layer in (model.fc2, model.fc3)]
-    for (layer, call), error in zip(places, cycle((Stopped, RuntimeError, RuntimeError, Stopped))):
-        handle = layer.register_forward_pre_hook(Stopping(call, error))
+    for (layer, call), error in zip(places, cycle(ERRORS)):
+        stops = Stops(lambda *_: None, call, error)
+        handle = layer.register_forward_pre_hook(stops)
         with suppress(error):
             gradients(network, rule, inputs())
         handle.remove()
@@ -66,16 +67,6 @@ def test_an_interrupted_pass_leaves_nothing(maker, rule):
         assert torch.equal(logits, wanted[0])
         torch.testing.assert_close(grad, wanted[1], rtol=0, atol=1e-12)
     assert torch.equal(answer(network, None, inputs()), wanted[0])
-
-
-class Stopping:
-    def __init__(self, call: int, error: type[BaseException]) -> None:
-        self.left, self.error = call, error
-
-    def __call__(self, *_: object) -> None:
-        self.left -= 1
-        if not self.left:
-            raise self.error
 
 
 def test_what_a_neuron_keeps_is_neither_used_nor_changed():
