@@ -65,9 +65,7 @@ def test_objectives_by_hand():
 class Growing(nn.Module):
     """Logits that are higher by one in every pass."""
 
-    def __init__(self):
-        super().__init__()
-        self.passes = 0
+    passes = 0
 
     def forward(self, x):
         self.passes += 1

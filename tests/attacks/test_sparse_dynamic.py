@@ -134,15 +134,13 @@ def naive(x, weights, ahead, candidates, rounds):
     return max((r for r in reverted if margin(r) < 0), key=lambda r: -sum(r))
 
 
-whole = st.integers(-6, 6).filter(bool)
-
-
 @settings(deadline=None, max_examples=20)
 @given(st.data())
 def test_the_attack_is_that_of_naive_loops_and_no_longer_prefix_can_be_taken_back(data):
     size = data.draw(st.integers(1, 8))
-    weights = data.draw(st.lists(whole, min_size=size, max_size=size))
-    x = data.draw(st.lists(st.integers(0, 1), min_size=size, max_size=size))
+    length = {"min_size": size, "max_size": size}
+    weights = data.draw(st.lists(st.integers(-6, 6).filter(bool), **length))
+    x = data.draw(st.lists(st.integers(0, 1), **length))
     above = data.draw(st.integers(0, 20)) + 0.5
     ahead = above - sum(w * b for w, b in zip(weights, x, strict=True))
     candidates, rounds = data.draw(st.integers(1, 4)), data.draw(st.integers(1, 4))

@@ -90,9 +90,6 @@ def test_of_what_is_never_broken_the_best_is_returned():
     assert attack.generate(x, [0])[0, 2].sum() == 1
 
 
-budget = st.none() | st.integers(1, 4)
-
-
 @pytest.mark.filterwarnings("ignore:The gradient is the same at all time steps")
 @settings(deadline=None, max_examples=20)
 @given(st.data())
@@ -101,7 +98,8 @@ def test_counts_places_range_and_budgets_are_kept_and_no_sample_touches_another(
     low, most = data.draw(st.sampled_from([(0.0, 1), (0.0, 3), (-1.0, 2)]))
     shape = (data.draw(st.integers(1, 5)), 1, 1, 2)
     targeted = data.draw(st.booleans())
-    options = {name: data.draw(budget) for name in ("max_shift", "total_shift", "moved")}
+    budgets = ("max_shift", "total_shift", "moved")
+    options = {name: data.draw(st.none() | st.integers(1, 4)) for name in budgets}
     options |= {name: data.draw(st.integers(1, 4)) for name in ("max_iter", "batch_size")}
     options["targeted"] = targeted
     weights = draw.integers(-4, 5, (3, *shape))
@@ -153,13 +151,8 @@ def spikes_of(counts, most=1, furthest=1):
     return _Spikes(table, torch.full_like(table, most), furthest)
 
 
-def column(*counts):
-    """One sample of one place."""
-    return np.array(counts).reshape(1, -1, 1)
-
-
 def test_a_count_of_two_is_two_spikes_and_shifts_end_within_the_frames():
-    spikes = spikes_of(column(2, 0, 1, 1), most=3, furthest=2)
+    spikes = spikes_of(np.array([[[2], [0], [1], [1]]]), most=3, furthest=2)
     assert spikes.cells[:, 0].tolist() == [0, 0, 2, 3]
     # In the order 0, -1, 1, -2, 2: from step 0 to 1 and 2, from 2 to 0, 1 and 3, from 3 to 1 and 2.
     assert spikes.open.tolist() == [

@@ -88,7 +88,7 @@ EPS = 0.01
 """Within which nothing is broken here."""
 
 
-def asked(network, attack, x, y):
+def asked(attack, x, y):
     """Points and logits of every pass, by the class of the rule."""
     found = {}
 
@@ -96,11 +96,8 @@ def asked(network, attack, x, y):
         entry = (inputs[0].detach().clone(), logits.detach())
         found.setdefault(type(model.rule).__name__, []).append(entry)
 
-    handle = network.register_forward_hook(hook)
-    try:
-        attack.generate(x, y)
-    finally:
-        handle.remove()
+    attack.estimator.model.register_forward_hook(hook)
+    attack.generate(x, y)
     return found
 
 
@@ -122,7 +119,7 @@ def test_a_warm_stage_begins_at_the_largest_margin_so_far(stages, trained_layers
     x, y = firm(trained_layers, known)
     warm = Stage(AutoPGD, STBP(), {"max_iter": 2}, warm=True)
     attack = attacking(trained_layers, *stages, warm)
-    passes = asked(attack.estimator.model, attack, x, y)
+    passes = asked(attack, x, y)
     assert attack.outcome.broken_by == dict.fromkeys((one.id for one in (*stages, warm)), 0)
     points, logits = (torch.stack(every) for every in zip(*passes["RGA"], strict=True))
     margins = torch.stack([margin(each, torch.as_tensor(y)) for each in logits])
@@ -135,7 +132,7 @@ def test_of_several_starts_the_first_is_warm(trained_layers, known):
     x, y = firm(trained_layers, known)
     both = Stage(AutoPGD, STBP(), {"max_iter": 1, "num_random_init": 2}, warm=True)
     attack = attacking(trained_layers, FIRST, both)
-    passes = asked(attack.estimator.model, attack, x, y)
+    passes = asked(attack, x, y)
     centre = torch.as_tensor(x)
     ball = Ball(MAXIMUM, EPS, centre, torch.tensor(0.0), torch.tensor(1.0))
     drawn = [ball.start(uniform_noise(centre, both.seed(0), draw)) for draw in (0, 1)]
@@ -149,7 +146,7 @@ def test_where_nothing_was_asked_before_a_warm_stage_is_any_other(trained_layers
     found = []
     for warm in (False, True):
         attack = attacking(trained_layers, Stage(AutoPGD, STBP(), options, warm=warm))
-        found.append(asked(attack.estimator.model, attack, x, y)["STBP"])
+        found.append(asked(attack, x, y)["STBP"])
     for (cold, _), (warm, _) in zip(*found, strict=True):
         torch.testing.assert_close(cold, warm, rtol=0, atol=0)
 
@@ -161,7 +158,7 @@ def test_how_far_it_came_on_a_source_is_no_start(trained_layers, known):
     starts = []
     for stages, sources in (((TRANSFER, warm), [source]), ((warm,), [])):
         attack = attacking(trained_layers, *stages, sources=sources)
-        starts.append(asked(attack.estimator.model, attack, x, y)["STBP"][0][0])
+        starts.append(asked(attack, x, y)["STBP"][0][0])
     torch.testing.assert_close(*starts, rtol=0, atol=0)
 
 
@@ -169,7 +166,7 @@ def test_how_far_it_came_on_a_source_is_no_start(trained_layers, known):
 def test_a_stage_attacks_the_samples_that_came_within_its_share(within, trained_layers, known):
     x, y = known[0][:16].astype(np.float64), known[1][:16]
     attack = attacking(trained_layers, FIRST, Stage(AutoPGD, STBP(), {"max_iter": 2}))
-    passes = asked(attack.estimator.model, attack, x, y)
+    passes = asked(attack, x, y)
     logits = torch.as_tensor(attack.estimator.predict(x))
     heights = logits.gather(1, torch.as_tensor(y)[:, None])[:, 0] - logits.mean(1)
     stands = torch.as_tensor(attack.outcome.stage == -1)
@@ -178,7 +175,7 @@ def test_a_stage_attacks_the_samples_that_came_within_its_share(within, trained_
     near = every.amax(0) >= -within * heights[stands]
     stage = Stage(AutoPGD, STBP(), {"max_iter": 2}, within=within)
     attack = attacking(trained_layers, FIRST, stage)
-    passes = asked(attack.estimator.model, attack, x, y)
+    passes = asked(attack, x, y)
     found = len(passes["STBP"][0][0]) if "STBP" in passes else 0
     assert found == near.sum() < stands.sum()
     assert str(stage) == f"AutoPGD(max_iter=2) by stbp, within {within:g}"

@@ -33,10 +33,10 @@ def names(estimator, samples, **options):
     return [finding.title for finding in findings]
 
 
-def spiking(trained_layers, kind=None, *arguments, **options):
+def spiking(trained_layers, kind, *arguments, **options):
     """A classifier of a copy of the network, broken in some way."""
     network = build(copy.deepcopy(trained_layers), **options).model
-    return broken.around(kind(network, *arguments) if kind else network)
+    return broken.around(kind(network, *arguments))
 
 
 WIDE = STBP(surrogate=Triangle(width=3.0))

@@ -46,9 +46,6 @@ def clean(model: nn.Module) -> bool:
     return not any("forward" in vars(m) for m in model.modules())
 
 
-ERRORS = (KeyboardInterrupt, RuntimeError, RuntimeError, KeyboardInterrupt)
-
-
 @every_maker
 @pytest.mark.parametrize("rule", ["stbp", "rga", "hart", "native"])
 def test_an_interrupted_pass_leaves_nothing(maker, rule):
@@ -56,9 +53,9 @@ def test_an_interrupted_pass_leaves_nothing(maker, rule):
     model = network.layers
     wanted = gradients(network, rule, inputs())
     places = [(layer, call) for call in range(1, 4) for layer in (model.fc2, model.fc3)]
-    for (layer, call), error in zip(places, cycle(ERRORS)):
-        stops = Stops(lambda *_: None, call, error)
-        handle = layer.register_forward_pre_hook(stops)
+    errors = cycle((KeyboardInterrupt, RuntimeError, RuntimeError, KeyboardInterrupt))
+    for (layer, call), error in zip(places, errors, strict=False):
+        handle = layer.register_forward_pre_hook(Stops(lambda *_: None, call, error))
         with suppress(error):
             gradients(network, rule, inputs())
         handle.remove()
