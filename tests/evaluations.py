@@ -1,6 +1,7 @@
 """Evaluations written by hand: what a report is made of, without a network."""
 
 import json
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from art_snn.app.results import write_result
 from art_snn.attacks import AutoPGD, Outcome, StableAdaptivePGD, Stage, StageRecord
 from art_snn.findings import Finding, Remedy
 from art_snn.gradients import ASSG, HART, RGA, STBP, Triangle
-from art_snn.metrics import Certificate
+from art_snn.metrics import Certificate, Robustness
 from art_snn.regions import L1Ball
 
 FORM = Path(__file__).parents[1] / "docs" / "evaluation.schema.json"
@@ -45,6 +46,14 @@ RISES = Finding(
     about="standard",
 )
 WEAK = replace(RISES, about="PGD-7 by stbp", evidence={"broken": 402.0})
+
+
+def outcome(flips: int | Collection[int], samples: int = 10, wrong: int = 2) -> Robustness:
+    """The first `wrong` samples misclassified from the start; flipped are those of the numbers, or
+    so many behind the wrong ones."""
+    flipped = range(wrong, wrong + flips) if isinstance(flips, int) else flips
+    place = np.arange(samples)
+    return Robustness(place >= wrong, ~np.isin(place, list(flipped)) & (place >= wrong))
 
 
 def trial(name, eps, stage, stages=(PGD,), **changes):

@@ -3,16 +3,13 @@
 import runpy
 import sys
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
 
 from art_snn import STBP
 from art_snn.app.evaluate import result, run as command, target
-from art_snn.app.evaluate.settings import Evaluate
 from art_snn.app.evaluation.record import Evaluation
 from art_snn.app.results import read_result
 from art_snn.attacks import AutoPGD, Plan, Stage
@@ -67,10 +64,7 @@ def evaluate(patch, folder, *words, network=NETWORK, plan=WEAK, **fields):
     if plan is not None:
         patch.setattr(target, "resolve_plan", lambda *_: plan)
     patch.setattr(result, "render_page", lambda _: "")
-    patch.setattr(command, "run", partial(_run, fields={"examined": 0, "block": 16} | fields))
+    fields = {"examined": 0, "block": 16} | fields
+    patch.setattr(command, "run", lambda settings: RUN(replace(settings, **fields)))
     patch.setattr(sys, "argv", ["art-snn", *arguments])
     return call(*arguments)
-
-
-def _run(settings: Evaluate, fields: dict[str, Any]) -> Any:
-    return RUN(replace(settings, **fields))

@@ -45,12 +45,6 @@ def _uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, name, type(name, (), methods))
 
 
-def counting_classifier(layers: Any, row: Row) -> tuple[Any, Counted, Counted]:
-    selected, other = Counted(row.rule), Counted(STBP())
-    defences = {"postprocessing_defences": Probabilities()} if row.probabilities else {}
-    return build(layers, row.form, selected, other, **defences), selected, other
-
-
 def arguments(row: Row, classifier: Any, known: Any) -> tuple[np.ndarray, np.ndarray | None]:
     """Samples, rightly classified, and y as the row wants them."""
     images, labels = known
@@ -81,7 +75,9 @@ def assert_promises_are_kept(row: Row, x: np.ndarray, adversarial: np.ndarray) -
 @pytest.mark.filterwarnings("ignore:the matrix subclass:PendingDeprecationWarning")
 @pytest.mark.parametrize("row", [*ROWS, *OURS], ids=lambda row: row.name)
 def test_the_attack_uses_the_selected_rule_and_no_other(row, trained_layers, known):
-    classifier, selected, other = counting_classifier(trained_layers, row)
+    selected, other = Counted(row.rule), Counted(STBP())
+    defences = {"postprocessing_defences": Probabilities()} if row.probabilities else {}
+    classifier = build(trained_layers, row.form, selected, other, **defences)
     x, y = arguments(row, classifier, known)
     clean = x.copy()
     if row.missing:

@@ -169,18 +169,6 @@ READERS: dict[str, tuple[str, Callable[[str], object]]] = {
 """Whatever takes a path, with the name of the argument."""
 
 
-@pytest.fixture
-def shut(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
-    """Takes the right to read away; root has it all the same, and is told otherwise."""
-
-    def shut(path: Path) -> None:
-        path.chmod(0)
-        if os.geteuid() == 0:
-            monkeypatch.setattr(os, "access", lambda other, mode: Path(other) != path)
-
-    return shut
-
-
 def link(path: Path) -> None:
     path.symlink_to("gone")
 
@@ -234,13 +222,15 @@ def test_what_lies_in_a_folder_that_may_not_be_entered_is_refused(reader, tmp_pa
 @pytest.mark.parametrize(
     "reader", ["Source(data)", "from_folder", "images(root)", "events(root)", "from_npz"]
 )
-def test_what_may_not_be_read_is_refused(reader, tmp_path, shut):
+def test_what_may_not_be_read_is_refused(reader, tmp_path, monkeypatch):
     if reader == "from_npz":
         path = saved(tmp_path)
     else:
         path = tmp_path / "sets"
         path.mkdir()
-    shut(path)
+    path.chmod(0)
+    if os.geteuid() == 0:  # It may read everything, and is told otherwise.
+        monkeypatch.setattr(os, "access", lambda other, mode: Path(other) != path)
     argument, read = READERS[reader]
     with pytest.raises(ArgumentError, match=rf"^{argument}: .*{path.name}, .*not be read"):
         read(str(path))
