@@ -57,10 +57,11 @@ def train_into(folder: Path) -> None:
     (folder / "model.py").write_text(MODEL, "utf-8")
 
 
-def evaluate(patch, folder, *words, network=NETWORK, plan=WEAK, **fields):
+def evaluate(patch, folder, *words, network=NETWORK, plan=WEAK, status=0, **fields):
     """Evaluate that network on 30 samples, without a page.
 
     :param plan: in place of the plan that the words name; None leaves that.
+    :param status: the exit status in which it must end; None for any.
     :param fields: settings that no option gives."""
     patch.chdir(folder)
     usual = ("--threads", "1", "--samples", "30", "--batch-size", "16")
@@ -71,7 +72,9 @@ def evaluate(patch, folder, *words, network=NETWORK, plan=WEAK, **fields):
     patch.setattr(result, "render_page", lambda _: "")
     patch.setattr(command, "run", partial(_run, fields={"examined": 0, "block": 16} | fields))
     patch.setattr(sys, "argv", ["art-snn", *arguments])
-    return call(*arguments)
+    done = call(*arguments)
+    assert status in (None, done.status), done.stderr
+    return done
 
 
 def _run(settings: Evaluate, fields: dict[str, Any]) -> Any:
