@@ -6,7 +6,7 @@ from torch import nn
 
 from art_snn import RGA, STBP, Direct, Poisson, TimeDistributed as Timed
 from art_snn.gradients import ASSG, BPTR, EOT, HART, PDSG, Extended
-from tests.architectures import AFFINE, CLASSES, batch, chain, max_pooled, network, residual
+from tests.architectures import ARCHITECTURES, CLASSES, batch, chain, network, residual
 from tests.gradients.adaptive import Naive, ascend, loss_of
 from tests.oracles import relative
 
@@ -66,7 +66,6 @@ def test_moments_advance_at_every_draw_as_in_a_naive_loop():
 
 
 RULES = [STBP(), RGA(), HART(), BPTR(), PDSG(per_sample=True)]
-ARCHITECTURES = {**AFFINE, "max pool": max_pooled}
 
 
 def twofold(net, x):
