@@ -1,6 +1,7 @@
 """Whoever gets an evaluation checks with one command that it is of these weights and samples."""
 
 import shutil
+from functools import partial
 
 import numpy as np
 import pytest
@@ -22,10 +23,8 @@ def evaluated(trained):
 
 
 @pytest.fixture
-def folder(evaluated, tmp_path, monkeypatch):
-    shutil.copytree(evaluated, tmp_path, dirs_exist_ok=True)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+def folder(evaluated, here):
+    return shutil.copytree(evaluated, here, dirs_exist_ok=True)
 
 
 def verify(*words):
@@ -101,12 +100,9 @@ def forge_all(folder, certified=False):
     swap(folder, broken=lambda one: one["broken"] & False)
 
 
-def forge_one(folder, name, value):
-    def change(content):
-        right = content["labels"].index(content["clean"][0])
-        content[name][right] = value
-
-    forge(folder, change)
+def change_one(content, name, value):
+    right = content["labels"].index(content["clean"][0])
+    content[name][right] = value
 
 
 def other_plan(content):
@@ -115,28 +111,23 @@ def other_plan(content):
         trial["name"] = trial["name"].replace("fast", "mine")
 
 
-def raise_summary(content):
-    content["summary"][0]["robust"] = 1.0
-
-
-def enlarge_network(content):
-    content["provenance"]["parameters"] = 10**9
-
-
 FAR = {"adversarial": lambda one: (one["adversarial"] <= 0.5).astype(np.float32)}
 HARMLESS = {"adversarial": lambda one: np.stack([one["x"], one["x"]])}
 FIRST = "record/first.npz"
+CONTENTS = {
+    "summary": (lambda c: c["summary"][0].update(robust=1.0), "summary: not what trials"),
+    "classes": (other_classes, "predictions: "),
+    "honest first 20": (lambda c: stand(c, 20), "standing: "),
+    "misclassified": (lambda c: change_one(c, "clean", -1), "1 whose class and result"),
+    "labels of none": (lambda c: change_one(c, "labels", 99), "1 samples with a class"),
+    "size": (lambda c: c["provenance"].update(parameters=10**9), "; another form"),
+    "plan": (other_plan, "standing: expected one of"),
+}
 CASES = {
-    "summary": (lambda folder: forge(folder, raise_summary), "summary: not what trials"),
+    **{name: (partial(forge, change=one), line) for name, (one, line) in CONTENTS.items()},
     "weights": (other_weights, "weights: digest "),
-    "classes": (lambda folder: forge(folder, other_classes), "predictions: "),
     "nothing broken": (forge_all, "standing: "),
     "margins of 1": (lambda folder: forge_all(folder, True), "certified: "),
-    "honest first 20": (lambda folder: forge(folder, lambda c: stand(c, 20)), "standing: "),
-    "misclassified": (lambda folder: forge_one(folder, "clean", -1), "1 whose class and result"),
-    "labels of none": (lambda folder: forge_one(folder, "labels", 99), "1 samples with a class"),
-    "size": (lambda folder: forge(folder, enlarge_network), "; another form"),
-    "plan": (lambda folder: forge(folder, other_plan), "standing: expected one of"),
     "missing": (lambda folder: (folder / FIRST).unlink(), "first.npz: expected"),
     "damaged": (lambda folder: (folder / FIRST).write_bytes(b"PK"), "first.npz: expected"),
     "far": (lambda folder: swap(folder, **FAR), "ball: "),
@@ -171,16 +162,15 @@ def drawn(evaluated, tmp_path_factory):
 
 
 @pytest.mark.parametrize("factor", [1, 2])
-def test_certificates_by_draws_of_twice_their_size_fail(factor, drawn, tmp_path, monkeypatch):
-    shutil.copytree(drawn, tmp_path, dirs_exist_ok=True)
-    monkeypatch.chdir(tmp_path)
+def test_certificates_by_draws_of_twice_their_size_fail(factor, drawn, here):
+    shutil.copytree(drawn, here, dirs_exist_ok=True)
 
     def enlarge(content):
         region = content["certificate"]["region"]
         assert max(region["radius"]) > 0
         region["radius"] = [factor * radius for radius in region["radius"]]
 
-    forge(tmp_path, enlarge)
+    forge(here, enlarge)
     done = verify()
     assert ("certified: 0 of 4" in done.stderr) == (factor == 2), done.stdout
     assert ("certified" not in done.stderr) == (factor == 1)

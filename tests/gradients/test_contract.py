@@ -61,8 +61,11 @@ def ascend(net, x, seed=0, afresh=True):
     return logits.detach(), grad
 
 
-def assert_exact_and_alive(net, x):
-    """Logits are those of plain simulation, or declared not to be; the gradient is alive."""
+@every_architecture
+@every_encoder
+def test_logits_are_exact_or_declared_not_to_be_and_gradients_alive(name, encoder, architecture):
+    coder = ENCODERS[encoder](4)
+    net, x = signed(name, architecture, encoder=coder), batch(16, coder)
     logits, grad = ascend(net, x)
     with torch.no_grad():
         torch.manual_seed(0)
@@ -75,14 +78,6 @@ def assert_exact_and_alive(net, x):
     assert grad.shape == x.shape
     assert grad.isfinite().all()
     assert grad.abs().max() > 0
-
-
-@every_architecture
-@every_encoder
-def test_logits_are_exact_or_declared_not_to_be_and_gradients_alive(name, encoder, architecture):
-    coder = ENCODERS[encoder](4)
-    net = signed(name, architecture, encoder=coder)
-    assert_exact_and_alive(net, batch(16, coder))
 
 
 @every_architecture

@@ -62,10 +62,6 @@ def test_hyperparameters_that_do_not_fit_the_neuron_are_refused_with_the_remedy(
         network(chain, gradient=rule, threshold=2.0, decay=0.5)
 
 
-def rate(current, decay, threshold):
-    return math.log(decay) / math.log(1 - threshold * (1 - decay) / current)
-
-
 @pytest.mark.parametrize("threshold", [1.0, 0.5])
 @pytest.mark.parametrize("decay", [0.9, 0.5, 0.25])
 def test_that_of_the_static_curve_from_the_knee_to_the_threshold_tends_to_one(decay, threshold):
@@ -77,7 +73,7 @@ def test_that_of_the_static_curve_from_the_knee_to_the_threshold_tends_to_one(de
         currents = (knee + gaps * (threshold - knee)).clamp(max=threshold)
         slopes = torch.tensor(slope_at(currents, UNCUT, decay, threshold)).double()
         integrals.append(torch.trapezoid(slopes, currents).item())
-        missing = rate(currents[0].item(), decay, threshold)
+        missing = math.log(decay) / math.log(1 - knee / currents[0].item())
         assert integrals[-1] == pytest.approx(1 - missing, abs=1e-6)
     assert integrals[0] < integrals[1] < integrals[2] < 1
     # What is missing, ln(decay) / ln(distance from the knee), goes to zero slowly.

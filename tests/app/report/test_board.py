@@ -303,10 +303,9 @@ def test_the_command_names_both_files_and_writes_over_its_own_alone(written, tmp
         (("more", "--output", "page.pdf"), "--output: expected a file that ends in .html, got"),
     ],
 )
-def test_what_cannot_be_read_or_written_is_refused(words, message, written, tmp_path, monkeypatch):
-    shutil.copytree(written, tmp_path / "all")
-    monkeypatch.chdir(tmp_path / "all")
-    (tmp_path / "all" / "empty").mkdir()
+def test_what_cannot_be_read_or_written_is_refused(words, message, written, here):
+    shutil.copytree(written, here, dirs_exist_ok=True)
+    (here / "empty").mkdir()
     assert message in complain("report", "--board", *words)
 
 

@@ -29,8 +29,8 @@ def written(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def folder(written: Path, tmp_path: Path) -> Path:
-    return shutil.copytree(written, tmp_path, dirs_exist_ok=True)
+def folder(written: Path, here: Path) -> Path:
+    return shutil.copytree(written, here, dirs_exist_ok=True)
 
 
 def test_a_page_is_written_and_the_verdict_printed(folder):
@@ -46,8 +46,7 @@ def test_a_page_is_written_and_the_verdict_printed(folder):
 
 
 @pytest.mark.parametrize("form", ["html", "md", "tex"])
-def test_the_ending_of_the_output_decides_the_form(form, folder, monkeypatch):
-    monkeypatch.chdir(folder)
+def test_the_ending_of_the_output_decides_the_form(form, folder):
     assert Report(files=(Path(FILE),)).output == Path("report.html")
     succeed("report", FILE, "--output", f"a.{form}")
     assert (folder / f"a.{form}").read_text("utf-8").find(MARKS[form]) < 300
