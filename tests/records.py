@@ -52,10 +52,11 @@ def train_into(folder: Path) -> None:
     torch.save(network.state_dict(), folder / "weights.pt")
 
 
-def evaluate(patch, folder, *words, network=NETWORK, plan=WEAK, **fields):
+def evaluate(patch, folder, *words, network=NETWORK, plan=WEAK, status=0, **fields):
     """Evaluate that network on 30 samples, without a page.
 
     :param plan: in place of the plan that the words name; None leaves that.
+    :param status: the exit status in which it must end; None for any.
     :param fields: settings that no option gives."""
     patch.chdir(folder)
     usual = ("--threads", "1", "--samples", "30", "--batch-size", "16")
@@ -67,4 +68,6 @@ def evaluate(patch, folder, *words, network=NETWORK, plan=WEAK, **fields):
     fields = {"examined": 0, "block": 16} | fields
     patch.setattr(command, "run", lambda settings: RUN(replace(settings, **fields)))
     patch.setattr(sys, "argv", ["art-snn", *arguments])
-    return call(*arguments)
+    done = call(*arguments)
+    assert status in (None, done.status), done.stderr
+    return done
