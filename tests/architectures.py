@@ -97,6 +97,7 @@ def tiny_vgg(neuron: Callable[[], nn.Module] = LIF) -> nn.Module:
 
 AFFINE = {"chain": chain, "vgg": tiny_vgg, "residual": residual}
 """Networks whose layers between neurons are affine in evaluation mode."""
+ARCHITECTURES = {**AFFINE, "max pool": max_pooled, "repeated": repeated}
 
 
 def settled(module: nn.Module) -> nn.Module:

@@ -86,10 +86,6 @@ class Defect:
         return f"after `{self.remedy}`: without it ART 1.20.1 fails, since {self.reason}"
 
 
-Make = Callable[[Any], Any]
-Craft = Callable[[Any, np.ndarray, np.ndarray], np.ndarray]
-
-
 @dataclass(frozen=True)
 class Row:
     """One attack class in one setting.
@@ -119,8 +115,8 @@ class Row:
     reach: str
     options: Mapping[str, Any] = field(default_factory=dict)
     _: KW_ONLY
-    make: Make | None = None
-    craft: Craft | None = None
+    make: Callable[[Any], Any] | None = None
+    craft: Callable[[Any, np.ndarray, np.ndarray], np.ndarray] | None = None
     form: str = "grey"
     labels: str = "true"
     rule: Gradient = field(default_factory=RGA)
@@ -294,7 +290,6 @@ MOVING = {"max_translation": 20.0, "num_translations": 2, "max_rotation": 10.0, 
 BOUNDARY = {"targeted": False, "max_iter": 2, "num_trial": 3, "sample_size": 3}
 SIGN_OPT = {"targeted": False, "num_trial": 5, "max_iter": 1, "k": 5, "query_limit": 200}
 COMPOSITE = {"max_iter": 2, "max_inner_iter": 1, "batch_size": 4}
-HOPS = {"max_iter": 1, "max_eval": 50, "init_eval": 10}
 PLAIN_STEPS = {"delta": 0.1, "layer": -1, "max_iter": 2, "step_size": 0.05}
 ONE, TWO, TARGET, GUIDE = {"samples": 1}, {"samples": 2}, {"labels": "target"}, {"labels": "guide"}
 FAR = "with finite differences of 0.1, since ART's 1e-3 moves hardly a spike"
@@ -354,7 +349,7 @@ ROWS: list[Row] = [
     Row("GRAPHITEBlackbox", PREDICTIONS, BLACK_GRAPHITE, craft=_graphite_black, **GRAPHITE, **TWO),
     Row("VirtualAdversarialMethod", PREDICTIONS, VIRTUAL, **TWO, **SOFTMAX, **ROUND),
     Row("BoundaryAttack", PREDICTIONS, BOUNDARY, **TWO),
-    Row("HopSkipJump", PREDICTIONS, HOPS, **TWO),
+    Row("HopSkipJump", PREDICTIONS, {"max_iter": 1, "max_eval": 50, "init_eval": 10}, **TWO),
     Row("SquareAttack", PREDICTIONS, {"max_iter": 5, "eps": 0.1}, ball=INF),
     Row("SimBA", PREDICTIONS, SIMBA, labels="none", **SOFTMAX),
     Row("SignOPTAttack", PREDICTIONS, SIGN_OPT, **ONE),

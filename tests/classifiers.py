@@ -64,22 +64,16 @@ class _Watched:
         return _Watched(self.body.with_steps(steps), self.tally)
 
     def run(self, encoded: Tensor, firing: Callable[[NeuronRef, Tensor], Tensor]) -> Tensor:
+        def count(_: Tensor) -> None:
+            self.tally.backwards += 1
+
         def fire(site: NeuronRef, current: Tensor) -> Tensor:
-            return _Tallied.apply(firing(site, current), self.tally)
+            spikes = firing(site, current)
+            if spikes.requires_grad:
+                spikes.register_hook(count)
+            return spikes
 
         return self.body.run(encoded, fire)
-
-
-class _Tallied(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, spikes: Tensor, tally: Tally) -> Tensor:
-        ctx.tally = tally
-        return spikes.view_as(spikes)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        ctx.tally.backwards += 1
-        return grad, None
 
 
 def layers() -> nn.Sequential:

@@ -1,6 +1,7 @@
 """Evaluations written by hand: what a report is made of, without a network."""
 
 import json
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,11 @@ from art_snn.app.results import write_result
 from art_snn.attacks import AutoPGD, Outcome, StableAdaptivePGD, Stage, StageRecord
 from art_snn.findings import Finding, Remedy
 from art_snn.gradients import ASSG, HART, RGA, STBP, Triangle
-from art_snn.metrics import Certificate
+from art_snn.metrics import Certificate, Robustness
 from art_snn.regions import L1Ball
 
 FORM = Path(__file__).parents[1] / "docs" / "evaluation.schema.json"
 SCHEMA = json.loads(FORM.read_text("utf-8"))
-VALIDATOR = Draft202012Validator(SCHEMA)
 STAGES = (
     Stage(AutoPGD, HART(surrogate=Triangle(0.5)), {"max_iter": 20}).record(),
     Stage(AutoPGD, RGA(), {"max_iter": 20}).record(),
@@ -46,6 +46,14 @@ RISES = Finding(
     about="standard",
 )
 WEAK = replace(RISES, about="PGD-7 by stbp", evidence={"broken": 402.0})
+
+
+def outcome(flips: int | Collection[int], samples: int = 10, wrong: int = 2) -> Robustness:
+    """The first `wrong` samples misclassified from the start; flipped are those of the numbers, or
+    so many behind the wrong ones."""
+    flipped = range(wrong, wrong + flips) if isinstance(flips, int) else flips
+    place = np.arange(samples)
+    return Robustness(place >= wrong, ~np.isin(place, list(flipped)) & (place >= wrong))
 
 
 def trial(name, eps, stage, stages=(PGD,), **changes):
@@ -95,9 +103,9 @@ def comparable(folder: Path) -> dict[str, Any]:
     return files | {"evaluation.json": content, "report.html": page}
 
 
-def complaints(content: Any) -> list[str]:
-    """What the published schema says against the content of evaluation.json."""
-    return [error.message for error in VALIDATOR.iter_errors(content)]
+def complaints(content: Any, schema: Any = SCHEMA) -> list[str]:
+    """What a published schema says against content, by default against evaluation.json."""
+    return [error.message for error in Draft202012Validator(schema).iter_errors(content)]
 
 
 def provenance(**changes: Any) -> Provenance:

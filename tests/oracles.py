@@ -33,23 +33,6 @@ class _Scaled(torch.autograd.Function):
         return grad * slope, None, None
 
 
-class _Averaged(torch.autograd.Function):
-    """Given spikes forward; backward, at every step, the time mean of gradient times slope."""
-
-    @staticmethod
-    def forward(ctx: Any, slopes: Tensor, *spikes_and_steps: Tensor) -> tuple[Tensor, ...]:
-        ctx.save_for_backward(slopes)
-        return tuple(s.clone() for s in spikes_and_steps[: len(slopes)])
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        (slopes,) = ctx.saved_tensors
-        total = torch.zeros_like(grads[0])
-        for grad, slope in zip(grads, slopes, strict=True):
-            total = total + grad * slope
-        return None, *[None] * len(grads), *[total / len(grads)] * len(grads)
-
-
 def triangle(z: Tensor) -> Tensor:
     """A spike at z >= 0 with the slope max(1 - |z|, 0)."""
     fired: Tensor = _Scaled.apply(z, (z >= 0).to(z.dtype), torch.clamp(1 - z.detach().abs(), min=0))
@@ -161,7 +144,8 @@ def hart_neuron(dynamics: Dynamics, xs: Steps, *, width: float = 1.0) -> Steps:
     with torch.no_grad():
         spikes = stbp_neuron(dynamics, xs, fire=fire)
     of_steps = torch.stack(slopes).unflatten(0, (len(xs), -1)).sum(1)
-    return list(_Averaged.apply(of_steps, *spikes, *xs))
+    mean = sum(xs) / len(xs)
+    return [_Scaled.apply(mean, s, slope) for s, slope in zip(spikes, of_steps, strict=True)]
 
 
 def pdsg_neuron(dynamics, xs, *, per_sample=False, detach_reset=False):

@@ -1,17 +1,15 @@
 """A small network on the digits with its weights, and evaluations of it that take a moment."""
 
+import runpy
 import sys
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
 
-from art_snn import LIF, STBP, Direct, SpikingNetwork, TimeDistributed as Timed
+from art_snn import STBP
 from art_snn.app.evaluate import result, run as command, target
-from art_snn.app.evaluate.settings import Evaluate
 from art_snn.app.evaluation.record import Evaluation
 from art_snn.app.results import read_result
 from art_snn.attacks import AutoPGD, Plan, Stage
@@ -30,8 +28,6 @@ def load():
 NETWORK = ("--model", "model.py:load", "--checkpoint", "weights.pt", "--device", "cpu")
 WEAK = Plan("fast", (Stage(AutoPGD, STBP(), {"max_iter": 1}),))
 """In the place of the plan of that name: it leaves much, and takes no time."""
-
-
 RUN = command.run
 
 
@@ -42,10 +38,10 @@ def evaluation_in(folder: Path) -> Evaluation:
 def train_into(folder: Path) -> None:
     """Write model.py and weights.pt, after some steps on the digits."""
     data = digits()
+    (folder / "model.py").write_text(MODEL, "utf-8")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(varied())
-        layers = [Timed(nn.Flatten(), nn.Linear(64, 32)), LIF(0.5), Timed(nn.Linear(32, 10))]
-        network = SpikingNetwork(layers, Direct(4), input_shape=(1, 8, 8)).double()
+        network = runpy.run_path(str(folder / "model.py"))["load"]()
         optimizer = torch.optim.Adam(network.parameters(), 1e-2)
         x, y = torch.as_tensor(data.x_train).double(), torch.as_tensor(data.y_train)
         for _ in range(60):
@@ -54,13 +50,13 @@ def train_into(folder: Path) -> None:
             nn.functional.cross_entropy(network(x[rows]), y[rows]).backward()
             optimizer.step()
     torch.save(network.state_dict(), folder / "weights.pt")
-    (folder / "model.py").write_text(MODEL, "utf-8")
 
 
-def evaluate(patch, folder, *words, network=NETWORK, plan=WEAK, **fields):
+def evaluate(patch, folder, *words, network=NETWORK, plan=WEAK, status=0, **fields):
     """Evaluate that network on 30 samples, without a page.
 
     :param plan: in place of the plan that the words name; None leaves that.
+    :param status: the exit status in which it must end; None for any.
     :param fields: settings that no option gives."""
     patch.chdir(folder)
     usual = ("--threads", "1", "--samples", "30", "--batch-size", "16")
@@ -69,10 +65,9 @@ def evaluate(patch, folder, *words, network=NETWORK, plan=WEAK, **fields):
     if plan is not None:
         patch.setattr(target, "resolve_plan", lambda *_: plan)
     patch.setattr(result, "render_page", lambda _: "")
-    patch.setattr(command, "run", partial(_run, fields={"examined": 0, "block": 16} | fields))
+    fields = {"examined": 0, "block": 16} | fields
+    patch.setattr(command, "run", lambda settings: RUN(replace(settings, **fields)))
     patch.setattr(sys, "argv", ["art-snn", *arguments])
-    return call(*arguments)
-
-
-def _run(settings: Evaluate, fields: dict[str, Any]) -> Any:
-    return RUN(replace(settings, **fields))
+    done = call(*arguments)
+    assert status in (None, done.status), done.stderr
+    return done

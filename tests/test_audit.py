@@ -1,4 +1,4 @@
-"""Every evasion attack differentiates the network by the selected rule, and by no other."""
+"""Evasion attacks differentiate by the selected rule alone; other classes of ART as rows say."""
 
 import re
 import runpy
@@ -10,20 +10,20 @@ from typing import Any
 import art.attacks.evasion as evasion
 import numpy as np
 import pytest
+import torch
+from art.exceptions import EstimatorError
 
 import art_snn.attacks as ours
 from art_snn import RGA, STBP
 from tests.audit import ELSEWHERE, OURS, ROWS, Row, exported
 from tests.classifiers import DIGITS, FORMS, Counted, Probabilities, build
+from tests.toolbox import KINDS, REFUSALS, Bench
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "_generated" / "audit_table.md"
-
-
-@pytest.fixture(autouse=True)
-def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """GeoDA writes files where it runs."""
-    monkeypatch.chdir(tmp_path)
+TOOLS = [(kind, row) for kind, rows in KINDS.items() for row in rows]
+# GeoDA writes files where it runs.
+pytestmark = pytest.mark.usefixtures("here")
 
 
 @pytest.fixture(autouse=True)
@@ -43,12 +43,6 @@ def _uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:
         compiled = getattr(module, name).class_type.jit_methods
         methods = {name: method.py_func for name, method in compiled.items()}
         monkeypatch.setattr(module, name, type(name, (), methods))
-
-
-def counting_classifier(layers: Any, row: Row) -> tuple[Any, Counted, Counted]:
-    selected, other = Counted(row.rule), Counted(STBP())
-    defences = {"postprocessing_defences": Probabilities()} if row.probabilities else {}
-    return build(layers, row.form, selected, other, **defences), selected, other
 
 
 def arguments(row: Row, classifier: Any, known: Any) -> tuple[np.ndarray, np.ndarray | None]:
@@ -81,7 +75,9 @@ def assert_promises_are_kept(row: Row, x: np.ndarray, adversarial: np.ndarray) -
 @pytest.mark.filterwarnings("ignore:the matrix subclass:PendingDeprecationWarning")
 @pytest.mark.parametrize("row", [*ROWS, *OURS], ids=lambda row: row.name)
 def test_the_attack_uses_the_selected_rule_and_no_other(row, trained_layers, known):
-    classifier, selected, other = counting_classifier(trained_layers, row)
+    selected, other = Counted(row.rule), Counted(STBP())
+    defences = {"postprocessing_defences": Probabilities()} if row.probabilities else {}
+    classifier = build(trained_layers, row.form, selected, other, **defences)
     x, y = arguments(row, classifier, known)
     clean = x.copy()
     if row.missing:
@@ -135,3 +131,28 @@ def test_the_committed_page_is_the_one_that_the_script_writes(tmp_path, monkeypa
     monkeypatch.setattr(sys, "path", [*sys.path])
     runpy.run_path(script, run_name="__main__")
     assert PAGE.read_text() == page.read_text(), "run: python docs/audit_table.py"
+
+
+@pytest.fixture
+def bench(trained_layers, data, tmp_path, monkeypatch) -> Bench:
+    loader = torch.utils.data.DataLoader  # ART's starts processes, and some of it moves to CUDA.
+    monkeypatch.setattr(
+        torch.utils.data, "DataLoader", lambda *a, **o: loader(*a, **o | {"num_workers": 0})
+    )
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    return Bench(trained_layers, data, tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore:If a single classifier:UserWarning")
+@pytest.mark.parametrize(
+    "row", [row for _, row in TOOLS], ids=[f"{kind}: {row.names}" for kind, row in TOOLS]
+)
+def test_the_class_runs_and_uses_the_gradients_of_its_row(row, bench):
+    row.run(bench)
+    assert bench.used == row.rule
+
+
+@pytest.mark.parametrize("refusal", REFUSALS, ids=lambda one: one.names)
+def test_what_cannot_run_says_why(refusal, bench):
+    with pytest.raises((ValueError, EstimatorError), match=refusal.message):
+        refusal.run(bench)

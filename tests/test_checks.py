@@ -42,10 +42,9 @@ def test_a_complaint_names_argument_expectation_what_came_and_remedy():
     assert first_line(KeyError()) == "KeyError"
 
 
-KINDS = {ArgumentError: ValueError, MissingFile: FileNotFoundError}
-
-
-@pytest.mark.parametrize(("kind", "usual"), KINDS.items())
+@pytest.mark.parametrize(
+    ("kind", "usual"), [(ArgumentError, ValueError), (MissingFile, FileNotFoundError)]
+)
 def test_a_complaint_is_what_python_calls_it_and_passes_through_a_pickle(kind, usual):
     for error in (kind("eps", "a, got b."), pickle.loads(pickle.dumps(kind("eps", "a, got b.")))):
         assert type(error) is kind
@@ -170,22 +169,6 @@ READERS: dict[str, tuple[str, Callable[[str], object]]] = {
 """Whatever takes a path, with the name of the argument."""
 
 
-@pytest.fixture
-def shut(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
-    """Takes the right to read away; root has it all the same, and is told otherwise."""
-
-    def shut(path: Path) -> None:
-        path.chmod(0)
-        if os.geteuid() == 0:
-            monkeypatch.setattr(os, "access", lambda other, mode: Path(other) != path)
-
-    return shut
-
-
-def pipe(path: Path) -> None:
-    os.mkfifo(path)
-
-
 def link(path: Path) -> None:
     path.symlink_to("gone")
 
@@ -199,11 +182,12 @@ def listening(path: Path) -> None:
     os.chdir(here)
 
 
-def device(path: Path) -> None:
-    path.symlink_to("/dev/zero")
-
-
-OTHERS = {"a named pipe": pipe, "a socket": listening, "a device": device, "a folder": Path.mkdir}
+OTHERS: dict[str, Callable[[Path], None]] = {
+    "a named pipe": lambda path: os.mkfifo(path),
+    "a socket": listening,
+    "a device": lambda path: path.symlink_to("/dev/zero"),
+    "a folder": Path.mkdir,
+}
 
 
 @pytest.mark.parametrize(
@@ -238,13 +222,15 @@ def test_what_lies_in_a_folder_that_may_not_be_entered_is_refused(reader, tmp_pa
 @pytest.mark.parametrize(
     "reader", ["Source(data)", "from_folder", "images(root)", "events(root)", "from_npz"]
 )
-def test_what_may_not_be_read_is_refused(reader, tmp_path, shut):
+def test_what_may_not_be_read_is_refused(reader, tmp_path, monkeypatch):
     if reader == "from_npz":
         path = saved(tmp_path)
     else:
         path = tmp_path / "sets"
         path.mkdir()
-    shut(path)
+    path.chmod(0)
+    if os.geteuid() == 0:  # It may read everything, and is told otherwise.
+        monkeypatch.setattr(os, "access", lambda other, mode: Path(other) != path)
     argument, read = READERS[reader]
     with pytest.raises(ArgumentError, match=rf"^{argument}: .*{path.name}, .*not be read"):
         read(str(path))
@@ -264,7 +250,7 @@ def test_what_is_no_file_is_not_waited_for_under_the_name_of_one(reader, kind, t
 
 ROOTS = ("images(root)", "events(root)", "Source(root)")
 UNSUITED = [
-    ("Source(data)", "x", pipe, "data: .*a named pipe"),
+    ("Source(data)", "x", OTHERS["a named pipe"], "data: .*a named pipe"),
     ("Source(data)", "x", Path.touch, "data: .*cannot be read"),
     *((name, "x.npz", link, "data: .*link to gone") for name in ("Source(data)", "from_npz")),
     *((name, "sets", Path.touch, "root: .*a file") for name in ROOTS),

@@ -30,11 +30,6 @@ art-snn() {
 """
 
 
-def blocks(page: Path) -> list[tuple[str, str]]:
-    """The blocks of a page that are code: their language, and what they hold."""
-    return BLOCK.findall(page.read_text("utf-8"))
-
-
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The environment of a user who has installed the wheel."""
@@ -68,7 +63,7 @@ def run(language: str, code: str, folder: Path, environment: dict[str, str]) -> 
 def test_a_new_user_types_every_block_of_a_page_in_an_empty_folder(page, installed, tmp_path):
     load("spikingjelly", "2.")
     shutil.copy(EXAMPLE, tmp_path)  # Downloaded by its link, or copied from the page.
-    parts = blocks(page)
+    parts = BLOCK.findall(page.read_text("utf-8"))
     assert [language for language, _ in parts].count("python") >= 1
     assert len(parts) >= 4
     for language, code in parts:

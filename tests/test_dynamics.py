@@ -8,8 +8,6 @@ from hypothesis import given, settings, strategies as st
 
 from art_snn.dynamics import Dynamics
 
-CURRENT = [0.6, 0.9, 1.2, 0.35]
-
 
 def column(values):
     return torch.tensor(values, dtype=torch.float64).view(-1, 1, 1)
@@ -30,7 +28,8 @@ def column(values):
 def test_potentials_and_spikes_are_those_by_hand(decay, threshold, reset, potential, spikes):
     dynamics = Dynamics(decay, threshold, reset)
     u = torch.full((4, 1, 1), math.nan, dtype=torch.float64)
-    assert dynamics.simulate(column(CURRENT), u).flatten().tolist() == spikes
+    current = column([0.6, 0.9, 1.2, 0.35])
+    assert dynamics.simulate(current, u).flatten().tolist() == spikes
     assert u.flatten().tolist() == pytest.approx(potential, abs=1e-12)
 
 

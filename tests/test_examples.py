@@ -5,32 +5,25 @@ import re
 import runpy
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 NOTEBOOKS = sorted(EXAMPLES.glob("*.ipynb"))
-LARGEST = 400_000
-"""Bytes of all notebooks together."""
 FRAMEWORKS = {f"attack_{name}": name for name in ("norse", "sinabs", "snntorch", "spikingjelly")}
 FRAMEWORKS |= {f"evaluate_{name}": name for name in ("snntorch", "spikingjelly")}
-
-
-def code_cells(notebook: Path) -> list[dict[str, Any]]:
-    cells = json.loads(notebook.read_text("utf-8"))["cells"]
-    return [cell for cell in cells if cell["cell_type"] == "code"]
 
 
 def test_there_are_three_notebooks_and_they_are_small():
     names = ["evaluate_spikingjelly", "events", "tutorial"]
     assert [notebook.stem for notebook in NOTEBOOKS] == names
-    assert sum(notebook.stat().st_size for notebook in NOTEBOOKS) < LARGEST
+    assert sum(notebook.stat().st_size for notebook in NOTEBOOKS) < 400_000
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda notebook: notebook.stem)
 def test_a_notebook_was_run_from_top_to_bottom_without_errors_and_warnings(notebook):
-    cells = code_cells(notebook)
+    every = json.loads(notebook.read_text("utf-8"))["cells"]
+    cells = [cell for cell in every if cell["cell_type"] == "code"]
     assert [cell["execution_count"] for cell in cells] == [*range(1, len(cells) + 1)]
     outputs = [output for cell in cells for output in cell["outputs"]]
     kinds = {output["output_type"] for output in outputs}

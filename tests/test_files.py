@@ -225,15 +225,14 @@ READERS: Mapping[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("name", READERS)
-def test_no_reader_of_arrays_unpacks_what_is_larger_than_it_may_be(name, tmp_path, monkeypatch):
+def test_no_reader_of_arrays_unpacks_what_is_too_large(name, tmp_path, monkeypatch, traced):
     monkeypatch.setattr(record, "_LARGEST", 2**20)
     write_arrays(tmp_path / name, x=np.zeros((40_000, 1, 8, 8)))
     assert (tmp_path / name).stat().st_size < 100_000
-    tracemalloc.start()
+    tracemalloc.reset_peak()
     with pytest.raises(ArgumentError, match=r"states 20,480,\d{3} bytes"):
         READERS[name](tmp_path / name)
-    assert tracemalloc.get_traced_memory()[1] < 2**20
-    tracemalloc.stop()
+    assert traced() < 2**20
 
 
 def test_weights_and_states_of_torch_are_refused_where_their_archive_is_packed(tmp_path):

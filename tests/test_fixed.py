@@ -28,8 +28,6 @@ from tests.architectures import (
 )
 from tests.interop import adapted
 
-every_network = pytest.mark.parametrize("layers", [chain, residual, max_pooled, tiny_vgg])
-
 MODULES = {
     "padded": nn.Conv2d(2, 4, 3, padding=1),
     "strided, in groups": nn.Conv2d(2, 4, 3, stride=2, padding=1, groups=2, bias=False),
@@ -146,7 +144,7 @@ def test_layers_of_other_kinds_are_not_known_as_affine(layer):
 
 
 @pytest.mark.parametrize("rule", [name for name in GRADIENTS if name != "cba"])
-@every_network
+@pytest.mark.parametrize("layers", [chain, residual, max_pooled, tiny_vgg])
 def test_the_gradient_at_the_input_is_the_same_and_none_is_at_the_weights(layers, rule):
     net, x = network(layers, gradient=rule), batch(3)
     logits, wanted = input_gradient(net, x, fixed=False)
@@ -271,13 +269,10 @@ class Scaled(nn.Module):
         return x * (self.half if size > -100 else 2 * self.half)
 
 
-def with_layer(layer):
-    return lambda neuron: nn.Sequential(*chain(neuron), layer())
-
-
 @pytest.mark.parametrize("layer", [Rectified, Kept, Scaled])
 def test_a_layer_that_may_depend_on_values_or_keep_them_is_computed_every_time(layer):
-    net, x = network(with_layer(layer), gradient="rga"), batch(3)
+    net = network(lambda neuron: nn.Sequential(*chain(neuron), layer()), gradient="rga")
+    x = batch(3)
     runs = []
     for _ in range(3):
         runs.append(computed(net, x))

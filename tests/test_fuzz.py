@@ -52,13 +52,12 @@ VALUES = (
 
 
 @pytest.fixture(autouse=True)
-def _files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _files(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The files that the calls name, in the present folder; nothing is measured elsewhere."""
-    monkeypatch.chdir(tmp_path)
-    images(tmp_path / "images.npz")
-    own(tmp_path, classes=3)
+    images(here / "images.npz")
+    own(here, classes=3)
     for name, text in {"odd.txt": "odd", "empty.pt": ""}.items():
-        (tmp_path / name).write_text(text)
+        (here / name).write_text(text)
     monkeypatch.setattr(cost, "measure_row_peak", lambda load, row: 2**20)
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
 

@@ -47,11 +47,6 @@ def _exact_convolutions() -> Iterator[None]:
 
 
 @pytest.fixture
-def on_cpu(trained_layers: Any) -> Any:
-    return build(copy.deepcopy(trained_layers))
-
-
-@pytest.fixture
 def on_gpu(trained_layers: Any) -> Any:
     return build(copy.deepcopy(trained_layers), device_type="gpu")
 
@@ -62,18 +57,18 @@ def batch(known: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize("rule", ["rga", "stbp"])
-def test_gradients_are_those_of_the_cpu(on_cpu, on_gpu, batch, rule):
+def test_gradients_are_those_of_the_cpu(classifier, on_gpu, batch, rule):
     assert devices(on_gpu) == {on_gpu.device.type} == {"cuda"}
     for method in ("loss_gradient", "class_gradient"):
         arguments = batch if method == "loss_gradient" else batch[:1]
         there = getattr(on_gpu, method)(*arguments, gradient=rule)
-        here = getattr(on_cpu, method)(*arguments, gradient=rule)
+        here = getattr(classifier, method)(*arguments, gradient=rule)
         assert isinstance(there, np.ndarray)
         np.testing.assert_allclose(there, here, rtol=1e-3, atol=1e-5)
     for there, here in (
-        (on_gpu.predict(batch[0]), on_cpu.predict(batch[0])),
-        (on_gpu.compute_loss(*batch), on_cpu.compute_loss(*batch)),
-        (on_gpu.get_activations(batch[0], 0), on_cpu.get_activations(batch[0], 0)),
+        (on_gpu.predict(batch[0]), classifier.predict(batch[0])),
+        (on_gpu.compute_loss(*batch), classifier.compute_loss(*batch)),
+        (on_gpu.get_activations(batch[0], 0), classifier.get_activations(batch[0], 0)),
     ):
         np.testing.assert_allclose(there, here, atol=1e-4)
     assert on_gpu.get_activations(batch[0], 0, framework=True).is_cuda

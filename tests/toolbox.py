@@ -1,6 +1,6 @@
 """What of ART, apart from evasion attacks, does with a spiking classifier: one table.
 
-`test_toolbox.py` runs every row; `docs/audit_table.py` writes the table as a page. Evasion attacks
+`test_audit.py` runs every row; `docs/audit_table.py` writes the table as a page. Evasion attacks
 have a table of their own, `tests/audit.py`. Whether a class achieves what it is for is ART's
 promise; ours is that it runs, by which gradients, and that it sees the network as it is.
 """

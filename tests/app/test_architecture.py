@@ -21,9 +21,8 @@ from tests.own import own
 
 
 @pytest.fixture(autouse=True)
-def _modules(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+def _modules(here: Path):
     """Every test has modules and a present folder of its own."""
-    monkeypatch.chdir(tmp_path)
     before, path = set(sys.modules), list(sys.path)
     yield
     for name in set(sys.modules) - before:

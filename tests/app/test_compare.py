@@ -23,8 +23,8 @@ from art_snn.metrics import Share, union
 from tests.classifiers import classifier, pgd_by_hand, samples, untouched
 from tests.command import succeed
 from tests.datasets import images
+from tests.evaluations import outcome
 from tests.interop import adapted
-from tests.outcomes import outcome
 
 ALL = parse_rules(",".join((*GRADIENTS, "pdsg-per-sample", "native")))
 TWO: dict[str, Gradient] = {"stbp": STBP(), "rga": RGA()}

@@ -50,8 +50,7 @@ def words(name: str) -> tuple[str, ...]:
 
 
 @pytest.fixture(autouse=True)
-def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+def _folder(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     x, y = np.random.default_rng(0).random((24, 1, 4, 4), np.float32), np.arange(24) % 2
     write_arrays(Path("tiny.npz"), x_train=x[:16], y_train=y[:16], x_test=x[16:], y_test=y[16:])

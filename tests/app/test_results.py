@@ -16,18 +16,9 @@ import torch
 from matplotlib.figure import Figure
 from torch import nn
 
-from art_snn.app import results as module
+from art_snn.app import results
 from art_snn.app.evaluate.result import EvaluationResult
 from art_snn.app.evaluation.record import Evaluation
-from art_snn.app.results import (
-    Result,
-    as_json,
-    fingerprint,
-    load_previous,
-    read_result,
-    run_folder,
-    write_result,
-)
 from art_snn.app.settings import Cost
 from art_snn.app.tables import Notes, Table
 from art_snn.checks import ArgumentError
@@ -49,13 +40,13 @@ def deep(levels):
 
 def test_what_is_written_is_read_where_it_fits_and_otherwise_refused_by_its_kind(tmp_path):
     file = tmp_path / "new" / "folder" / "results.json"
-    assert load_previous(file, "kind", dict, lambda _: False) is None
-    write_result(file, {"a": [1, None, "x"]})
-    content = load_previous(file, "kind", dict, lambda content: content["a"][0] == 1)
+    assert results.load_previous(file, "kind", dict, lambda _: False) is None
+    results.write_result(file, {"a": [1, None, "x"]})
+    content = results.load_previous(file, "kind", dict, lambda content: content["a"][0] == 1)
     assert content == {"a": [1, None, "x"]}
     with pytest.raises(ValueError, match=REFUSAL):
-        load_previous(file, "kind", dict, lambda content: content["a"] == 2)
-    assert read_result(file) == content
+        results.load_previous(file, "kind", dict, lambda content: content["a"] == 2)
+    assert results.read_result(file) == content
 
 
 @pytest.mark.parametrize("content", ["", '{"a": ', "[]", "3", "null", "\x00\x01", "[" * 5000])
@@ -63,7 +54,7 @@ def test_a_file_that_holds_no_results_is_refused_whatever_would_fit(content, tmp
     file = tmp_path / "results.json"
     file.write_text(content)
     with pytest.raises(ValueError, match=r"results\.json, which (holds no JSON|cannot be read) \("):
-        load_previous(file, "kind", dict, lambda _: True)
+        results.load_previous(file, "kind", dict, lambda _: True)
     assert file.read_text() == content
 
 
@@ -72,7 +63,7 @@ def test_results_of_another_schema_are_refused_with_its_number(schema, number, t
     write_json(tmp_path / "a.json", schema | {"a": 1})
     message = rf"^output: .*a\.json, which has {number} as its schema.*reads 1.*delete that file"
     with pytest.raises(ArgumentError, match=message):
-        load_previous(tmp_path / "a.json", "kind", dict, lambda _: True)
+        results.load_previous(tmp_path / "a.json", "kind", dict, lambda _: True)
 
 
 @dataclass
@@ -113,20 +104,20 @@ WHOLE |= {"flips": "0101", "done": True, "loss": 1}
 )
 def test_a_field_that_holds_something_else_is_refused_by_its_name(change, reason, tmp_path):
     file = tmp_path / "results.json"
-    write_result(file, WHOLE | change)
+    results.write_result(file, WHOLE | change)
     pattern = reason if ".*" in reason else re.escape(reason)
     with pytest.raises(ArgumentError, match=rf"results\.json, which .* \(its field {pattern}"):
-        load_previous(file, "kind", Kept, lambda _: True)
+        results.load_previous(file, "kind", Kept, lambda _: True)
 
 
 def test_fields_of_every_kind_are_read_and_those_with_a_usual_value_may_be_missing(tmp_path):
     needed = {k: v for k, v in WHOLE.items() if k not in ("done", "loss")}
     for name in needed:
-        write_result(tmp_path / "a.json", {k: v for k, v in needed.items() if k != name})
+        results.write_result(tmp_path / "a.json", {k: v for k, v in needed.items() if k != name})
         with pytest.raises(ArgumentError, match=rf"cannot be read \(its field {name}: missing\)"):
-            load_previous(tmp_path / "a.json", "kind", Kept, lambda _: True)
-    write_result(tmp_path / "a.json", needed)
-    kept = load_previous(tmp_path / "a.json", "kind", Kept, lambda _: True)
+            results.load_previous(tmp_path / "a.json", "kind", Kept, lambda _: True)
+    results.write_result(tmp_path / "a.json", needed)
+    kept = results.load_previous(tmp_path / "a.json", "kind", Kept, lambda _: True)
     assert (kept.time, kept.name, kept.counts, kept.share) == (0.5, "a", {"x": 2}, Share(1, 2))
     assert kept.flips.tolist() == [False, True, False, True]
     assert (kept.done, kept.loss) == (False, None)
@@ -134,7 +125,7 @@ def test_fields_of_every_kind_are_read_and_those_with_a_usual_value_may_be_missi
 
 def test_plain_content_is_as_json_gives_it_back():
     content = {0.5: (Share(1, 2), np.array([True, False])), "deep": [{1: None}, "word", 1.5]}
-    found = as_json(content)
+    found = results.as_json(content)
     assert found == json.loads(json.dumps(found))
     assert found == {"0.5": [Share(1, 2).as_dict(), "10"], "deep": [{"1": None}, "word", 1.5]}
 
@@ -146,7 +137,7 @@ CHANGES = [{}, {"decay": 0.9}, {"threshold": 0.5}, {"reset": "soft"}, {"encoder"
 def test_a_fingerprint_changes_with_settings_network_value_range_and_samples_alone(change):
     one = classifier(seed=1)
     x, y = samples(one)
-    before = fingerprint("settings", one, x, y)
+    before = results.fingerprint("settings", one, x, y)
     other = classifier(seed=1, **(change if isinstance(change, dict) else {}))
     if change == "clip_values":
         other.set_params(clip_values=(0.0, 2.0))
@@ -158,7 +149,7 @@ def test_a_fingerprint_changes_with_settings_network_value_range_and_samples_alo
     elif change == "y":
         y[3] = (y[3] + 1) % CLASSES
     settings = "others" if change == "settings" else "settings"
-    assert (fingerprint(settings, other, x, y) == before) == (change == {})
+    assert (results.fingerprint(settings, other, x, y) == before) == (change == {})
 
 
 FACTOR = {"now": 1.0}
@@ -175,15 +166,15 @@ def test_a_fingerprint_of_the_users_own_network_tells_what_it_answers(monkeypatc
     one = classifier()
     x, y = samples(one)
     one.model.layers.append(Own())
-    before = fingerprint("settings", one, x, y)
+    before = results.fingerprint("settings", one, x, y)
     monkeypatch.setitem(FACTOR, "now", 1 + 2**-20)
-    assert fingerprint("settings", one, x, y) == before
+    assert results.fingerprint("settings", one, x, y) == before
     monkeypatch.setitem(FACTOR, "now", -1.0)
-    assert fingerprint("settings", one, x, y) != before
+    assert results.fingerprint("settings", one, x, y) != before
 
 
 @dataclass
-class Found(Result):
+class Found(results.Result):
     """One figure, one table, one picture."""
 
     value: float = 0.5
@@ -205,7 +196,7 @@ def test_a_result_leaves_all_the_files_that_it_names_and_replaces_earlier_ones(t
         found.write(folder)
     assert Found().files == ["found.json", "found.md", "found.png"]
     assert sorted(file.name for file in folder.iterdir()) == Found().files
-    assert read_result(folder / "found.json") == Found().as_dict()
+    assert results.read_result(folder / "found.json") == Found().as_dict()
     assert (folder / "found.md").read_text("utf-8") == Found().render("markdown")
     assert (folder / "found.png").read_bytes().startswith(b"\x89PNG")
     assert not Found().failures()
@@ -217,29 +208,30 @@ def test_a_command_at_work_has_its_threads_and_its_folder(together, tmp_path, mo
     if not together:  # As torchrun would start it.
         monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
     try:
-        with run_folder(Cost(output=tmp_path / "out", threads=before + 1), together) as team:
+        settings = Cost(output=tmp_path / "out", threads=before + 1)
+        with results.run_folder(settings, together) as team:
             assert torch.get_num_threads() == before + 1
             assert team == Team()
             with pytest.raises(ArgumentError, match=r"^output: expected a folder that no other"):
-                run_folder(Cost(output=tmp_path / "out")).__enter__()
+                results.run_folder(Cost(output=tmp_path / "out")).__enter__()
     finally:
         torch.set_num_threads(before)
 
 
 def test_a_gradient_that_does_not_reach_the_input_is_a_complaint_about_the_network(tmp_path):
     message = r"^model: expected a network through which gradients pass, got .*Look for detach"
-    with pytest.raises(ArgumentError, match=message), run_folder(Cost(output=tmp_path)):
+    with pytest.raises(ArgumentError, match=message), results.run_folder(Cost(output=tmp_path)):
         torch.zeros(1).sum().backward()
-    with pytest.raises(RuntimeError, match=r"^a bug$"), run_folder(Cost(output=tmp_path)):
+    with pytest.raises(RuntimeError, match=r"^a bug$"), results.run_folder(Cost(output=tmp_path)):
         raise RuntimeError("a bug")
 
 
 def test_a_block_leaves_what_it_writes_and_nothing_else(tmp_path):
     folder = tmp_path / "new" / "deep"
-    with run_folder(Cost(output=folder)):
+    with results.run_folder(Cost(output=folder)):
         assert folder.is_dir()
     assert list(tmp_path.iterdir()) == []
-    with run_folder(Cost(output=folder)):
+    with results.run_folder(Cost(output=folder)):
         (folder / "result").write_text("done")
     assert [file.name for file in folder.iterdir()] == ["result"]
 
@@ -250,7 +242,7 @@ def test_unfinished_files_of_a_killed_run_are_removed_and_those_of_others_stay(t
     for path in map(tmp_path.joinpath, (*ours, *others)):
         path.parent.mkdir(exist_ok=True, parents=True)
         path.write_text("half")
-    with run_folder(Cost(output=tmp_path)):
+    with results.run_folder(Cost(output=tmp_path)):
         pass
     found = {str(f.relative_to(tmp_path)) for f in tmp_path.rglob("*") if f.is_file()}
     assert found == {*others}
@@ -261,10 +253,10 @@ def test_a_folder_that_cannot_be_written_into_is_refused(code, tmp_path, monkeyp
     def full(*_: object, **__: object) -> None:
         raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr(module.FileLock, "acquire", full)
+    monkeypatch.setattr(results.FileLock, "acquire", full)
     message = rf"^output: .*can be written into, got .*out \(.*{os.strerror(code)}.*make room"
     with pytest.raises(ArgumentError, match=message):
-        run_folder(Cost(output=tmp_path / "new" / "out")).__enter__()
+        results.run_folder(Cost(output=tmp_path / "new" / "out")).__enter__()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -303,7 +295,7 @@ def test_one_process_holds_the_output_and_what_it_does_is_told_to_all(tmp_path):
 
 
 EVALUATION = small(findings=(VANISHED,))
-CONTENT = as_json(EVALUATION)
+CONTENT = results.as_json(EVALUATION)
 OTHERS: list[Any] = [None, 0, -1, 1.5, True, 10**30, float("inf"), "x", "", [], {}, [[]], {"x": 0}]
 # Compared with what was asked before anything else is read from them.
 KNOWN = ("key", "settings")
@@ -336,9 +328,9 @@ def test_whatever_a_field_holds_instead_the_results_are_refused_by_name_or_told(
     file, complaints = tmp_path / "evaluation.json", []
     for path in places(CONTENT):
         for value in (*OTHERS, changed):
-            write_result(file, changed(CONTENT, path, value))
+            results.write_result(file, changed(CONTENT, path, value))
             try:
-                found = load_previous(file, "evaluation", Evaluation, lambda _: True)
+                found = results.load_previous(file, "evaluation", Evaluation, lambda _: True)
                 assert EvaluationResult(found).render()
             except ArgumentError as error:
                 complaints.append(str(error))

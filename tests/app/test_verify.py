@@ -1,6 +1,7 @@
 """Whoever gets an evaluation checks with one command that it is of these weights and samples."""
 
 import shutil
+from functools import partial
 
 import numpy as np
 import pytest
@@ -9,28 +10,21 @@ import torch
 from art_snn.app.evaluation.record import read_excerpt
 from art_snn.files import read_json, write_arrays, write_json
 from tests.command import call, complain
-from tests.records import NETWORK, evaluate, train_into
-
-EPS = "0.1,0.3"
+from tests.records import NETWORK, evaluate
 
 
 @pytest.fixture(scope="module")
-def evaluated(tmp_path_factory):
+def evaluated(trained):
     """A folder with a network, and an evaluation of it that broke samples at both budgets."""
-    folder = tmp_path_factory.mktemp("evaluated")
-    train_into(folder)
     with pytest.MonkeyPatch.context() as patch:
-        words = ("--eps", EPS, "--bounds", "--output", "record")
-        done = evaluate(patch, folder, *words, plan=None, training="60 steps")
-    assert done.status == 0, done.stderr
-    return folder
+        words = ("--eps", "0.1,0.3", "--bounds", "--output", "record")
+        evaluate(patch, trained, *words, plan=None, training="60 steps")
+    return trained
 
 
 @pytest.fixture
-def folder(evaluated, tmp_path, monkeypatch):
-    shutil.copytree(evaluated, tmp_path, dirs_exist_ok=True)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+def folder(evaluated, here):
+    return shutil.copytree(evaluated, here, dirs_exist_ok=True)
 
 
 def verify(*words):
@@ -106,12 +100,9 @@ def forge_all(folder, certified=False):
     swap(folder, broken=lambda one: one["broken"] & False)
 
 
-def forge_one(folder, name, value):
-    def change(content):
-        right = content["labels"].index(content["clean"][0])
-        content[name][right] = value
-
-    forge(folder, change)
+def change_one(content, name, value):
+    right = content["labels"].index(content["clean"][0])
+    content[name][right] = value
 
 
 def other_plan(content):
@@ -120,28 +111,23 @@ def other_plan(content):
         trial["name"] = trial["name"].replace("fast", "mine")
 
 
-def raise_summary(content):
-    content["summary"][0]["robust"] = 1.0
-
-
-def enlarge_network(content):
-    content["provenance"]["parameters"] = 10**9
-
-
 FAR = {"adversarial": lambda one: (one["adversarial"] <= 0.5).astype(np.float32)}
 HARMLESS = {"adversarial": lambda one: np.stack([one["x"], one["x"]])}
 FIRST = "record/first.npz"
+CONTENTS = {
+    "summary": (lambda c: c["summary"][0].update(robust=1.0), "summary: not what trials"),
+    "classes": (other_classes, "predictions: "),
+    "honest first 20": (lambda c: stand(c, 20), "standing: "),
+    "misclassified": (lambda c: change_one(c, "clean", -1), "1 whose class and result"),
+    "labels of none": (lambda c: change_one(c, "labels", 99), "1 samples with a class"),
+    "size": (lambda c: c["provenance"].update(parameters=10**9), "; another form"),
+    "plan": (other_plan, "standing: expected one of"),
+}
 CASES = {
-    "summary": (lambda folder: forge(folder, raise_summary), "summary: not what trials"),
+    **{name: (partial(forge, change=one), line) for name, (one, line) in CONTENTS.items()},
     "weights": (other_weights, "weights: digest "),
-    "classes": (lambda folder: forge(folder, other_classes), "predictions: "),
     "nothing broken": (forge_all, "standing: "),
     "margins of 1": (lambda folder: forge_all(folder, True), "certified: "),
-    "honest first 20": (lambda folder: forge(folder, lambda c: stand(c, 20)), "standing: "),
-    "misclassified": (lambda folder: forge_one(folder, "clean", -1), "1 whose class and result"),
-    "labels of none": (lambda folder: forge_one(folder, "labels", 99), "1 samples with a class"),
-    "size": (lambda folder: forge(folder, enlarge_network), "; another form"),
-    "plan": (lambda folder: forge(folder, other_plan), "standing: expected one of"),
     "missing": (lambda folder: (folder / FIRST).unlink(), "first.npz: expected"),
     "damaged": (lambda folder: (folder / FIRST).write_bytes(b"PK"), "first.npz: expected"),
     "far": (lambda folder: swap(folder, **FAR), "ball: "),
@@ -167,26 +153,24 @@ def drawn(evaluated, tmp_path_factory):
     folder = tmp_path_factory.mktemp("drawn")
     shutil.copytree(evaluated, folder, dirs_exist_ok=True)
     shutil.rmtree(folder / "record")
-    text = (folder / "model.py").read_text("utf-8")
-    (folder / "model.py").write_text(text.replace("Direct", "Poisson"), "utf-8")
+    model = folder / "model.py"
+    model.write_text(model.read_text("utf-8").replace("Direct", "Poisson"), "utf-8")
     with pytest.MonkeyPatch.context() as patch:
         words = ("--eps", "0.1", "--bounds", "--draws", "200", "--output", "record")
-        done = evaluate(patch, folder, *words, plan=None)
-    assert done.status == 0, done.stderr
+        evaluate(patch, folder, *words, plan=None)
     return folder
 
 
 @pytest.mark.parametrize("factor", [1, 2])
-def test_certificates_by_draws_of_twice_their_size_fail(factor, drawn, tmp_path, monkeypatch):
-    shutil.copytree(drawn, tmp_path, dirs_exist_ok=True)
-    monkeypatch.chdir(tmp_path)
+def test_certificates_by_draws_of_twice_their_size_fail(factor, drawn, here):
+    shutil.copytree(drawn, here, dirs_exist_ok=True)
 
     def enlarge(content):
         region = content["certificate"]["region"]
         assert max(region["radius"]) > 0
         region["radius"] = [factor * radius for radius in region["radius"]]
 
-    forge(tmp_path, enlarge)
+    forge(here, enlarge)
     done = verify()
     assert ("certified: 0 of 4" in done.stderr) == (factor == 2), done.stdout
     assert ("certified" not in done.stderr) == (factor == 1)

@@ -30,13 +30,12 @@ RECORD = Standard(8 / 255, "inf", "1101", True, Share(4, 4), Share(1, 4), "1")
 
 
 @pytest.fixture
-def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def shelf(here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A zoo of one network with a record, in the present folder."""
-    added(tmp_path)
-    folder = tmp_path / "zoo"
+    added(here)
+    folder = here / "zoo"
     put(folder, RECORD, replace(RECORD, eps=1.5, norm="2", certified=None))
     monkeypatch.setenv(VARIABLE, str(folder))
-    monkeypatch.chdir(tmp_path)
     return folder
 
 

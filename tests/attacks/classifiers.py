@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,36 +10,21 @@ from art.estimators.classification import PyTorchClassifier
 from torch import Tensor, nn
 
 from art_snn import PyTorchSpikingClassifier
-from art_snn.attacks.queries import Queries
+from art_snn.attacks.queries import Queries, margin
 from art_snn.progress import Progress
+from tests.classifiers import FORMS, Tally, build
 from tests.seeds import varied
 
 
 def linear(weights: Any, bias: Any = None, **options: Any) -> PyTorchClassifier:
-    """ART's stock classifier: logits = weights [K, *shape] x + bias [K], for samples of that shape.
-
-    Its `model.module` counts what it was asked for."""
+    """ART's stock classifier: logits = weights [K, *shape] x + bias [K]."""
     table = torch.as_tensor(np.asarray(weights, dtype=np.float64))
     layer = nn.Linear(table[0].numel(), len(table)).double()
     with torch.no_grad():
         layer.weight.copy_(table.flatten(1))
         layer.bias.copy_(torch.zeros(len(table)) if bias is None else torch.as_tensor(bias))
-    module = Counting(nn.Sequential(nn.Flatten(), layer))
+    module = nn.Sequential(nn.Flatten(), layer)
     return stock(module, tuple(table.shape[1:]), len(table), **options)
-
-
-class Counting(nn.Module):
-    """How many samples a module was asked for, and the most of a pass."""
-
-    def __init__(self, module: nn.Module) -> None:
-        super().__init__()
-        self.module, self.rows, self.largest = module, 0, 0
-
-    def forward(self, x: Tensor) -> Tensor:
-        self.rows += len(x)
-        self.largest = max(self.largest, len(x))
-        found: Tensor = self.module(x)
-        return found
 
 
 def smooth(seed: int = 0) -> tuple[PyTorchClassifier, nn.Module, Tensor]:
@@ -59,7 +43,7 @@ def smooth(seed: int = 0) -> tuple[PyTorchClassifier, nn.Module, Tensor]:
 
 
 def stock(module, shape, classes, **options):
-    """ART's stock classifier around a module, in double precision."""
+    """ART's stock classifier around a module, in double precision; its `model` counts samples."""
     options = {"clip_values": (0.0, 1.0), "device_type": "cpu"} | options
     return PyTorchClassifier(_Whole(module), nn.CrossEntropyLoss(), shape, classes, **options)
 
@@ -80,6 +64,15 @@ def project(z, x, norm, eps):
     return (x + delta).clamp(0, 1)
 
 
+def by_margin(layers, known, form="grey", gradient=None):
+    """A classifier, and samples that it classifies rightly, the least clear first."""
+    classifier = build(layers, form, gradient)
+    x, y = FORMS[form].present(known[0]), torch.as_tensor(known[1])
+    ahead = -margin(torch.as_tensor(classifier.predict(x)), y)
+    rows = ahead.argsort()[(ahead <= 0).sum() :].numpy()
+    return classifier, x[rows], known[1][rows]
+
+
 def silent_queries(estimator, samples, batch_size):
     """Queries about that many samples, which show no progress."""
     return Queries(estimator, samples, batch_size, Progress("", samples, verbose=False))
@@ -98,13 +91,15 @@ class Ahead(nn.Module):
 
 
 class _Whole(nn.Module):
-    """ART takes a bare nn.Sequential apart."""
+    """ART takes a bare nn.Sequential apart; this counts samples, and the most of a pass."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
-        self.module = module
+        self.module, self.rows, self.largest = module, 0, 0
 
     def forward(self, x: Tensor) -> Tensor:
+        self.rows += len(x)
+        self.largest = max(self.largest, len(x))
         found: Tensor = self.module(x.double())
         return found
 
@@ -122,20 +117,12 @@ class Stops:
         return self.call(*given, **options)
 
 
-@dataclass
-class Passes:
-    """Samples that went forward and backward."""
-
-    forwards: int = 0
-    backwards: int = 0
-
-
 @contextmanager
-def watched(module: nn.Module, axis: int = 0) -> Iterator[Passes]:
+def watched(module: nn.Module, axis: int = 0) -> Iterator[Tally]:
     """Counts samples that go through a module in the block.
 
     :param axis: of the samples: 1 in layers, whose first axis is time."""
-    found = Passes()
+    found = Tally()
 
     def count(_: nn.Module, __: Any, output: Tensor) -> None:
         samples = output.shape[axis]

@@ -7,10 +7,7 @@ from art_snn import STBP
 from art_snn.attacks import AutoPGD, Outcome, SpikingAutoAttack, StageRecord
 from art_snn.attacks.stages import Candidates, Plan, Stage
 from tests import classifiers as small
-
-
-def record(name, status="ran", **options):
-    return StageRecord(name, name.upper(), f"{name}()", True, status, **options)
+from tests.evaluations import record
 
 
 def outcome(stage=(0, 2, 2, -1, -2, -3), stages="abc", skipped=(), **options):
@@ -39,7 +36,7 @@ def test_samples_that_were_not_attacked_stand_without_a_query():
     assert whole.robustness.robust_accuracy.count == 3
 
 
-NATIVE = record("native-c", "native", instead_of="C", reason="no")
+NATIVE = record("native-c", "native", instead_of="c", reason="no")
 SKIPPED_B = record("b", "skipped")
 PARTS = [
     # Stages of both parts, in the order of the first that has each.

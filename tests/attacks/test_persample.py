@@ -3,13 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from art_snn.attacks import AutoPGD, SparseDynamicAttack, SpikeRetiming, SpikingAutoAttack
 from art_snn.attacks.square_search import SquareSearch
 from art_snn.attacks.stable_adaptive_pgd import StableAdaptivePGD
 from tests import classifiers as small
-from tests.attacks.classifiers import linear, stock
+from tests.attacks.classifiers import Ahead, linear, stock
 from tests.terminal import pseudo_terminal
 
 X = np.array([[0.4, 0.4], [0.9, 0.9], [0.1, 0.2]])
@@ -56,8 +55,9 @@ def test_tensors_come_back_as_tensors_and_arrays_as_arrays(dtype):
 
 
 def test_whole_numbers_become_single_precision():
-    classifier = {"clip_values": (0, 4)}
-    found = attack(eps=1.0, classifier=classifier).generate(np.array([[1, 1], [0, 3]]), [0, 0])
+    found = attack(eps=1.0, classifier={"clip_values": (0, 4)}).generate(
+        np.array([[1, 1], [0, 3]]), [0, 0]
+    )
     assert found.dtype == np.float32
 
 
@@ -88,16 +88,9 @@ def test_a_bar_shows_samples_that_are_through_and_every_forward():
     assert f"forwards={crafting.forwards.sum()}" in last
 
 
-class Uncertain(nn.Module):
-    """Two logits, NaN where the first value is above .8."""
-
-    def forward(self, x):
-        sound = torch.stack([x.sum(1), 0.6 + 0 * x.sum(1)], 1)
-        return torch.where(x[:, :1] > 0.8, torch.nan, sound)
-
-
 def test_a_sample_without_an_answer_is_returned_as_it_is_and_ends_nothing():
-    crafting = StableAdaptivePGD(stock(Uncertain(), (2,), 2), eps=0.15, max_iter=9, verbose=False)
+    uncertain = Ahead(lambda x: torch.where(x[:, 0] > 0.8, torch.nan, x.sum(1) - 0.6))
+    crafting = StableAdaptivePGD(stock(uncertain, (2,), 2), eps=0.15, max_iter=9, verbose=False)
     x = np.array([[0.9, 0.1], [0.35, 0.35], [0.75, 0.0]])
     found = crafting.generate(x, np.array([0, 0, 0]))
     np.testing.assert_array_equal(found[0], x[0])

@@ -10,7 +10,7 @@ from art_snn import EOT, RGA, STBP
 from art_snn.attacks import AutoPGD, SquareSearch, StableAdaptivePGD
 from art_snn.attacks.queries import cross_entropy, margin
 from art_snn.gradients import Extended, Mean
-from tests.attacks.classifiers import linear, silent_queries, stock
+from tests.attacks.classifiers import Ahead, linear, silent_queries, stock
 from tests.classifiers import Probabilities, build
 
 
@@ -47,13 +47,9 @@ def test_gradients_are_the_classifiers_and_logits_its_predictions(case, trained_
 
 
 def test_gradients_that_are_not_finite_are_zero():
-    class Root(nn.Module):
-        def forward(self, x):
-            return torch.stack([x.sqrt().sum(1), 0 * x.sum(1)], 1)
-
     x = np.array([[0.0, 0.25], [1.0, 4.0]])
-    options = {"clip_values": (0.0, 4.0)}
-    _, _, gradient = asked(stock(Root(), (2,), 2, **options), x, [1, 1], margin)
+    root = stock(Ahead(lambda x: x.sqrt().sum(1)), (2,), 2, clip_values=(0.0, 4.0))
+    _, _, gradient = asked(root, x, [1, 1], margin)
     np.testing.assert_allclose(gradient, [[0, 1], [0.5, 0.25]])
 
 
@@ -69,9 +65,7 @@ def test_objectives_by_hand():
 class Growing(nn.Module):
     """Logits that are higher by one in every pass."""
 
-    def __init__(self):
-        super().__init__()
-        self.passes = 0
+    passes = 0
 
     def forward(self, x):
         self.passes += 1

@@ -9,6 +9,7 @@ from art_snn.attacks import SparseDynamicAttack
 from art_snn.attacks.persample import BestPoints
 from art_snn.seeding import uniform_noise
 from tests.attacks.classifiers import Ahead, linear, silent_queries, stock
+from tests.command import interrupted
 
 # Of the first class, by how much each of six bits moves it ahead of the second one.
 WEIGHTS = np.array([-1.0, -5.0, -3.0, -2.0, 4.0, 0.0]).reshape(2, 1, 1, 3)
@@ -18,7 +19,7 @@ ZEROS = np.zeros((1, 2, 1, 1, 3))
 
 def against(weights=WEIGHTS, ahead=AHEAD, **options):
     """The attack on a classifier of two classes, the first of which is ahead by w x + b."""
-    classifier = linear([weights, 0 * weights], [ahead, 0], **options.pop("classifier", {}))
+    classifier = linear([weights, 0 * weights], [ahead, 0])
     return SparseDynamicAttack(classifier, **{"candidates": 2, "verbose": False} | options)
 
 
@@ -37,10 +38,6 @@ def test_bits_are_tried_kept_and_taken_back_as_computed_by_hand():
 def test_what_is_broken_is_found_if_taking_back_is_interrupted(eps, flips, monkeypatch):
     attack, x = against(eps=eps), torch.as_tensor(ZEROS)
     best = BestPoints(x)
-
-    def interrupted(*_):
-        raise KeyboardInterrupt
-
     monkeypatch.setattr(attack, "_reduce", interrupted)
     with pytest.raises(KeyboardInterrupt):
         attack.craft(silent_queries(attack.estimator, 1, 32), best, torch.tensor([0]))
@@ -101,9 +98,8 @@ def test_what_every_sample_costs_is_what_the_network_was_asked():
     attack = against(candidates=4, batch_size=3)
     x = np.concatenate((ZEROS, 1 - ZEROS, ZEROS, ZEROS))
     found = attack.generate(x, [0, 0, 1, 0])
-    counting = attack.estimator.model.module
-    assert attack.forwards.sum() == counting.rows
-    assert counting.largest == 3
+    assert attack.forwards.sum() == attack.estimator.model.rows
+    assert attack.estimator.model.largest == 3
     assert attack.forwards[2] == 1
     np.testing.assert_array_equal(found[2], x[2])
     assert attack.forwards[0] == attack.forwards[3] > 1
@@ -138,15 +134,13 @@ def naive(x, weights, ahead, candidates, rounds):
     return max((r for r in reverted if margin(r) < 0), key=lambda r: -sum(r))
 
 
-whole = st.integers(-6, 6).filter(bool)
-
-
 @settings(deadline=None, max_examples=20)
 @given(st.data())
 def test_the_attack_is_that_of_naive_loops_and_no_longer_prefix_can_be_taken_back(data):
     size = data.draw(st.integers(1, 8))
-    weights = data.draw(st.lists(whole, min_size=size, max_size=size))
-    x = data.draw(st.lists(st.integers(0, 1), min_size=size, max_size=size))
+    length = {"min_size": size, "max_size": size}
+    weights = data.draw(st.lists(st.integers(-6, 6).filter(bool), **length))
+    x = data.draw(st.lists(st.integers(0, 1), **length))
     above = data.draw(st.integers(0, 20)) + 0.5
     ahead = above - sum(w * b for w, b in zip(weights, x, strict=True))
     candidates, rounds = data.draw(st.integers(1, 4)), data.draw(st.integers(1, 4))

@@ -8,7 +8,7 @@ from hypothesis import given, settings, strategies as st
 from art_snn.attacks import SpikeRetiming, shifts
 from art_snn.attacks.queries import margin
 from art_snn.attacks.spike_retiming import _Spikes
-from tests.attacks.classifiers import Ahead, linear, stock
+from tests.attacks.classifiers import Ahead, by_margin, linear, stock
 from tests.classifiers import FORMS, build
 
 # By how much a spike moves the first class ahead, at four steps (rows) of three places.
@@ -19,7 +19,7 @@ X = np.array([[0.0, 0, 0], [1, 1, 0], [0, 0, 1], [0, 0, 0]]).reshape(1, 4, 1, 1,
 
 def against(ahead, weights=WEIGHTS, **options):
     """The attack on a classifier of two classes, the first of which is ahead by w x + b."""
-    classifier = linear([weights, 0 * weights], [ahead, 0], **options.pop("classifier", {}))
+    classifier = linear([weights, 0 * weights], [ahead, 0])
     return SpikeRetiming(classifier, **{"max_shift": 1, "verbose": False} | options)
 
 
@@ -57,7 +57,7 @@ def test_a_sample_is_left_when_it_is_broken_and_counted_up_to_there():
     assert attack.estimator.predict(attack.generate(X, [0])).argmax(1) == [1]
     assert attack.forwards.tolist() == [3]
     assert attack.backwards.tolist() == [2]
-    assert attack.estimator.model.module.rows == 3 + 1
+    assert attack.estimator.model.rows == 3 + 1
 
 
 def test_what_is_not_broken_costs_all_iterations_and_what_has_no_spikes_none():
@@ -90,9 +90,6 @@ def test_of_what_is_never_broken_the_best_is_returned():
     assert attack.generate(x, [0])[0, 2].sum() == 1
 
 
-budget = st.none() | st.integers(1, 4)
-
-
 @pytest.mark.filterwarnings("ignore:The gradient is the same at all time steps")
 @settings(deadline=None, max_examples=20)
 @given(st.data())
@@ -101,7 +98,8 @@ def test_counts_places_range_and_budgets_are_kept_and_no_sample_touches_another(
     low, most = data.draw(st.sampled_from([(0.0, 1), (0.0, 3), (-1.0, 2)]))
     shape = (data.draw(st.integers(1, 5)), 1, 1, 2)
     targeted = data.draw(st.booleans())
-    options = {name: data.draw(budget) for name in ("max_shift", "total_shift", "moved")}
+    budgets = ("max_shift", "total_shift", "moved")
+    options = {name: data.draw(st.none() | st.integers(1, 4)) for name in budgets}
     options |= {name: data.draw(st.integers(1, 4)) for name in ("max_iter", "batch_size")}
     options["targeted"] = targeted
     weights = draw.integers(-4, 5, (3, *shape))
@@ -127,12 +125,8 @@ def test_counts_places_range_and_budgets_are_kept_and_no_sample_touches_another(
 
 @pytest.mark.parametrize("rule", ["stbp", "assg"])
 def test_a_spiking_sample_is_retimed_alike_alone_and_in_a_batch(rule, trained_layers, known):
-    classifier = build(trained_layers, "binary frames", rule)
-    x = FORMS["binary frames"].present(known[0])
-    logits = torch.as_tensor(classifier.predict(x))
-    ahead = margin(logits, logits.argmax(1))
-    near = ahead.argsort(descending=True)[:8].numpy()
-    x, y = x[near], logits.argmax(1)[near].numpy()
+    classifier, x, y = by_margin(trained_layers, known, "binary frames", rule)
+    x, y = x[:8], y[:8]
     attack = SpikeRetiming(classifier, max_shift=2, max_iter=6, eta=2.0, verbose=False)
     found = attack.generate(x, y)
     # Some are broken on the way, and leave the batch.
@@ -157,13 +151,8 @@ def spikes_of(counts, most=1, furthest=1):
     return _Spikes(table, torch.full_like(table, most), furthest)
 
 
-def column(*counts):
-    """One sample of one place."""
-    return np.array(counts).reshape(1, -1, 1)
-
-
 def test_a_count_of_two_is_two_spikes_and_shifts_end_within_the_frames():
-    spikes = spikes_of(column(2, 0, 1, 1), most=3, furthest=2)
+    spikes = spikes_of(np.array([[[2], [0], [1], [1]]]), most=3, furthest=2)
     assert spikes.cells[:, 0].tolist() == [0, 0, 2, 3]
     # In the order 0, -1, 1, -2, 2: from step 0 to 1 and 2, from 2 to 0, 1 and 3, from 3 to 1 and 2.
     assert spikes.open.tolist() == [

@@ -19,7 +19,7 @@ from art_snn.attacks.stages import Candidates, Plan, Stage
 from art_snn.gradients import CBA, EOT, Mean
 from art_snn.progress import Progress
 from tests import classifiers as small
-from tests.attacks.classifiers import around, linear, watched
+from tests.attacks.classifiers import around, by_margin, linear, watched
 from tests.classifiers import FORMS, build
 from tests.terminal import Terminal
 
@@ -112,8 +112,7 @@ def test_whatever_is_returned_keeps_budget_and_range(norm, eps, seed):
     found = attack.generate(x, y)
     outcome, change = attack.outcome, (found - x).reshape(6, -1)
     distance = np.linalg.norm(change, norm, axis=1)
-    assert found.min() >= 0
-    assert found.max() <= 1
+    assert 0 <= found.min() <= found.max() <= 1
     assert (distance <= eps + 1e-6).all()
     np.testing.assert_allclose(outcome.distance, distance, atol=1e-9)
     np.testing.assert_array_equal(outcome.adversarials, found)
@@ -126,18 +125,16 @@ def test_whatever_is_returned_keeps_budget_and_range(norm, eps, seed):
 
 
 STEPPED = {"max_iter": 3, "eps_step": 0.05}
+AROUND = [EOT(STBP(), samples=3), EOT(Mean(STBP(), STBP(detach_reset=True)), samples=2)]
 STAGES = {
     "gradients": (Stage(AutoPGD, RGA(), {"max_iter": 3}), Stage(AutoPGD, STBP(), {"max_iter": 2})),
     "warm": (Stage(AutoPGD, STBP(), {"max_iter": 1}), WARM),
     "several starts": (Stage(AutoPGD, RGA(), {"max_iter": 2, "num_random_init": 2}),),
     "square": (Stage(SquareAttack, None, {"max_iter": 12}),),
     "PGD of ART's": (Stage(ProjectedGradientDescent, RGA(), STEPPED),),
+    "EOT in PGD of ART's": (Stage(ProjectedGradientDescent, AROUND[1], STEPPED),),
+    **{f"{rule!r} in AutoPGD": (Stage(AutoPGD, rule, {"max_iter": 3}),) for rule in AROUND},
 }
-
-
-AROUND = [EOT(STBP(), samples=3), EOT(Mean(STBP(), STBP(detach_reset=True)), samples=2)]
-STAGES |= {f"{rule!r} in AutoPGD": (Stage(AutoPGD, rule, {"max_iter": 3}),) for rule in AROUND}
-STAGES["EOT in PGD of ART's"] = (Stage(ProjectedGradientDescent, AROUND[1], STEPPED),)
 
 
 @pytest.mark.parametrize("kind", STAGES)
@@ -192,16 +189,6 @@ def test_stages_that_do_not_suit_are_left_out_with_the_reason(trained_layers, kn
     assert "skipped AutoPGD() by cba: " in str(outcome)
 
 
-def events(layers, known, count=4):
-    """Event frames that are classified rightly, and least clearly."""
-    classifier, x, y = build(layers, "binary frames"), *known
-    x = FORMS["binary frames"].present(x)
-    ordered = np.sort(logits := classifier.predict(x), axis=1)
-    ahead = np.where(logits.argmax(1) == y, ordered[:, -1] - ordered[:, -2], np.inf)
-    near = ahead.argsort()[:count]
-    return classifier, x[near], y[near]
-
-
 FLIPPING = only(Stage(SparseDynamicAttack, RGA()), Stage(SparseDynamicAttack, STBP()))
 RETIMING = only(Stage(SpikeRetiming, STBP(), {"max_iter": 9}))
 
@@ -213,7 +200,8 @@ EVENTS += [("shift", 2, plan) for plan in (*PLANS, RETIMING)]
 @pytest.mark.filterwarnings("ignore:The gradient is the same at all time steps")
 @pytest.mark.parametrize(("norm", "eps", "plan"), EVENTS)
 def test_event_frames_keep_the_budget_of_flips_or_shifts(norm, eps, plan, trained_layers, known):
-    classifier, x, y = events(trained_layers, known)
+    classifier, x, y = by_margin(trained_layers, known, "binary frames")
+    x, y = x[:4], y[:4]
     attack = SpikingAutoAttack(classifier, norm, eps, plan, **QUIET)
     found = attack.generate(x, y)
     assert set(np.unique(found)) <= {0, 1}
@@ -347,16 +335,19 @@ def test_settings_are_refused_by_name(match, options, trained_layers):
         SpikingAutoAttack(build(trained_layers), **options)
 
 
-@pytest.mark.parametrize(("norm", "words"), [(0, "binary event"), ("shift", "event .* of whole")])
-def test_samples_that_are_no_event_frames_are_refused(norm, words, trained_layers, known):
-    attack = SpikingAutoAttack(build(trained_layers), norm=norm, eps=2, verbose=False)
-    with pytest.raises(ValueError, match=f"^x: expected {words}"):
+FIVE = [Candidates("Ann", SQUARE[:5], np.ones(5, dtype=bool))]
+
+
+@pytest.mark.parametrize(
+    ("match", "options"),
+    [
+        ("x: expected binary event", {"norm": 0, "eps": 2}),
+        ("x: expected event .* of whole", {"norm": "shift", "eps": 2}),
+        ("candidates: .*points as samples, 2, got 5", {"candidates": FIVE}),
+    ],
+)
+def test_samples_that_do_not_fit_are_refused(match, options, trained_layers, known):
+    attack = SpikingAutoAttack(build(trained_layers), **options, **QUIET)
+    with pytest.raises(ValueError, match=f"^{match}"):
         attack.generate(np.clip(known[0][:2], 0.1, 0.9), known[1][:2])
     assert attack.outcome is None
-
-
-def test_candidates_for_other_samples_are_refused(trained_layers, known):
-    short = Candidates("Ann", known[0][:5], np.ones(5, dtype=bool))
-    attack = SpikingAutoAttack(build(trained_layers), candidates=[short], **QUIET)
-    with pytest.raises(ValueError, match=r"^candidates: .*points as samples, 2, got 5"):
-        attack.generate(known[0][:2], known[1][:2])

@@ -154,6 +154,5 @@ def test_stripes_reach_from_edge_to_edge_at_the_rim(norm, last):
     rows = 1 if last else 2
     torch.testing.assert_close(change, change.narrow(rows, 0, 1).expand_as(change))
     torch.testing.assert_close(ball.measure.length(change).flatten(), torch.full((4,), 0.1))
-    assert (change > 0).any()
-    assert (change < 0).any()
+    assert change.min() < 0 < change.max()
     assert not torch.equal(attack._cold(ball, 1) - x, change)

@@ -13,7 +13,7 @@ from art_snn.attacks.auto_pgd import OnwardPGD
 from art_snn.attacks.measures import MAXIMUM, Ball
 from art_snn.attacks.queries import margin
 from art_snn.seeding import uniform_noise
-from tests.attacks.classifiers import stock, watched
+from tests.attacks.classifiers import by_margin, stock, watched
 from tests.classifiers import build
 
 TRANSFER = Stage(OnwardPGD, None, {"max_iter": 6}, transfer=True)
@@ -43,8 +43,7 @@ def test_what_is_crafted_on_a_source_counts_where_it_breaks_the_network(trained_
     np.testing.assert_array_equal(wrong, outcome.stage != Outcome.STANDING)
     assert crafting.forwards.sum() == (own.forwards + first.forwards + second.forwards)
     assert crafting.backwards.sum() == own.backwards + first.backwards + second.backwards
-    assert first.backwards > 0
-    assert second.backwards > 0
+    assert min(first.backwards, second.backwards) > 0
 
 
 def test_sources_are_differentiated_by_their_own_rules(trained_layers, known):
@@ -61,8 +60,7 @@ def test_the_range_is_that_of_the_network_under_attack(clip_values, trained_laye
     crafting = attack(trained_layers, [source])
     found = crafting.generate(known[0][:8], known[1][:8])
     assert (crafting.outcome.stage == 0).any()
-    assert found.min() >= 0
-    assert found.max() <= 1
+    assert 0 <= found.min() <= found.max() <= 1
 
 
 def test_without_sources_nothing_is_crafted_on_any(trained_layers, known):
@@ -90,7 +88,7 @@ EPS = 0.01
 """Within which nothing is broken here."""
 
 
-def asked(network, attack, x, y):
+def asked(attack, x, y):
     """Points and logits of every pass, by the class of the rule."""
     found = {}
 
@@ -98,11 +96,8 @@ def asked(network, attack, x, y):
         entry = (inputs[0].detach().clone(), logits.detach())
         found.setdefault(type(model.rule).__name__, []).append(entry)
 
-    handle = network.register_forward_hook(hook)
-    try:
-        attack.generate(x, y)
-    finally:
-        handle.remove()
+    attack.estimator.model.register_forward_hook(hook)
+    attack.generate(x, y)
     return found
 
 
@@ -115,11 +110,8 @@ def attacking(layers, *stages, sources=()):
 
 def firm(layers, known, count=6):
     """Samples that are classified rightly, and most clearly."""
-    logits, y = build(layers).predict(known[0]), known[1]
-    ordered = np.sort(logits, axis=1)
-    ahead = np.where(logits.argmax(1) == y, ordered[:, -1] - ordered[:, -2], -np.inf)
-    clear = ahead.argsort()[-count:]
-    return known[0][clear].astype(np.float64), y[clear]
+    _, x, y = by_margin(layers, known)
+    return x[-count:].astype(np.float64), y[-count:]
 
 
 @pytest.mark.parametrize("stages", [(FIRST,), (FIRST, OTHER)], ids=["one before", "two before"])
@@ -127,7 +119,7 @@ def test_a_warm_stage_begins_at_the_largest_margin_so_far(stages, trained_layers
     x, y = firm(trained_layers, known)
     warm = Stage(AutoPGD, STBP(), {"max_iter": 2}, warm=True)
     attack = attacking(trained_layers, *stages, warm)
-    passes = asked(attack.estimator.model, attack, x, y)
+    passes = asked(attack, x, y)
     assert attack.outcome.broken_by == dict.fromkeys((one.id for one in (*stages, warm)), 0)
     points, logits = (torch.stack(every) for every in zip(*passes["RGA"], strict=True))
     margins = torch.stack([margin(each, torch.as_tensor(y)) for each in logits])
@@ -140,7 +132,7 @@ def test_of_several_starts_the_first_is_warm(trained_layers, known):
     x, y = firm(trained_layers, known)
     both = Stage(AutoPGD, STBP(), {"max_iter": 1, "num_random_init": 2}, warm=True)
     attack = attacking(trained_layers, FIRST, both)
-    passes = asked(attack.estimator.model, attack, x, y)
+    passes = asked(attack, x, y)
     centre = torch.as_tensor(x)
     ball = Ball(MAXIMUM, EPS, centre, torch.tensor(0.0), torch.tensor(1.0))
     drawn = [ball.start(uniform_noise(centre, both.seed(0), draw)) for draw in (0, 1)]
@@ -154,7 +146,7 @@ def test_where_nothing_was_asked_before_a_warm_stage_is_any_other(trained_layers
     found = []
     for warm in (False, True):
         attack = attacking(trained_layers, Stage(AutoPGD, STBP(), options, warm=warm))
-        found.append(asked(attack.estimator.model, attack, x, y)["STBP"])
+        found.append(asked(attack, x, y)["STBP"])
     for (cold, _), (warm, _) in zip(*found, strict=True):
         torch.testing.assert_close(cold, warm, rtol=0, atol=0)
 
@@ -166,7 +158,7 @@ def test_how_far_it_came_on_a_source_is_no_start(trained_layers, known):
     starts = []
     for stages, sources in (((TRANSFER, warm), [source]), ((warm,), [])):
         attack = attacking(trained_layers, *stages, sources=sources)
-        starts.append(asked(attack.estimator.model, attack, x, y)["STBP"][0][0])
+        starts.append(asked(attack, x, y)["STBP"][0][0])
     torch.testing.assert_close(*starts, rtol=0, atol=0)
 
 
@@ -174,7 +166,7 @@ def test_how_far_it_came_on_a_source_is_no_start(trained_layers, known):
 def test_a_stage_attacks_the_samples_that_came_within_its_share(within, trained_layers, known):
     x, y = known[0][:16].astype(np.float64), known[1][:16]
     attack = attacking(trained_layers, FIRST, Stage(AutoPGD, STBP(), {"max_iter": 2}))
-    passes = asked(attack.estimator.model, attack, x, y)
+    passes = asked(attack, x, y)
     logits = torch.as_tensor(attack.estimator.predict(x))
     heights = logits.gather(1, torch.as_tensor(y)[:, None])[:, 0] - logits.mean(1)
     stands = torch.as_tensor(attack.outcome.stage == -1)
@@ -183,7 +175,7 @@ def test_a_stage_attacks_the_samples_that_came_within_its_share(within, trained_
     near = every.amax(0) >= -within * heights[stands]
     stage = Stage(AutoPGD, STBP(), {"max_iter": 2}, within=within)
     attack = attacking(trained_layers, FIRST, stage)
-    passes = asked(attack.estimator.model, attack, x, y)
+    passes = asked(attack, x, y)
     found = len(passes["STBP"][0][0]) if "STBP" in passes else 0
     assert found == near.sum() < stands.sum()
     assert str(stage) == f"AutoPGD(max_iter=2) by stbp, within {within:g}"

@@ -8,7 +8,6 @@ import zlib
 import numpy as np
 import pytest
 import torch
-from art.attacks import EvasionAttack
 from art.attacks.evasion import (
     AutoAttack,
     AutoConjugateGradient,
@@ -46,7 +45,6 @@ from tests.interop import adapted
 QUIET = {"verbose": False}
 NORMS = (np.inf, 2.0, *MEASURES[2:])
 SHORT = {"max_iter": 3}
-NARROW = HART(surrogate=Triangle(0.5))
 
 
 NAMED = """
@@ -62,7 +60,7 @@ OnwardPGD(max_iter=20), within 0.08; OnwardPGD; onward-pgd-20-transfer-within-0.
 SquareSearch(share=0.8, halving=True); SquareSearch; square-search-share-0.8-halving
 """
 STAGES = [
-    Stage(AutoPGD, NARROW, {"max_iter": 20}),
+    Stage(AutoPGD, HART(surrogate=Triangle(0.5)), {"max_iter": 20}),
     Stage(StableAdaptivePGD, ASSG(omega=8.089), {"max_iter": 60}, warm=True),
     Stage(AutoPGD, EOT(RGA()), {"loss_type": "margin"}, within=1e-5),
     Stage(AutoPGD, STBP(surrogate=ATan(alpha=3.0)), {"loss_type": DLR}),
@@ -355,15 +353,8 @@ def test_a_random_network_is_attacked_by_draws_of_the_native_gradient():
     assert [one.id for one in attack.outcome.stages] == ["native-auto-pgd-3"]
 
 
-class Far(EvasionAttack):
+class Far(SquareAttack):
     """Moves every value by ten, and the first one to where there is no number."""
-
-    attack_params = EvasionAttack.attack_params + ["norm", "eps"]  # noqa: RUF005
-    _estimator_requirements = ()
-
-    def __init__(self, estimator, norm, eps):
-        super().__init__(estimator=estimator)
-        self.norm, self.eps = norm, eps
 
     def generate(self, x, y=None, **kwargs):
         found = x + 10
@@ -372,9 +363,7 @@ class Far(EvasionAttack):
 
 
 def borrowed(classifier, kind=SquareAttack, eps=0.3, norm=np.inf, seed=0, **options):
-    options = {"norm": norm, "eps": eps} | options
-    if kind is SquareAttack:
-        options = {"batch_size": 4, "verbose": False} | options
+    options |= {"norm": norm, "eps": eps, "batch_size": 4, "verbose": False}
     return ArtAttack(classifier, Stage(kind, None, options), norm, eps, 4, seed)
 
 

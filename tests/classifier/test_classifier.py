@@ -231,10 +231,7 @@ def test_framework_activations_carry_the_graph_of_the_attack_rule(classifier, ba
     assert not any(m._forward_hooks for m in classifier.model.modules())
 
 
-COPIES = [lambda c: pickle.loads(pickle.dumps(c)), copy.deepcopy]
-
-
-@pytest.mark.parametrize("copied", COPIES, ids=["pickle", "deepcopy"])
+@pytest.mark.parametrize("copied", [lambda c: pickle.loads(pickle.dumps(c)), copy.deepcopy])
 def test_a_copy_predicts_the_same_and_trains_its_own_weights(classifier, batch, copied, known):
     classifier.fit(*batch, nb_epochs=1)  # Adam has a state now.
     classifier.gradient = STBP()

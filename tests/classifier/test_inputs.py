@@ -89,7 +89,6 @@ BAD_LABELS = {
     "a number": (np.array(1), r"y: .*4 labels, .*\(\)"),
     "NaN": (np.array([0, 1, 2, np.nan]), "y: .*from 0 to 9"),
 }
-NO_LABEL_ARRAYS = [[0, 1, 2, 9], None, "0129"]
 
 
 @pytest.mark.parametrize("kind", BAD_LABELS)
@@ -135,9 +134,12 @@ def test_a_bad_class_for_class_gradient_is_refused(classifier, label, message):
 def test_what_is_no_array_of_numbers_is_refused(classifier, method, x, got):
     with pytest.raises(TypeError, match=rf"x: .*real numbers, got {got}"):
         TAKES_SAMPLES[method](classifier, x)
-    for y in NO_LABEL_ARRAYS if method == "loss_gradient" else ():
-        with pytest.raises(TypeError, match=r"y: .*real numbers"):
-            classifier.loss_gradient(X, y)
+
+
+@pytest.mark.parametrize("y", [[0, 1, 2, 9], None, "0129"])
+def test_labels_that_are_no_array_of_numbers_are_refused(classifier, y):
+    with pytest.raises(TypeError, match=r"y: .*real numbers"):
+        classifier.loss_gradient(X, y)
 
 
 def test_lists_are_arrays_to_predict_and_fit_as_everywhere_in_art_but_objects_are_not(classifier):
@@ -243,19 +245,15 @@ def test_samples_and_labels_in_reverse_are_taken(classifier, method, count):
     np.testing.assert_equal(*results)
 
 
-MASKED = np.ma.masked_array(X, mask=X > 0.9)
-
-
 @pytest.mark.parametrize("method", [*TAKES_SAMPLES, *(f"{name} y" for name in TAKES_LABELS)])
 def test_values_that_a_mask_hides_are_refused(classifier, method):
     name, _, argument = method.partition(" ")
-    values = MASKED if not argument else np.ma.masked_array(Y, mask=Y == 9)
+    values = np.ma.masked_greater(Y, 8) if argument else np.ma.masked_greater(X, 0.9)
     with pytest.raises(ValueError, match=rf"{argument or 'x'}: .*hides"):
         (TAKES_LABELS if argument else TAKES_SAMPLES)[name](classifier, values)
 
 
-ANSWERING = {name: TAKES_SAMPLES[name] for name in ("predict", "compute_loss")}
-DIFFERENTIATING = {name: TAKES_SAMPLES[name] for name in ("loss_gradient", "class_gradient")}
+ANSWERING = ("predict", "compute_loss")
 
 
 @contextmanager
@@ -270,7 +268,7 @@ def warned_of_nan() -> Iterator[None]:
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("tensors", [False, True], ids=["numpy", "torch"])
-@pytest.mark.parametrize("method", ANSWERING | DIFFERENTIATING)
+@pytest.mark.parametrize("method", [*ANSWERING, "loss_gradient", "class_gradient"])
 def test_a_sample_that_is_not_finite_gets_nan_or_a_zero_gradient(classifier, method, tensors, bad):
     x = with_value(bad, 3)
     given = torch.tensor(x) if tensors else x
@@ -323,16 +321,13 @@ def test_attacks_in_the_euclidean_norm_end_although_one_feeds_nan(classifier):
             assert any(seen)
 
 
-def scores(kind: str) -> np.ndarray:
-    logits = 3 * np.random.default_rng(1).standard_normal((4, DIGITS)).astype(np.float32)
-    probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
-    return {"logits": logits, "probabilities": probabilities, "log": np.log(probabilities)}[kind]
+SCORES = 3 * np.random.default_rng(1).standard_normal((4, DIGITS)).astype(np.float32)
+SHARES = np.exp(SCORES) / np.exp(SCORES).sum(1, keepdims=True)
 
 
 @pytest.mark.parametrize("tensors", [False, True], ids=["numpy", "torch"])
-@pytest.mark.parametrize("kind", ["logits", "probabilities", "log"])
-def test_losses_and_gradients_take_scores_as_the_loss_does(classifier, kind, tensors):
-    targets = scores(kind)
+@pytest.mark.parametrize("targets", [SCORES, SHARES, np.log(SHARES)], ids=["any", "shares", "log"])
+def test_losses_and_gradients_take_scores_as_the_loss_does(classifier, targets, tensors):
     x, y = (torch.tensor(X), torch.tensor(targets)) if tensors else (X, targets)
     leaf = torch.tensor(X, requires_grad=True)
     logits, classes = classifier.model(leaf), torch.tensor(targets)

@@ -57,12 +57,11 @@ def test_the_options_reach_the_sets(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["cifar11", "CIFAR10", "none/there"])
-def test_an_unknown_name_is_answered_with_those_that_there_are(name, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_an_unknown_name_is_answered_with_those_that_there_are(name, here):
     with pytest.raises(ValueError, match=r"^data: .*one of"):
         load(name)
     with pytest.raises(MissingFile, match=r"^data: .*not exist"):
-        load(str(tmp_path / "none.npz"))
+        load(str(here / "none.npz"))
 
 
 @pytest.mark.parametrize(
@@ -76,22 +75,20 @@ def test_an_unknown_name_is_answered_with_those_that_there_are(name, tmp_path, m
         *((name, "test_share", 0.5) for name in ("mnist", "nmnist", "mine.npz")),
     ],
 )
-def test_an_option_without_use_is_refused(name, option, value, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    images(tmp_path / "mine.npz")
-    pets(tmp_path)
+def test_an_option_without_use_is_refused(name, option, value, here):
+    images(here / "mine.npz")
+    pets(here)
     with pytest.raises(ValueError, match=rf"^{option}: .*None.* {name}"):
         load(name, **{option: value})
 
 
-def test_a_set_in_another_folder_has_the_folder_before_its_name(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "kept" / "eurosat" / "2750" / "Forest").mkdir(parents=True)  # As torchvision does.
+def test_a_set_in_another_folder_has_the_folder_before_its_name(here):
+    (here / "kept" / "eurosat" / "2750" / "Forest").mkdir(parents=True)  # As torchvision does.
     places = {"kept/cifar10": "kept/cifar-10", "./mnist": "MNIST", "kept/eurosat": "kept/eurosat"}
     for name, place in places.items():
         with pytest.raises(MissingFile, match=rf"^data: .*{place}.*FOLDER"):
             load(name)
-    pets(tmp_path / "mine", "cifar10")
+    pets(here / "mine", "cifar10")
     assert load("mine/cifar10").classes == 2
     with pytest.raises(ValueError, match=r"^data: .*FOLDER/NAME"):
         load("kept/digits")

@@ -132,10 +132,16 @@ def content(save: Callable[..., None], *given: Any, **named: Any) -> bytes:
     return stream.getvalue()
 
 
-def zip_text(stream: io.BytesIO) -> None:
-    with zipfile.ZipFile(stream, "w") as archive:
-        for name in arrays():
-            archive.writestr(f"{name}.npy", "just words")
+def zipped(path: Any, method: int = zipfile.ZIP_DEFLATED, **change: bytes) -> Any:
+    """A file of good arrays but for the members that are given as bytes."""
+    content = {name: io.BytesIO() for name in arrays()}
+    for name, array in arrays().items():
+        np.save(content[name], array)
+    members = {name: stream.getvalue() for name, stream in content.items()} | change
+    with zipfile.ZipFile(path, "w", method) as archive:
+        for name, data in members.items():
+            archive.writestr(f"{name}.npy", data)
+    return path
 
 
 WHOLE, SMALLER = content(np.savez, **arrays()), content(np.savez_compressed, **arrays())
@@ -148,7 +154,7 @@ UNREADABLE = {
     "altered": WHOLE[:300] + bytes([WHOLE[300] ^ 0xFF]) + WHOLE[301:],
     # The first array's content is no deflate stream any more.
     "altered where compressed": SMALLER[:60] + b"\xff" * 40 + SMALLER[100:],
-    "zipped text": content(zip_text),
+    "zipped text": content(zipped, **dict.fromkeys(arrays(), b"just words")),
 }
 
 
@@ -230,35 +236,19 @@ def member(shape: tuple[int, ...], content: bytes = b"", kind: str = "|u1") -> b
     return stream.getvalue() + content
 
 
-def zipped(path: Path, method: int = zipfile.ZIP_DEFLATED, **change: bytes) -> Path:
-    """A file of good arrays but for the members that are given as bytes."""
-    content = {name: io.BytesIO() for name in arrays()}
-    for name, array in arrays().items():
-        np.save(content[name], array)
-    members = {name: stream.getvalue() for name, stream in content.items()} | change
-    with zipfile.ZipFile(path, "w", method) as archive:
-        for name, data in members.items():
-            archive.writestr(f"{name}.npy", data)
-    return path
-
-
-def bomb(path: Path, size: int) -> Path:
+def bomb(folder: Path, size: int) -> Path:
     """Training images of that many zeros, which take a thousandth on disk."""
-    shape = (6, 1, 1000, size // 6000)
-    with zipfile.ZipFile(zipped(path, x_train=b""), "r") as whole:
-        rest = {name: whole.read(name) for name in whole.namelist() if name != "x_train.npy"}
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        for name, data in rest.items():
-            archive.writestr(name, data)
-        with archive.open("x_train.npy", "w") as stream:
-            stream.write(member(shape))
-            for _ in range(6 * 1000):
-                stream.write(bytes(shape[-1]))
+    path, shape = saved(folder, x_train=None), (6, 1, 1000, size // 6000)
+    archive = zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED, compresslevel=1)
+    with archive, archive.open("x_train.npy", "w") as stream:
+        stream.write(member(shape))
+        for _ in range(6 * 1000):
+            stream.write(bytes(shape[-1]))
     return path
 
 
 def test_an_honest_bomb_is_refused_before_it_takes_memory(tmp_path, traced):
-    path = bomb(tmp_path / "bomb.npz", 300_000_000)
+    path = bomb(tmp_path, 300_000_000)
     assert path.stat().st_size < 2_000_000
     tracemalloc.reset_peak()
     with pytest.raises(ArgumentError, match=r"^data: .*300,00\d,\d{3} bytes"):

@@ -139,7 +139,7 @@ def queue(x: Tensor) -> Tensor:
 class Scripted(EvasionAttack):
     """Asks for predictions along a path, and returns something."""
 
-    _estimator_requirements = (PyTorchClassifier,)
+    _estimator_requirements = ()
 
     def __init__(self, estimator, returned, *path):
         super().__init__(estimator=estimator)

@@ -11,7 +11,7 @@ from art_snn import HART, RGA, STBP, Poisson, SpikingNetwork
 from art_snn.attacks import AutoPGD, Outcome, SparseDynamicAttack, StageRecord
 from art_snn.findings import examine_attack, examine_outcome
 from tests.attacks.classifiers import linear
-from tests.classifiers import DIGITS as CLASSES, FORMS, build
+from tests.classifiers import FORMS, build
 from tests.findings import broken
 
 X, Y = np.array([[0.6, 0.4], [0.3, 0.9]]), np.array([0, 1])
@@ -169,19 +169,13 @@ def squeezed(classifier):
     return broken.around(classifier.model, preprocessing_defences=defence)
 
 
-class Elsewhere(broken.Scripted):
-    """An attack on something that is no classifier."""
-
-    _estimator_requirements = ()
-
-
 @pytest.mark.parametrize(
     ("make", "options", "message"),
     [
         (lambda c: AutoPGD, {}, r"attack: .*evasion attack .*got <class"),
         (lambda c: AutoPGD(c, targeted=True), {}, "attack: .*untargeted"),
         (lambda c: AutoPGD(squeezed(c)), {}, "attack: .*preprocessing"),
-        (lambda c: Elsewhere(nn.Linear(2, CLASSES), np.copy), {}, "attack: .*classifier of torch"),
+        (lambda c: broken.Scripted(nn.Linear(2, 10), np.copy), {}, "attack: .*classifier of torch"),
         (lambda c: broken.Scripted(c, lambda x: x[:3]), {}, r"attack: .*shape \(3, 1, 8, 8\)"),
         (lambda c: broken.Scripted(c, lambda x: (x, None)), {}, r"attack: .*got \(array"),
         (AutoPGD, {"norm": "shift"}, "norm: .*'shift'"),

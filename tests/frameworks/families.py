@@ -60,7 +60,7 @@ NODES: list[tuple[str, str, dict[str, Any], Dynamics]] = [
 ]
 
 
-def snntorch(leaky: Any) -> list[Case]:
+def snntorch(library: Any) -> list[Case]:
     """Leaky, whose state the loop hands on or hides."""
     beta = float(torch.tensor(0.8))
     soft = Dynamics(beta, reset="soft", reset_by=1 / beta)
@@ -75,57 +75,52 @@ def snntorch(leaky: Any) -> list[Case]:
     cases = []
     for name, options, equations in settings:
         for way, stack, hidden in (("", StateLoop, False), (" hidden", Loop, True)):
-            make = partial(stack, partial(leaky, beta=0.8, init_hidden=hidden, **options))
+            make = partial(stack, partial(library.Leaky, beta=0.8, init_hidden=hidden, **options))
             # Spikes are single precision, and with them the gradients at them.
             no_rate = ("rga", "static") if equations.reset == "none" else ()
             cases.append(Case(f"Leaky {name}{way}", make, equations, OWN_TIME, 1e-6, no_rate))
     return cases
 
 
-def norse(module: Any, box: Any, iaf: Any, reset_subtract: Any) -> list[Case]:
-    """LIFBoxCell and IAFCell.
-
-    :param module: has the cells.
-    :param box: parameters of LIFBoxCell.
-    :param iaf: parameters of IAFCell."""
+def norse(library: Any) -> list[Case]:
+    """LIFBoxCell and IAFCell."""
     share, leak = float(0.001 * torch.tensor(300.0)), float(torch.tensor(0.1))
     leaky = Dynamics(1 - share, gain=share)
     leaking = Dynamics(1 - share, gain=share, constant=share * leak, v_start=leak, v_reset=-0.25)
     soft = Dynamics(1 - share, gain=share, reset="soft", reset_by=1.0)
     inverse, at = torch.tensor(300.0), torch.as_tensor
-    rest, drop = {"v_leak": at(0.1), "v_reset": at(-0.25)}, {"reset_method": reset_subtract}
+
+    def box(**options: Any) -> Any:
+        return library.LIFBoxCell(library.LIFBoxParameters(tau_mem_inv=inverse, **options))
+
     settings = [
-        ("box", "LIFBoxCell", lambda: box(tau_mem_inv=inverse), leaky, 3.0),
-        ("box leak", "LIFBoxCell", lambda: box(tau_mem_inv=inverse, **rest), leaking, 3.0),
-        ("box soft", "LIFBoxCell", lambda: box(tau_mem_inv=inverse, **drop), soft, 3.0),
-        ("IAF", "IAFCell", iaf, Dynamics(1.0), 1.0),
+        ("box", box, leaky, 3.0),
+        ("box leak", partial(box, v_leak=at(0.1), v_reset=at(-0.25)), leaking, 3.0),
+        ("box soft", partial(box, reset_method=library.reset_subtract), soft, 3.0),
+        ("IAF", library.IAFCell, Dynamics(1.0), 1.0),
     ]
     return [
-        Case(name, partial(StateLoop, _cell(module, cell, p), gain), equations, OWN_TIME)
-        for name, cell, p, equations, gain in settings
+        Case(name, partial(StateLoop, cell, gain), equations, OWN_TIME)
+        for name, cell, equations, gain in settings
     ]
 
 
-def _cell(module: Any, name: str, parameters: Callable[[], Any]) -> Callable[[], Any]:
-    return lambda: getattr(module, name)(parameters())
-
-
-def sinabs(layers: Any, single: Any, subtract: Any, to_zero: Any) -> list[Case]:
+def sinabs(library: Any) -> list[Case]:
     """LIF and IAF, and IAFSqueeze; their spikes and states are single precision."""
     decay = float(torch.exp(-1.0 / torch.tensor(3.0)))
     plain, less = {"tau_mem": 3.0, "norm_input": False}, Dynamics(1.0, reset="soft", reset_by=0.75)
     settings = [
         ("LIF", "LIF", {"tau_mem": 3.0}, Dynamics(decay, gain=1 - decay, **SOFT), 2.0),
         ("LIF plain", "LIF", plain, Dynamics(decay, **SOFT), 1.0),
-        ("LIF zero", "LIF", plain | {"reset_fn": to_zero()}, Dynamics(decay), 1.0),
+        ("LIF zero", "LIF", plain | {"reset_fn": library.MembraneReset()}, Dynamics(decay), 1.0),
         ("IAF", "IAF", {}, Dynamics(1.0, **SOFT), 1.0),
-        ("IAF drop", "IAF", {"reset_fn": subtract(0.75)}, less, 1.0),
+        ("IAF drop", "IAF", {"reset_fn": library.MembraneSubtract(0.75)}, less, 1.0),
     ]
     cases = []
     for name, kind, options, equations, gain in settings:
-        neuron = partial(getattr(layers, kind), spike_fn=single, **options)
+        neuron = partial(getattr(library, kind), spike_fn=library.SingleSpike, **options)
         make = partial(SamplesFirst, neuron, gain)
         cases.append(Case(name, make, equations, tolerance=1e-5))
-    neuron = partial(layers.IAFSqueeze, num_timesteps=STEPS, spike_fn=single)
+    neuron = partial(library.IAFSqueeze, num_timesteps=STEPS, spike_fn=library.SingleSpike)
     make = partial(SamplesMerged, neuron)
     return [*cases, Case("IAFSqueeze", make, Dynamics(1.0, **SOFT), tolerance=1e-5)]

@@ -17,11 +17,7 @@ MODULES = {
     "spikingjelly old": ("0.0.0.0.14", *(f"{SPIKINGJELLY}.{name}" for name in ("neuron", "layer"))),
     "clock_driven": ("0.0.0.0.14", "spikingjelly.clock_driven.neuron"),
     "snntorch": ("1.", "snntorch"),
-    "norse": (
-        "1.",
-        *(f"norse.torch.functional.{name}" for name in ("iaf", "reset")),
-        "norse.torch",
-    ),
+    "norse": ("1.", *(f"norse.torch.functional.{n}" for n in ("iaf", "reset")), "norse.torch"),
     "sinabs": ("3.", "sinabs.activation", "sinabs.layers"),
 }
 """Version and modules in which the classes of a framework are, by our name of it."""

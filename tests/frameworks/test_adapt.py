@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -42,26 +41,6 @@ from tests.interop.test_steps import ReadHanded, assert_read_out
 
 ALL_RULES = ("stbp", "rga", "bptr", "hart", "pdsg", "assg", "static", "cba", "relu")
 BETA, LOW = float(torch.tensor(0.8)), float(torch.tensor(0.3))
-
-
-@pytest.fixture
-def jelly() -> SimpleNamespace:
-    return real("spikingjelly")
-
-
-@pytest.fixture
-def snn() -> SimpleNamespace:
-    return real("snntorch")
-
-
-@pytest.fixture
-def norse() -> SimpleNamespace:
-    return real("norse")
-
-
-@pytest.fixture
-def sinabs() -> SimpleNamespace:
-    return real("sinabs")
 
 
 def drifting(library: Any) -> Callable[[], nn.Module]:
@@ -106,7 +85,9 @@ def test_neurons_that_rules_do_not_know_are_refused_by_name_and_reason(framework
             network.gradient = rule
 
 
-def test_a_subclass_with_a_constructor_of_its_own_counts_as_the_same(jelly):
+def test_a_subclass_with_a_constructor_of_its_own_counts_as_the_same():
+    jelly = real("spikingjelly")
+
     class Named(jelly.IFNode):
         def __init__(self, **options):
             super().__init__(v_threshold=0.5, **options)
@@ -115,7 +96,8 @@ def test_a_subclass_with_a_constructor_of_its_own_counts_as_the_same(jelly):
     assert [site.dynamics.threshold for site in network.body.neurons()] == [0.5, 0.5]
 
 
-def test_a_node_of_another_step_mode_mixes_samples(jelly):
+def test_a_node_of_another_step_mode_mixes_samples():
+    jelly = real("spikingjelly")
     model = Loop(partial(jelly.IFNode, step_mode="s"), 2.0)
     model.neuron2 = jelly.IFNode(step_mode="m")
     network = adapt(model, gradient="native", **OWN_TIME)
@@ -136,7 +118,8 @@ LAST = {
 
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("last", LAST)
-def test_potentials_of_snntorch_are_those_before_a_delayed_reset(last, rule, snn):
+def test_potentials_of_snntorch_are_those_before_a_delayed_reset(last, rule):
+    snn = real("snntorch")
     options, equations = LAST[last]
     hidden = partial(snn.Leaky, 0.8, reset_mechanism="zero")
     model = ReadHanded(hidden, partial(snn.Leaky, 0.8, **options))
@@ -146,7 +129,8 @@ def test_potentials_of_snntorch_are_those_before_a_delayed_reset(last, rule, snn
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_potentials_of_norse_are_those_after_the_reset(rule, norse):
+def test_potentials_of_norse_are_those_after_the_reset(rule):
+    norse = real("norse")
     share = float(0.001 * torch.tensor(300.0))
     p = norse.LIFBoxParameters(tau_mem_inv=torch.tensor(300.0), v_th=torch.tensor(0.25))
     equations = Dynamics(1 - share, 0.25, gain=share)
@@ -154,7 +138,8 @@ def test_potentials_of_norse_are_those_after_the_reset(rule, norse):
     assert_read_out(model, Dynamics(1.0), equations, rule, after=True, tolerance=1e-6)
 
 
-def test_the_state_of_another_network_of_snntorch_is_not_reset(snn):
+def test_the_state_of_another_network_of_snntorch_is_not_reset():
+    snn = real("snntorch")
     models = [StateLoop(partial(snn.Leaky, 0.8)) for _ in range(2)]
     models[1](inputs())
     kept = models[1].neuron1.mem
@@ -163,7 +148,8 @@ def test_the_state_of_another_network_of_snntorch_is_not_reset(snn):
 
 
 @pytest.mark.parametrize("rule", ["rga", "stbp", "hart", "static", "bptr"])
-def test_a_learned_beta_of_snntorch_is_known_neuron_by_neuron(rule, snn):
+def test_a_learned_beta_of_snntorch_is_known_neuron_by_neuron(rule):
+    snn = real("snntorch")
     beta = torch.tensor([0.2, 0.5, 0.9])
     model = lively(nn.Sequential(nn.Flatten(), nn.Linear(9, CLASSES)), 0.2)
     model.append(snn.Leaky(beta, init_hidden=True, learn_beta=True))
@@ -172,7 +158,9 @@ def test_a_learned_beta_of_snntorch_is_known_neuron_by_neuron(rule, snn):
     assert network.body.neurons()[0].dynamics.decay == Values(beta)
 
 
-def test_states_of_norse_that_nobody_hands_on_are_refused(norse):
+def test_states_of_norse_that_nobody_hands_on_are_refused():
+    norse = real("norse")
+
     class Forgetful(nn.Linear):
         def forward(self, x):
             return self.cell(super().forward(x.flatten(1)))[0]
@@ -184,7 +172,8 @@ def test_states_of_norse_that_nobody_hands_on_are_refused(norse):
         network(images())
 
 
-def test_another_batch_size_draws_no_state_of_sinabs_at_random(sinabs):
+def test_another_batch_size_draws_no_state_of_sinabs_at_random():
+    sinabs = real("sinabs")
     model = SamplesFirst(partial(sinabs.IAF, spike_fn=sinabs.SingleSpike))
     network = adapt(model, **ALL_STEPS)
     with torch.no_grad():
@@ -194,7 +183,9 @@ def test_another_batch_size_draws_no_state_of_sinabs_at_random(sinabs):
     assert model.neuron1.v_mem.shape == (0,)
 
 
-def test_a_size_of_the_batch_that_sinabs_was_told_holds_for_every_batch(sinabs):
+def test_a_size_of_the_batch_that_sinabs_was_told_holds_for_every_batch():
+    sinabs = real("sinabs")
+
     def squeezed(**lengths):
         neuron = partial(sinabs.IAFSqueeze, spike_fn=sinabs.SingleSpike, **lengths)
         return adapt(SamplesMerged(neuron), **ALL_STEPS)
@@ -210,7 +201,8 @@ def test_a_size_of_the_batch_that_sinabs_was_told_holds_for_every_batch(sinabs):
     torch.testing.assert_close(part, logits[:3], rtol=0, atol=1e-6)
 
 
-def test_decays_that_sinabs_learns_are_read_off(sinabs):
+def test_decays_that_sinabs_learns_are_read_off():
+    sinabs = real("sinabs")
     options = {"train_alphas": True, "spike_fn": sinabs.SingleSpike}
     network = adapt(SamplesFirst(partial(sinabs.LIF, tau_mem=3.0, **options), 2.0), **ALL_STEPS)
     assert network.body.neurons()[0].dynamics.decay == pytest.approx(0.7165, abs=1e-4)
@@ -219,7 +211,8 @@ def test_decays_that_sinabs_learns_are_read_off(sinabs):
 
 @pytest.mark.parametrize("options", [{}, {"min_v_mem": -0.25, "spike_threshold": 0.5}])
 @pytest.mark.parametrize("rule", ["rga", "stbp", "hart"])
-def test_several_spikes_and_a_floor_of_sinabs_are_read_off(sinabs, rule, options):
+def test_several_spikes_and_a_floor_of_sinabs_are_read_off(rule, options):
+    sinabs = real("sinabs")
     network = adapt(SamplesFirst(partial(sinabs.IAF, **options), 4.0), **ALL_STEPS)
     dynamics = network.body.neurons()[0].dynamics
     assert (dynamics.max_spikes, dynamics.floor) == (None, options.get("min_v_mem"))
@@ -242,7 +235,8 @@ def test_a_node_of_0_0_0_0_14_with_equations_of_its_own_is_refused():
         gradients(network, "native", inputs())
 
 
-def test_layers_of_multi_step_nodes_are_taken_as_they_are(jelly):
+def test_layers_of_multi_step_nodes_are_taken_as_they_are():
+    jelly = real("spikingjelly")
     model = chain(jelly.LIFNode(step_mode="m"))
     model[1] = jelly.SeqToANNContainer(model[1])
     network = adapt(model, steps=STEPS)
@@ -278,7 +272,9 @@ READ = {"v": lambda neuron: neuron.v, "v_seq": lambda neuron: neuron.v_seq.mean(
 @pytest.mark.parametrize("threshold", [1.0, 1e9, float("inf")])
 @pytest.mark.parametrize("mode", ["m", "s"])
 @pytest.mark.parametrize("what", READ)
-def test_potentials_that_spikingjelly_reads_are_differentiated(what, mode, threshold, jelly):
+def test_potentials_that_spikingjelly_reads_are_differentiated(what, mode, threshold):
+    jelly = real("spikingjelly")
+
     def build():
         options = {"step_mode": mode, "detach_reset": True}
         last = jelly.LIFNode(**options, store_v_seq=True, v_threshold=threshold)
@@ -303,7 +299,9 @@ def test_potentials_that_spikingjelly_reads_are_differentiated(what, mode, thres
 
 @pytest.mark.parametrize("rule", [*RULES, "native"])
 @pytest.mark.parametrize("reset", ["subtract", "zero"])
-def test_potentials_that_a_model_of_snntorch_reads_are_those_that_it_returns(reset, rule, snn):
+def test_potentials_that_a_model_of_snntorch_reads_are_those_that_it_returns(reset, rule):
+    snn = real("snntorch")
+
     class Read(Membrane):
         def forward(self, x):
             potentials = []

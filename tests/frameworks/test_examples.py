@@ -22,9 +22,6 @@ if "spikingjelly" in NAMES and metadata.version("spikingjelly") < "2":
     NAMES.remove("spikingjelly")
 
 
-EVALUATED = [name for name in NAMES if name in ("spikingjelly", "snntorch")]
-
-
 def printed(folder: Path, *words: str, code: str = "") -> str:
     """Output of python in a folder, given the words and the code."""
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "MPLBACKEND": "Agg"}
@@ -42,7 +39,7 @@ def test_an_attack_runs(name, tmp_path):
     assert "rga" in words.lower()
 
 
-@pytest.mark.parametrize("name", EVALUATED)
+@pytest.mark.parametrize("name", [name for name in NAMES if name in ("spikingjelly", "snntorch")])
 def test_an_evaluation_runs_and_writes_a_report_and_a_table(name, tmp_path):
     script = ROOT / "examples" / "frameworks" / f"evaluate_{name}.py"
     assert "robust accuracy" in printed(tmp_path, str(script), "--small")

@@ -1,21 +1,26 @@
-"""Models of SpikingJelly's own zoo, unmodified."""
+"""Models of SpikingJelly's own zoo, unmodified, and operations as its own counter counts them."""
 
 from __future__ import annotations
 
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from art_snn.interop import adapt
+from art_snn.metrics.energy import count_operations
 from art_snn.network import SpikingNetwork
+from tests.bounds.random_networks import around
 from tests.frameworks.loading import load
+from tests.interop.stacks import images
 
-NAMES = ("neuron", "layer", "functional", "surrogate", "model.spiking_vgg", "model.sew_resnet")
+NAMES = ("neuron", "layer", "functional", "surrogate", "op_counter")
+NAMES += ("model.spiking_vgg", "model.sew_resnet")
 PLACES = (f"spikingjelly.activation_based.{name}" for name in NAMES)
-neuron, layer, functional, surrogate, vgg, sew = load("spikingjelly", "2.", *PLACES)
-STEPS, CLASSES, SIDE = 2, 4, 32
+neuron, layer, functional, surrogate, op_counter, vgg, sew = load("spikingjelly", "2.", *PLACES)
+STEPS, CLASSES, IMAGE = 2, 4, (3, 32, 32)
 
 
 class Attention(nn.Module):
@@ -69,7 +74,7 @@ def lively(name: str) -> nn.Module:
             nn.init.constant_(module.bias, 0.3)
             module.momentum = None
     with torch.no_grad():
-        model.train()(torch.rand(STEPS, 8, 3, SIDE, SIDE))
+        model.train()(torch.rand(STEPS, 8, *IMAGE))
     functional.reset_net(model)
     return model.eval()
 
@@ -79,16 +84,12 @@ def networks() -> dict[str, SpikingNetwork]:
     return {name: adapt(lively(name), steps=STEPS) for name in MODELS}
 
 
-def images(samples: int) -> Tensor:
-    return torch.rand(samples, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
-
-
 @every_model
 @pytest.mark.parametrize(
     "rule", ["stbp", "pdsg", "assg", "rga", "static", "bptr", "hart", "native"]
 )
 def test_logits_are_the_models_own_under_every_rule(name, rule, networks):
-    network, x = networks[name], images(3)
+    network, x = networks[name], images(3, IMAGE)
     with torch.no_grad():
         functional.reset_net(network.layers)
         wanted = network.layers(x.expand(STEPS, *x.shape)).mean(0)
@@ -104,10 +105,31 @@ def test_logits_are_the_models_own_under_every_rule(name, rule, networks):
 
 @every_model
 def test_the_native_gradient_is_that_of_plain_autograd(name, networks):
-    network, x = networks[name], images(2).requires_grad_()
+    network, x = networks[name], images(2, IMAGE).requires_grad_()
     with network.using("native"):
         (grad,) = torch.autograd.grad(network(x)[:, 0].sum(), x)
     logits = network.layers(x.expand(STEPS, *x.shape)).mean(0)
     (wanted,) = torch.autograd.grad(logits[:, 0].sum(), x)
     functional.reset_net(network.layers)
     torch.testing.assert_close(grad, wanted, rtol=1e-4, atol=1e-7)
+
+
+def test_operations_are_those_of_spikingjellys_counter():
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        layer.Conv2d(2, 4, 3, padding=1),
+        neuron.LIFNode(v_threshold=0.2),
+        layer.Conv2d(4, 6, 3, stride=2),
+        neuron.IFNode(v_threshold=0.3),
+        layer.Flatten(),
+        layer.Linear(54, 5),
+    ).eval()
+    functional.set_step_mode(model, "m")
+    x = torch.rand(1, 2, 8, 8)
+    counted = count_operations(around(adapt(model, 4), (2, 8, 8), 5), x.numpy())
+    counter = op_counter.SynOpCounter()
+    functional.reset_net(model)
+    with torch.no_grad(), op_counter.DispatchCounterMode([counter]):
+        model(x.expand(4, *x.shape))
+    assert counted[0, 1:, 1].sum() == counter.get_total()
+    np.testing.assert_array_less(0, counted[:, :, 1])

@@ -13,7 +13,7 @@ from art_snn.app.network import resolve_network
 from art_snn.app.settings import Compare
 from art_snn.data import Source
 from tests.command import call
-from tests.frameworks.loading import load
+from tests.frameworks.loading import real
 
 HEAD = "import torch\nfrom torch import nn\nfrom torch.nn import functional as F\n"
 SNNTORCH = f"""{HEAD}import snntorch as snn
@@ -107,15 +107,15 @@ NETWORKS = [
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch) -> Path:
+def folder(framework, tmp_path, monkeypatch) -> Path:
     """A folder with the networks and images of their size: scikit-learn's digits, three times."""
+    real(framework)
     x, y = load_digits(return_X_y=True)
     x = np.pad(np.kron(x.reshape(-1, 8, 8) / 16, np.ones((3, 3))), ((0, 0), (2, 2), (2, 2)))
     x = x[:, None].astype(np.float32)
     parts = {"x_train": x[:120], "y_train": y[:120], "x_test": x[120:132], "y_test": y[120:132]}
     np.savez(tmp_path / "images.npz", **parts)
-    for name, source in SOURCES.items():
-        (tmp_path / f"{name}_networks.py").write_text(source)
+    (tmp_path / f"{framework}_networks.py").write_text(SOURCES[framework])
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     return tmp_path
@@ -123,7 +123,6 @@ def folder(tmp_path, monkeypatch) -> Path:
 
 @pytest.mark.parametrize(("framework", "name", "options", "words"), NETWORKS)
 def test_the_form_of_the_network_of_a_tutorial_is_found(framework, name, options, words, folder):
-    load(framework, {"snntorch": "1.", "spikingjelly": "2."}[framework], framework)
     model = f"{framework}_networks.py:{name}"
     subject = resolve_network(Compare(model=model, encoder=options[1] if options else None))
     data = Source(data="images.npz").load()
@@ -134,7 +133,6 @@ def test_the_form_of_the_network_of_a_tutorial_is_found(framework, name, options
 @pytest.mark.filterwarnings("ignore:the gradient under")  # After one epoch few neurons fire.
 @pytest.mark.parametrize(("framework", "name", "options", "words"), NETWORKS)
 def test_a_tutorial_s_network_goes_through_all_commands(framework, name, options, words, folder):
-    load(framework, {"snntorch": "1.", "spikingjelly": "2."}[framework], framework)
     model = ("--model", f"{framework}_networks.py:{name}", "--data", "images.npz", *options)
     trained = ("--checkpoint", "trained/network.safetensors")
     few = ("--plan", "fast", "--eps", "0.1", "--samples", "4")

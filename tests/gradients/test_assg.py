@@ -10,7 +10,7 @@ from torch import nn
 from art_snn import ASSG, STBP, SpikingNetwork
 from art_snn.dynamics import Dynamics
 from art_snn.gradients import ATan, Gaussian, NeuronRef, Rectangle, Sigmoid, Triangle, sharpness_of
-from tests.architectures import CLASSES, SHAPE, Switch, batch, chain, network, repeated
+from tests.architectures import CLASSES, SHAPE, Switch, batch, chain, network, of, repeated
 from tests.attacks.classifiers import around
 from tests.gradients.adaptive import Naive, ascend
 from tests.oracles import relative
@@ -217,21 +217,16 @@ def test_another_batch_size_starts_afresh():
     assert_different(ascend(net, x), ascend(build(), x))
 
 
-def set_equal_rule(net):
-    net.gradient = ASSG()
-
-
 def set_other_rule_between(net):
     net.gradient = STBP()
     net.gradient = ASSG()
 
 
-def fail(x):
-    raise ArithmeticError("broken layer")
-
-
 def interrupt(net):
-    switch = next(module for module in net.modules() if isinstance(module, Switch))
+    def fail(x):
+        raise ArithmeticError("broken layer")
+
+    (switch,) = of(net, Switch)
     switch.action = fail
     with pytest.raises(ArithmeticError, match="broken layer"):
         ascend(net, batch())
@@ -243,9 +238,15 @@ def switched(neuron):
     return nn.Sequential(*layers[:2], Switch(), *layers[2:])
 
 
-@pytest.mark.parametrize(
-    "action", [SpikingNetwork.forget, set_equal_rule, set_other_rule_between, interrupt]
-)
+ACTIONS = {
+    "forget": SpikingNetwork.forget,
+    "equal rule": lambda net: setattr(net, "gradient", ASSG()),
+    "other rule between": set_other_rule_between,
+    "interrupt": interrupt,
+}
+
+
+@pytest.mark.parametrize("action", ACTIONS.values(), ids=ACTIONS)
 def test_a_rule_that_is_set_and_an_interrupted_pass_start_afresh(action):
     x = batch()
     net = warm(x, architecture=switched)

@@ -21,21 +21,8 @@ from art_snn.gradients.base import simulation
 from art_snn.gradients.surrogates import Surrogate
 from art_snn.models import vgg
 from art_snn.running.context import RUN
-from tests.architectures import (
-    AFFINE,
-    CLASSES,
-    ENCODERS,
-    TINY,
-    batch,
-    chain,
-    max_pooled,
-    network,
-    repeated,
-    settled,
-)
+from tests.architectures import ARCHITECTURES, CLASSES, ENCODERS, TINY, batch, network, settled
 from tests.oracles import relative
-
-ARCHITECTURES = {**AFFINE, "max pool": max_pooled, "repeated": repeated}
 
 RULES: dict[str, Gradient] = {
     **{name: kind() for name, kind in GRADIENTS.items()},
@@ -56,9 +43,10 @@ def fitting(name):
     return {"decay": 0.9 if leaky else 1.0, "threshold": 0.75}
 
 
-def signed(name, architecture=chain, **options):
+def signed(name, architecture="chain", **options):
     """A network under the rule, of neurons to which it applies."""
-    return network(architecture, **{"gradient": RULES[name]} | fitting(name) | options)
+    settings = {"gradient": RULES[name]} | fitting(name) | options
+    return network(ARCHITECTURES[architecture], **settings)
 
 
 def ascend(net, x, seed=0, afresh=True):
@@ -73,8 +61,11 @@ def ascend(net, x, seed=0, afresh=True):
     return logits.detach(), grad
 
 
-def assert_exact_and_alive(net, x):
-    """Logits are those of plain simulation, or declared not to be; the gradient is alive."""
+@every_architecture
+@every_encoder
+def test_logits_are_exact_or_declared_not_to_be_and_gradients_alive(name, encoder, architecture):
+    coder = ENCODERS[encoder](4)
+    net, x = signed(name, architecture, encoder=coder), batch(16, coder)
     logits, grad = ascend(net, x)
     with torch.no_grad():
         torch.manual_seed(0)
@@ -90,18 +81,10 @@ def assert_exact_and_alive(net, x):
 
 
 @every_architecture
-@every_encoder
-def test_logits_are_exact_or_declared_not_to_be_and_gradients_alive(name, encoder, architecture):
-    coder = ENCODERS[encoder](4)
-    net = signed(name, ARCHITECTURES[architecture], encoder=coder)
-    assert_exact_and_alive(net, batch(16, coder))
-
-
-@every_architecture
 @pytest.mark.parametrize(("name", "encoder"), [pair for pair in PAIRS if pair[1] not in DRAWN])
 def test_a_sample_has_the_same_gradient_alone_and_in_a_batch(name, encoder, architecture):
     coder = ENCODERS[encoder](4)
-    net = signed(name, ARCHITECTURES[architecture], encoder=coder)
+    net = signed(name, architecture, encoder=coder)
     x = batch(4, coder)
     _, together = ascend(net, x)
     alone = torch.cat([ascend(net, sample[None])[1] for sample in x])
@@ -114,7 +97,7 @@ def test_a_sample_has_the_same_gradient_alone_and_in_a_batch(name, encoder, arch
 @every_encoder
 def test_an_empty_batch_gives_empty_logits_and_an_empty_gradient(name, encoder):
     coder = ENCODERS[encoder](4)
-    for architecture in ARCHITECTURES.values():
+    for architecture in ARCHITECTURES:
         net = signed(name, architecture, encoder=coder)
         x = batch(0, coder)
         logits, grad = ascend(net, x)
@@ -148,7 +131,7 @@ def test_two_forward_passes_may_go_backward_in_any_order(name):
 @every_rule
 @every_architecture
 def test_a_gradient_depends_on_earlier_ones_only_where_the_rule_declares_it(name, architecture):
-    net = signed(name, ARCHITECTURES[architecture])
+    net = signed(name, architecture)
     x = batch(16)
     _, first = ascend(net, x)
     assert bool(net.body.memory) == net.gradient.remembers
@@ -167,7 +150,7 @@ def state(net):
 
 @every_rule
 def test_a_forward_pass_leaves_the_network_as_it_was(name):
-    net = signed(name, AFFINE["residual"])
+    net = signed(name, "residual")
     before, weights = state(net), copy.deepcopy(net.state_dict())
     ascend(net, batch())
     assert state(net) == before
@@ -198,7 +181,7 @@ def test_a_copy_made_after_a_forward_pass_gives_the_same(name, duplicate):
 @every_rule
 def test_a_rule_trains_weights_in_training_mode(name):
     options = {"gradient": RGA(), "training_gradient": RULES[name], "encoder": Poisson(4)}
-    net = signed(name, AFFINE["residual"], **options).train()
+    net = signed(name, "residual", **options).train()
     torch.nn.functional.cross_entropy(net(batch(4)), torch.arange(4) % CLASSES).backward()
     for parameter in net.parameters():
         assert parameter.grad.isfinite().all()
@@ -338,7 +321,7 @@ SEVERAL = [STBP(), BOTH, EOT(BOTH, samples=3), EOT(LONGER, samples=2), Mean(LONG
 
 @pytest.mark.parametrize("rule", SEVERAL, ids=repr)
 def test_layers_run_as_often_as_declared(rule):
-    net = network(chain, gradient=rule)
+    net = network(gradient=rule)
     runs = []
     first = next(module for module in net.layers.modules() if not list(module.children()))
     handle = first.register_forward_hook(lambda *_: runs.append(1))

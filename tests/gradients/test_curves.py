@@ -1,4 +1,4 @@
-"""Rules of the rate-current curve: where their slopes are zero, and what these integrate to."""
+"""Curves of rules: the rate over the current, and activations that stand for neurons."""
 
 import math
 
@@ -6,11 +6,12 @@ import pytest
 import torch
 from hypothesis import assume, given, settings, strategies as st
 
-from art_snn import RGA, StaticCurve
+from art_snn import CBA, IF, LIF, RGA, Direct, RectifiedANN, SpikingNetwork, StaticCurve
 from art_snn.dynamics import Dynamics
 from art_snn.gradients import Trace
 from tests.architectures import chain, network
 
+law = settings(deadline=None, derandomize=True, database=None, max_examples=150)
 UNCUT = StaticCurve(limit=math.inf)
 
 
@@ -31,7 +32,7 @@ def test_the_slope_is_gamma_up_to_the_current_that_can_fire_and_zero_outside(dec
     assert slope_at(outside, rule, decay, threshold) == [0] * 4
 
 
-@settings(deadline=None, derandomize=True, database=None, max_examples=150)
+@law
 @given(
     beta=st.floats(0.1, 5),
     gamma=st.one_of(st.just(0.0), st.floats(1e-3, 3)),
@@ -61,10 +62,6 @@ def test_hyperparameters_that_do_not_fit_the_neuron_are_refused_with_the_remedy(
         network(chain, gradient=rule, threshold=2.0, decay=0.5)
 
 
-def rate(current, decay, threshold):
-    return math.log(decay) / math.log(1 - threshold * (1 - decay) / current)
-
-
 @pytest.mark.parametrize("threshold", [1.0, 0.5])
 @pytest.mark.parametrize("decay", [0.9, 0.5, 0.25])
 def test_that_of_the_static_curve_from_the_knee_to_the_threshold_tends_to_one(decay, threshold):
@@ -76,7 +73,7 @@ def test_that_of_the_static_curve_from_the_knee_to_the_threshold_tends_to_one(de
         currents = (knee + gaps * (threshold - knee)).clamp(max=threshold)
         slopes = torch.tensor(slope_at(currents, UNCUT, decay, threshold)).double()
         integrals.append(torch.trapezoid(slopes, currents).item())
-        missing = rate(currents[0].item(), decay, threshold)
+        missing = math.log(decay) / math.log(1 - knee / currents[0].item())
         assert integrals[-1] == pytest.approx(1 - missing, abs=1e-6)
     assert integrals[0] < integrals[1] < integrals[2] < 1
     # What is missing, ln(decay) / ln(distance from the knee), goes to zero slowly.
@@ -91,3 +88,54 @@ def test_its_slope_is_zero_outside_the_curve_and_not_at_its_end(decay, threshold
     outside = [-5, -knee, 0, knee / 2, knee, threshold * (1 + 1e-9), 9]
     assert slope_at(outside, rule, decay, threshold) == [0] * 7
     assert slope_at([threshold], rule, decay, threshold)[0] > 0
+
+
+def activation(currents, levels=8, threshold=1.0):
+    """Values and slopes of the activation at the currents."""
+    net = SpikingNetwork(IF(threshold), Direct(1), CBA(levels=levels)).to(torch.float64)
+    x = torch.tensor(currents, dtype=torch.float32).view(1, -1).requires_grad_()
+    y = net(x)
+    (slope,) = torch.autograd.grad(y.sum(), x)
+    return y.flatten().tolist(), slope.flatten().tolist()
+
+
+@pytest.mark.parametrize("threshold", [1.0, 2.0])
+@pytest.mark.parametrize(
+    ("levels", "values"),
+    [
+        (8, [0, 0, 0, 0.125, 0.25, 0.5, 0.625, 1, 1, 1]),
+        (4, [0, 0, 0, 0, 0.25, 0.5, 0.5, 1, 1, 1]),
+        (1, [0, 0, 0, 0, 0, 1, 1, 1, 1, 1]),
+    ],
+)
+def test_the_activation_is_rounded_to_the_nearest_of_its_levels(levels, values, threshold):
+    scaled = [-0.75, 0, 0.0624, 0.0625, 0.1875, 0.5, 0.6, 0.96875, 1, 3]
+    got, _ = activation([x * threshold for x in scaled], levels, threshold)
+    assert got == values
+
+
+@law
+@given(
+    share=st.floats(-0.5, 1.5),
+    levels=st.integers(1, 20),
+    threshold=st.floats(0.1, 5),
+    steps=st.integers(1, 40),
+)
+def test_the_activation_is_near_the_rate_of_an_if_neuron(share, levels, threshold, steps):
+    current = torch.full((steps, 1, 1), share * threshold, dtype=torch.float64)
+    rate = Dynamics(1.0, threshold, "soft").simulate(current).mean().item()
+    ((value,), _) = activation([share * threshold], levels, threshold)
+    # Spikes come in steps of 1/T, levels in steps of 1/L, rounded to the nearest.
+    assert abs(value - rate) <= 1 / steps + 0.5 / levels + 1e-5
+
+
+@pytest.mark.parametrize("decay", [1.0, 0.5])
+@pytest.mark.parametrize("threshold", [1.0, 0.5])
+def test_that_of_a_relu_network_is_a_line_from_zero_on(threshold, decay):
+    net = SpikingNetwork(LIF(decay, threshold), Direct(1), RectifiedANN()).double()
+    scaled = torch.tensor([[-2.0, -0.125, 0, 0.125, 0.5, 1, 3]]).double()
+    x = (scaled * threshold).requires_grad_()
+    y = net(x)
+    (slope,) = torch.autograd.grad(y.sum(), x)
+    assert y.tolist() == [[0, 0, 0, 0.125, 0.5, 1, 3]]
+    assert slope.tolist() == [[0, 0, 0, *[1 / threshold] * 4]]

@@ -7,48 +7,34 @@ import pytest
 
 from art_snn import BPTR, CBA, HART, PDSG, RGA, STBP, Direct, Frames, RectifiedANN, StaticCurve
 from art_snn.gradients import Conversion, Exponential, RateGradient, StraightThrough, Triangle
+from tests import oracles
 from tests.architectures import AFFINE, ENCODERS, batch, max_pooled, network, repeated
 from tests.gradients.ways import assert_both_ways_equal, assert_equals_naive
-from tests.oracles import (
-    ann_neuron,
-    assert_close,
-    bptr_neuron,
-    exponential,
-    hart_neuron,
-    naive,
-    pdsg_neuron,
-    relu_neuron,
-    result,
-    rga_neuron,
-    static_neuron,
-    stbp_neuron,
-    straight_through,
-)
 
 RULES = {
-    "stbp": (STBP(), stbp_neuron),
-    "pdsg": (PDSG(), pdsg_neuron),
-    "pdsg-per-sample": (PDSG(per_sample=True), partial(pdsg_neuron, per_sample=True)),
-    "rga": (RGA(), rga_neuron),
-    "static": (StaticCurve(), static_neuron),
-    "bptr": (BPTR(), bptr_neuron),
-    "hart": (HART(), hart_neuron),
-    "cba": (CBA(), ann_neuron),
-    "relu": (RectifiedANN(), relu_neuron),
+    "stbp": (STBP(), oracles.stbp_neuron),
+    "pdsg": (PDSG(), oracles.pdsg_neuron),
+    "pdsg-per-sample": (PDSG(per_sample=True), partial(oracles.pdsg_neuron, per_sample=True)),
+    "rga": (RGA(), oracles.rga_neuron),
+    "static": (StaticCurve(), oracles.static_neuron),
+    "bptr": (BPTR(), oracles.bptr_neuron),
+    "hart": (HART(), oracles.hart_neuron),
+    "cba": (CBA(), oracles.ann_neuron),
+    "relu": (RectifiedANN(), oracles.relu_neuron),
 }
 SURROGATES = {
-    StraightThrough(): straight_through,
-    Exponential(): exponential,
-    Exponential(gamma=2.0, height=0.3): partial(exponential, gamma=2.0, height=0.3),
+    StraightThrough(): oracles.straight_through,
+    Exponential(): oracles.exponential,
+    Exponential(gamma=2.0, height=0.3): partial(oracles.exponential, gamma=2.0, height=0.3),
 }
 FORMS = [
-    (STBP(detach_reset=True), partial(stbp_neuron, detach_reset=True)),
-    (PDSG(detach_reset=True), partial(pdsg_neuron, detach_reset=True)),
-    (StaticCurve(limit=math.inf), partial(static_neuron, limit=math.inf)),
-    *((HART(surrogate=Triangle(w)), partial(hart_neuron, width=w)) for w in (0.5, 2.45)),
-    (CBA(levels=3), partial(ann_neuron, levels=3)),
+    (STBP(detach_reset=True), partial(oracles.stbp_neuron, detach_reset=True)),
+    (PDSG(detach_reset=True), partial(oracles.pdsg_neuron, detach_reset=True)),
+    (StaticCurve(limit=math.inf), partial(oracles.static_neuron, limit=math.inf)),
+    *((HART(surrogate=Triangle(w)), partial(oracles.hart_neuron, width=w)) for w in (0.5, 2.45)),
+    (CBA(levels=3), partial(oracles.ann_neuron, levels=3)),
     *(
-        (STBP(surrogate=s, detach_reset=d), partial(stbp_neuron, fire=fire, detach_reset=d))
+        (STBP(surrogate=s, detach_reset=d), partial(oracles.stbp_neuron, fire=fire, detach_reset=d))
         for s, fire in SURROGATES.items()
         for d in (False, True)
     ),
@@ -68,7 +54,8 @@ def compare(rule, neuron, architecture, coder, **dynamics):
     net = network(architecture, encoder=coder, gradient=rule, **dynamics)
     x = batch(4 if isinstance(rule, PDSG) else 16, coder)
     if isinstance(rule, Conversion):
-        assert_close(result(net, x), naive(net, x, neuron, averaged=True), 1e-12)
+        expected = oracles.naive(net, x, neuron, averaged=True)
+        oracles.assert_close(oracles.result(net, x), expected, 1e-12)
         assert net.execution.kind == "converted"
     elif isinstance(rule, RateGradient) and architecture in AFFINE.values():
         # Without a limit a current near its knee magnifies the rounding of its mean.

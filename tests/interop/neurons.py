@@ -34,7 +34,7 @@ class Steps(nn.Module):
         super().__init__()
         self.decay, self.threshold, self.kind = decay, threshold, reset
 
-    def step(self, x: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def step(self, x: Tensor, v: Any) -> tuple[Tensor, Tensor, Tensor]:
         """Spikes, and the potential before and after the reset."""
         u = torch.add(x, v, alpha=self.decay)
         s = self.fire(u - self.threshold)
@@ -104,14 +104,13 @@ class Step(Steps):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.v: Tensor | float = 0.0
+        self.v: Any = 0.0
 
     def reset(self) -> None:
         self.v = 0.0
 
     def forward(self, x: Tensor) -> Any:
-        v = self.v if isinstance(self.v, Tensor) else torch.zeros_like(x)
-        s, _, self.v = self.step(x, v)
+        s, _, self.v = self.step(x, self.v)
         return s
 
 
@@ -119,8 +118,7 @@ class Output(Step):
     """Also returns its potential, before the reset."""
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        v = self.v if isinstance(self.v, Tensor) else torch.zeros_like(x)
-        s, u, self.v = self.step(x, v)
+        s, u, self.v = self.step(x, self.v)
         return s, u
 
 
@@ -128,7 +126,7 @@ class Handed(Steps):
     """One step: (spikes, potential after the reset), from the potential that is handed on."""
 
     def forward(self, x: Tensor, v: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        s, _, after = self.step(x, torch.zeros_like(x) if v is None else v)
+        s, _, after = self.step(x, 0.0 if v is None else v)
         return s, after
 
 
@@ -310,15 +308,12 @@ def again(cls: type[nn.Module], **options: Any) -> type[nn.Module]:
     return register_neuron(other, **{"dynamics": dynamics, **options})
 
 
-for _cls, _layout in (
-    (Steps, "steps"),
-    (SamplesFirst, "samples first"),
-    (TimeLast, "time last"),
-    (Merged, "merged"),
-    (SamplesMerged, "samples merged"),
-    (Step, "step"),
-):
-    register_neuron(_cls, dynamics=dynamics, layout=_layout)
+register_neuron(Steps, dynamics=dynamics)
+register_neuron(SamplesFirst, dynamics=dynamics, layout="samples first")
+register_neuron(TimeLast, dynamics=dynamics, layout="time last")
+register_neuron(Merged, dynamics=dynamics, layout="merged")
+register_neuron(SamplesMerged, dynamics=dynamics, layout="samples merged")
+register_neuron(Step, dynamics=dynamics, layout="step")
 register_neuron(Gated, dynamics=dynamics, gated=True)
 register_neuron(Output, dynamics=dynamics, layout="step", returns="before reset")
 register_neuron(Handed, dynamics=dynamics, layout="step", returns="after reset")

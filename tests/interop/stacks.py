@@ -138,5 +138,5 @@ def lively(model: nn.Module, gain: float = 2.0) -> nn.Module:
     return model.eval()
 
 
-def images(samples: int = 5) -> Tensor:
-    return torch.rand(samples, 1, 3, 3, generator=torch.Generator().manual_seed(4))
+def images(samples: int = 5, shape: tuple[int, ...] = (1, 3, 3)) -> Tensor:
+    return torch.rand(samples, *shape, generator=torch.Generator().manual_seed(4))

@@ -15,14 +15,10 @@ from art_snn.interop import adapt, register_neuron
 from tests.gradients.test_objections import Refractory
 from tests.interop.neurons import Output, Spike, Step, Steps, TimeLast, again, dynamics
 from tests.interop.promises import EVERY, answer, close, gradient, gradients, inputs
-from tests.interop.stacks import CLASSES, STEPS, Looping, OfOneStep, Stack, chain, images, lively
-from tests.interop.test_remedies import Charged, Read
+from tests.interop.stacks import CLASSES, STEPS, Looping, Stack, chain, images, lively
+from tests.interop.test_remedies import Charged, Read, flat, of_one_step
 
 RULES = ("rga", "stbp", "bptr", "native")
-
-
-def of_one_step(last: nn.Module | None = None) -> OfOneStep:
-    return OfOneStep(Step(0.8), nn.Identity() if last is None else last)
 
 
 LAST = {"mean": (nn.Identity, None), "spikes": (Output, 0), "potential": (Output, 1)}
@@ -69,8 +65,7 @@ def test_one_step_is_refused_until_someone_says_that_it_is_meant(rule):
     network = adapt(of_one_step(), encoder=None, steps=1)
     assert network(images()).shape == (5, CLASSES)
     assert network.body.steps == 1
-    flat = nn.Sequential(*list(of_one_step())[1:])  # It also takes [1, N, ...].
-    assert torch.equal(adapt(flat, steps=1)(images().flatten(1)), network(images()))
+    assert torch.equal(adapt(flat(), steps=1)(images().flatten(1)), network(images()))
 
 
 class Noisy(nn.Sequential):
@@ -91,14 +86,13 @@ DRAWS = {
     "cauchy_": lambda x: torch.empty_like(x).cauchy_(),
     "without effect": lambda x: 0 * torch.rand(()),
 }
-drawn = pytest.warns(UserWarning, match="^the model draws.* EOT")
 
 
 @pytest.mark.parametrize("draw", DRAWS)
 @pytest.mark.parametrize("rule", [None, "rga", "stbp", "bptr", "native"])
 def test_a_network_that_draws_by_torch_is_a_random_one_and_says_so(rule, draw):
     network = adapt(Noisy(draw=DRAWS[draw]).eval(), steps=STEPS)
-    with drawn as warned:
+    with pytest.warns(UserWarning, match="^the model draws.* EOT") as warned:
         logits = [answer(network, rule, images()) for _ in range(2)]
     assert len(warned) == 1
     assert network.body.notes()["draws at random"] == "yes"
@@ -140,10 +134,6 @@ class HalfFull(Step):
 
     def reset(self) -> None:
         self.v = 0.5
-
-    def forward(self, x: Tensor) -> Tensor:
-        s, _, self.v = self.step(x, self.v + torch.zeros_like(x))
-        return s
 
 
 half_full = Dynamics(1, 1, reset="soft", v_start=0.5)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from art_snn.interop import adapt, register_neuron
+from tests.command import interrupted
 from tests.interop.neurons import Handed, Step, Steps, dynamics
 from tests.interop.promises import EVERY, answer, close, gradient, gradients, inputs, weighed
 from tests.interop.stacks import STEPS, Loop, Stack, StateLoop
@@ -198,11 +199,7 @@ def test_an_interrupted_pass_leaves_no_state():
     network = adapt(model, encoder=None)
     gradient(network, "rga", inputs())
     kept = dict(vars(model.neuron3))
-
-    def stop(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    handle = model.neuron3.register_forward_hook(stop)
+    handle = model.neuron3.register_forward_hook(interrupted)
     with suppress(KeyboardInterrupt):
         gradient(network, "rga", inputs())
     handle.remove()

@@ -29,15 +29,14 @@ from tests.interop.stacks import (
     lively,
 )
 
-soft = partial(Step, 1.0, reset="soft")
-
 
 class Charged(nn.Module):
     """The neuron of QCFS: scaled, and charged with half its threshold before its first step."""
 
     def __init__(self, scale: float = 0.7, charge: float = 0.5) -> None:
         super().__init__()
-        self.scale, self.charge, self.t, self.neuron = scale, charge, 0, soft()
+        self.scale, self.charge, self.t = scale, charge, 0
+        self.neuron = Step(1.0, reset="soft")
 
     def forward(self, x: Tensor) -> Tensor:
         x = x / self.scale
@@ -88,7 +87,7 @@ class Precharged(Looping):
     """A loop after a call of the whole network, for x or a constant, whose output is not read."""
 
     def __init__(self, charge: float | None = None) -> None:
-        super().__init__(step(BARE()))
+        super().__init__(of_one_step())
         self.charge = charge
 
     def forward(self, x: Tensor) -> Tensor:
@@ -183,35 +182,32 @@ NONE, FRAMES = {"encoder": None}, {"encoder": Frames()}
 MEAN = {"encoder": None, "readout": "mean"}
 
 
-def step(last: nn.Module) -> nn.Module:
-    return OfOneStep(Step(0.8), last)
+def of_one_step(last: nn.Module | None = None) -> OfOneStep:
+    return OfOneStep(Step(0.8), last or nn.Identity())
 
 
-def flat(last: nn.Module) -> nn.Module:
-    return nn.Sequential(*list(step(last))[1:])
-
-
-def frames() -> Tensor:
-    return torch.rand(5, 6, 1, 3, 3, generator=torch.Generator().manual_seed(2))
+def flat() -> nn.Module:
+    """The same without its first layer: it also takes [1, N, ...]."""
+    return nn.Sequential(*list(of_one_step())[1:])
 
 
 def expanded(model: nn.Module, x: Tensor, steps: int) -> Tensor:
     return model(x.expand(steps, *x.shape))
 
 
-BARE = nn.Identity
+frames = partial(images, shape=(6, 1, 3, 3))
 ROWS = {
-    "one step": Row(lambda: step(BARE()), loop, (NONE,), {"steps": 8}),
+    "one step": Row(of_one_step, loop, (NONE,), {"steps": 8}),
     "spikes": Row(
-        lambda: step(Output()), loop, (NONE, *told(4)), {"steps": 8, "readout": "spikes"}
+        lambda: of_one_step(Output()), loop, (NONE, *told(4)), {"steps": 8, "readout": "spikes"}
     ),
     "charged": Row(converted, loop, (NONE,), {"steps": 8}),
     "charged, own loop": Row(Resetting, whole, told(2, 3, 6, 7, 12), NONE),
-    "own loop": Row(lambda: Looping(step(BARE())), whole, told(1, 2, 4, 6), NONE),
+    "own loop": Row(lambda: Looping(of_one_step()), whole, told(1, 2, 4, 6), NONE),
     "precharged": Row(Precharged, whole, told(1, 4, 5, 6), NONE),
     "precharged, constant": Row(partial(Precharged, 0.3), whole, told(1, 4, 5, 6), NONE),
     "flat": Row(
-        lambda: Looping(flat(BARE())), whole, told(1, 2, 4, 6), NONE, lambda: images().flatten(1)
+        lambda: Looping(flat()), whole, told(1, 2, 4, 6), NONE, lambda: images().flatten(1)
     ),
     "steps": Row(partial(Loop, Step), over_time, ({"steps": 3, **MEAN}, NONE), MEAN, inputs),
     "fixed": Row(Fixed, repeat, (*told(1, 4, 5, 7, 12, 18), NONE, MEAN), {"steps": 6}),
@@ -281,9 +277,8 @@ def test_a_counter_that_was_not_reset_changes_nothing(rule):
     model, other = converted(), converted()
     wanted = loop(other, images(), 8)
     loop(model, images(), 3)
-    kept = [module.t for module in model.modules() if isinstance(module, Charged)]
     for _ in range(2):
         network = adapt(model, steps=8)
         logits = answer(network, rule, images())
         torch.testing.assert_close(logits, wanted, rtol=1e-6, atol=1e-6)
-    assert kept == [module.t for module in model.modules() if isinstance(module, Charged)] == [3, 3]
+    assert [module.t for module in model.modules() if isinstance(module, Charged)] == [3, 3]

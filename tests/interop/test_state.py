@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from art_snn.interop import adapt, register_neuron
+from tests.attacks.classifiers import Stops
 from tests.interop.neurons import Gated, Handed, Spike, Step, Steps, dynamics
 from tests.interop.promises import EVERY, OWN_TIME, answer, gradients, inputs
 from tests.interop.stacks import STEPS, Loop, Stack, StateLoop
@@ -45,10 +46,6 @@ def clean(model: nn.Module) -> bool:
     return not any("forward" in vars(m) for m in model.modules())
 
 
-class Stopped(BaseException):
-    """As Ctrl-C is."""
-
-
 @every_maker
 @pytest.mark.parametrize("rule", ["stbp", "rga", "hart", "native"])
 def test_an_interrupted_pass_leaves_nothing(maker, rule):
@@ -56,8 +53,9 @@ def test_an_interrupted_pass_leaves_nothing(maker, rule):
     model = network.layers
     wanted = gradients(network, rule, inputs())
     places = [(layer, call) for call in range(1, 4) for layer in (model.fc2, model.fc3)]
-    for (layer, call), error in zip(places, cycle((Stopped, RuntimeError, RuntimeError, Stopped))):
-        handle = layer.register_forward_pre_hook(Stopping(call, error))
+    errors = cycle((KeyboardInterrupt, RuntimeError, RuntimeError, KeyboardInterrupt))
+    for (layer, call), error in zip(places, errors, strict=False):
+        handle = layer.register_forward_pre_hook(Stops(lambda *_: None, call, error))
         with suppress(error):
             gradients(network, rule, inputs())
         handle.remove()
@@ -66,16 +64,6 @@ def test_an_interrupted_pass_leaves_nothing(maker, rule):
         assert torch.equal(logits, wanted[0])
         torch.testing.assert_close(grad, wanted[1], rtol=0, atol=1e-12)
     assert torch.equal(answer(network, None, inputs()), wanted[0])
-
-
-class Stopping:
-    def __init__(self, call: int, error: type[BaseException]) -> None:
-        self.left, self.error = call, error
-
-    def __call__(self, *_: object) -> None:
-        self.left -= 1
-        if not self.left:
-            raise self.error
 
 
 def test_what_a_neuron_keeps_is_neither_used_nor_changed():

@@ -16,7 +16,7 @@ from art_snn.metrics import (
     robustness,
     union,
 )
-from tests.outcomes import outcome
+from tests.evaluations import outcome
 
 
 def test_attack_success_counts_only_what_was_correct_before():

@@ -13,6 +13,7 @@ from art_snn import LIF, RGA, STBP, Direct, Frames, Poisson, SpikingNetwork
 from art_snn.dynamics import Dynamics
 from art_snn.layers import Normalize
 from art_snn.models import MODELS, Options
+from tests.architectures import of
 from tests.seeds import varied
 
 TINY = {"in_channels": 2, "classes": 3, "image_size": (8, 6), "width": 1 / 32}
@@ -38,14 +39,10 @@ def test_a_scaled_width_is_the_nearest_whole_number_but_at_least_one(channels, w
 def test_all_widths_but_those_of_input_and_classes_are_scaled(name):
     with torch.device("meta"):
         whole, half = MODELS[name](), MODELS[name](width=0.5)
-    norms = [
-        [m.num_features for m in net.modules() if isinstance(m, nn.BatchNorm2d | nn.BatchNorm1d)]
-        for net in (whole, half)
-    ]
-    assert norms[0] == [2 * features for features in norms[1]]
-    linears = [
-        [m.out_features for m in net.modules() if isinstance(m, nn.Linear)] for net in (whole, half)
-    ]
+    norms = [of(net, nn.BatchNorm2d | nn.BatchNorm1d) for net in (whole, half)]
+    for one, other in zip(*norms, strict=True):
+        assert one.num_features == 2 * other.num_features
+    linears = [[m.out_features for m in of(net, nn.Linear)] for net in (whole, half)]
     assert linears[0][:-1] == [2 * features for features in linears[1][:-1]]
     assert linears[0][-1] == linears[1][-1] == 10
 
@@ -100,10 +97,9 @@ def test_neurons_rules_steps_and_normalisation_are_those_that_were_asked_for(nam
     rules = {"gradient": "stbp", "training_gradient": RGA()}
     net = build(name, steps=3, mean=(0.1, 0.2), std=(0.5, 2), **neuron, **rules)
     assert (net.gradient, net.training_gradient) == (STBP(), RGA())
-    dynamics = {m.dynamics for m in net.modules() if isinstance(m, LIF)}
-    assert dynamics == {Dynamics(0.9, 0.5, "soft")}
+    assert {m.dynamics for m in of(net, LIF)} == {Dynamics(0.9, 0.5, "soft")}
     assert net.encoder.steps == 3
-    (normalize,) = (m for m in net.modules() if isinstance(m, Normalize))
+    (normalize,) = of(net, Normalize)
     assert normalize is net.layers[0].module[0]
     assert normalize.mean.tolist() == pytest.approx([0.1, 0.2])
     assert normalize.std.tolist() == [0.5, 2]

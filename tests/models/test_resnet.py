@@ -39,13 +39,9 @@ def inputs(samples: int = 3, frames: bool = False) -> Tensor:
 def test_seventeen_layers_have_weights_and_two_shortcuts_a_convolution(build):
     with torch.device("meta"):
         net = build()
-    weighted = [
-        (name, module)
-        for name, module in net.named_modules()
-        if isinstance(module, nn.Conv2d | nn.Linear)
-    ]
-    main = [module for name, module in weighted if "shortcut" not in name]
-    short = [module for name, module in weighted if "shortcut" in name]
+    weighted = of(net, nn.Conv2d | nn.Linear)
+    short = [one for block in of(net, Residual) for one in of(block.shortcut, nn.Conv2d)]
+    main = [module for module in weighted if module not in short]
     stem, *convolutions, hidden, readout = main
     assert (len(main), len(short)) == (17, 2)
     assert (stem.in_channels, stem.out_channels, stem.stride) == (3, 64, (1, 1))
@@ -57,7 +53,7 @@ def test_seventeen_layers_have_weights_and_two_shortcuts_a_convolution(build):
     assert {(c.kernel_size, c.padding, c.stride) for c in short} == {((1, 1), (0, 0), (2, 2))}
     assert (hidden.in_features, hidden.out_features) == (2048, 256)
     assert (readout.in_features, readout.out_features) == (256, 10)
-    assert [m.bias is None for _, m in weighted] == [True] * 18 + [False]
+    assert [m.bias is None for m in weighted] == [True] * 18 + [False]
     assert [n.num_features for n in of(net, nn.BatchNorm1d)] == [256]
     assert len(of(net, nn.BatchNorm2d)) == len(of(net, nn.Conv2d)) == 17
     assert len(of(net, nn.AvgPool2d)) == 1
@@ -101,14 +97,10 @@ def test_every_weight_is_trained(build):
 def recorded(net: SpikingNetwork, kind: type[nn.Module]) -> list[tuple[Tensor, Tensor]]:
     """(input, output) of every module of the kind in one simulation."""
     seen: list[tuple[Tensor, Tensor]] = []
-    hooks = [
+    for module in of(net, kind):
         module.register_forward_hook(lambda _m, given, out: seen.append((given[0], out)))
-        for module in of(net, kind)
-    ]
     with torch.no_grad():
         net(inputs())
-    for hook in hooks:
-        hook.remove()
     return seen
 
 

@@ -70,10 +70,8 @@ MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.5)
     ],
 )
 def test_the_input_is_normalised_inside_the_network(options, mean, std):
-    net = vgg(*TINY, image_size=8, **options)
-    plain = vgg(*TINY, image_size=8)
-    for one in (net, plain):
-        settled(one)
+    net = settled(vgg(*TINY, image_size=8, **options))
+    plain = settled(vgg(*TINY, image_size=8))
     plain.load_state_dict(dict(zip(plain.state_dict(), weights(net), strict=True)))
     x = 4 * torch.rand(16, 3, 8, 8, dtype=torch.float64)
     shape = (1, 3, 1, 1)
@@ -106,15 +104,11 @@ def test_the_weights_are_drawn_by_kaiming_and_drawn_anew_by_reset(build, again):
         assert not module.bias.any()
 
 
-def test_the_network_for_events_takes_ten_frames_of_two_polarities():
+def test_the_network_for_events_takes_ten_frames_of_two_polarities_unless_told_otherwise():
     with torch.device("meta"):
         net = vgg_dvs()
+        assert vgg_dvs(steps=3).encoder == vgg_dvs(steps=3, encoder=None).encoder == Frames(3)
+        assert vgg_dvs(encoder=Direct(4)).encoder == Direct(4)
     assert (net.encoder, net.input_shape) == (Frames(10), (10, 2, 48, 48))
     assert [m.in_features for m in of(net, nn.Linear)] == [512 * 3 * 3]
     assert [type(m) is LIF for m in net.layers][-3:] == [True, False, False]
-
-
-def test_the_network_for_events_takes_other_numbers_of_frames_and_images():
-    with torch.device("meta"):
-        assert vgg_dvs(steps=3).encoder == vgg_dvs(steps=3, encoder=None).encoder == Frames(3)
-        assert vgg_dvs(encoder=Direct(4)).encoder == Direct(4)

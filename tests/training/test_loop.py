@@ -112,16 +112,16 @@ def test_training_gives_bit_for_bit_the_weights_of_a_loop_by_hand():
 
 
 X, Y = samples()
-HELD_OUT = samples(5)
+HELD = samples(10)
 BAD: list[tuple[dict[str, Any], str]] = [
     ({"x": np.full((20, 6), np.nan)}, "x, y: .*finite"),
     ({"y": np.arange(20) % 4}, "x, y: .*labels from 0 to 2"),
     ({"y": Y[:19]}, r"x, y: .*20 class indices .*\(19,\)"),
     ({"x": X[:0], "y": Y[:0]}, r"x, y: .*samples .*\(0, 6\)"),
     ({"y": torch.zeros(20)}, "x, y: .*numpy array, got Tensor"),
-    ({"validation": (HELD_OUT[0], HELD_OUT[1][:4])}, r"validation: .*5 class indices .*\(4,\)"),
-    ({"validation": (HELD_OUT[0][:, :5], HELD_OUT[1])}, r"validation: .*shape \[6\].*\[5\]"),
-    ({"validation": (HELD_OUT[0], HELD_OUT[1] * 0 + 5)}, "validation: .*labels from 0 to 2"),
+    ({"validation": (HELD[0], HELD[1][:4])}, r"validation: .*10 class indices .*\(4,\)"),
+    ({"validation": (HELD[0][:, :5], HELD[1])}, r"validation: .*shape \[6\].*\[5\]"),
+    ({"validation": (HELD[0], HELD[1] * 0 + 5)}, "validation: .*labels from 0 to 2"),
 ]
 
 
@@ -160,9 +160,6 @@ def test_a_run_that_diverges_keeps_its_epochs(damage, epochs, message, tmp_path,
     with pytest.raises(ValueError, match=rf"^learning_rate: .*{message}"):
         train(build(), X, Y, SETTINGS, path)
     assert torch.load(path, weights_only=True)["epochs_done"] == epochs
-
-
-HELD = samples(10)
 
 
 def test_the_network_has_the_weights_of_the_best_epoch_afterwards(monkeypatch):
@@ -210,16 +207,13 @@ def test_of_equal_epochs_the_first_is_best():
     assert best_epoch([]) is None
 
 
-TRADES_TEN = AdversarialTraining(defence=TRADES())
-
-
 @pytest.mark.parametrize(
     ("loss", "validation", "epochs", "adversary", "stalled"),
     [
         # ln 10 is 2.303.
         *((2.19, 0.5, 3, None, True), (9.0, None, 3, None, True), (2.18, 0.1, 3, None, False)),
         *((2.3, 0.1, 2, None, False), (2.3, 0.4, 3, AdversarialTraining(), True)),
-        *((2.3, share, 3, TRADES_TEN, share == 0.1) for share in (0.1, 0.4, None)),
+        *((2.3, v, 3, AdversarialTraining(defence=TRADES()), v == 0.1) for v in (0.1, 0.4, None)),
     ],
 )
 def test_a_loss_of_guessing_has_not_learnt(loss, validation, epochs, adversary, stalled):

@@ -17,8 +17,6 @@ from tests.jobs import Job
 from tests.training import runs
 from tests.training.runs import build
 
-TWO = Team(size=2)
-
 SCRIPT = """
 import copy
 import numpy as np
@@ -156,7 +154,7 @@ def test_draws_are_a_process_s_own_and_leave_those_after_them_alone():
     draws = [draw(Team(rank=r, size=2), 0, 1, step) for r in range(2) for step in range(2)]
     assert [last for _, last in draws] == [after] * 4
     assert len({inside for inside, _ in draws}) == 4
-    assert draw(TWO, 0, 1, 0) == draws[0]
+    assert draw(Team(size=2), 0, 1, 0) == draws[0]
 
 
 class Other(nn.BatchNorm1d):

@@ -18,12 +18,13 @@ def files(folder):
 
 
 def test_an_entry_says_what_the_network_is_and_is_made_again_byte_for_byte(tmp_path):
-    entry = added(tmp_path)
+    entry, there = added(tmp_path), data(tmp_path)
     before = files(tmp_path / "zoo")
     assert set(before) == {MANIFEST, "small-plain.safetensors", "samples-pictures.npz"}
-    assert entry.architecture == SMALL.fit_to(data(tmp_path)).given
+    assert entry.architecture == SMALL.fit_to(there).given
     assert (entry.input_shape, entry.classes, entry.recipe["epochs"]) == ((1, 4, 6), 3, 1)
-    assert entry.clean == entry.clean_first == Share(right(tmp_path), 24)
+    right = correct(SMALL.build_for(there).eval(), there.x_test, there.y_test)
+    assert entry.clean == entry.clean_first == Share(right, 24)
     assert entry.bytes == len(before["small-plain.safetensors"])
     assert added(tmp_path) == entry
     assert files(tmp_path / "zoo") == before
@@ -35,11 +36,6 @@ def test_an_entry_says_what_the_network_is_and_is_made_again_byte_for_byte(tmp_p
 
 def data(tmp_path):
     return Source(data=str(pictures(tmp_path))).load()
-
-
-def right(tmp_path):
-    samples = data(tmp_path)
-    return correct(SMALL.build_for(samples).eval(), samples.x_test, samples.y_test)
 
 
 def evaluated(tmp_path, seed=0, plan="standard", samples=None):

@@ -11,8 +11,9 @@ from art_snn.app.evaluation.record import read_evaluation
 from art_snn.seeding import fix_seed
 from art_snn.zoo.entry import MANIFEST, from_text
 from art_snn.zoo.networks import local_file
+from tests.evaluations import complaints
 from tests.zoo.shelf import tool
-from tests.zoo.test_manifest import complaints
+from tests.zoo.test_manifest import SCHEMA
 
 ZOO = tool.ZOO
 TEXT = (ZOO / MANIFEST).read_text("utf-8")
@@ -31,7 +32,7 @@ def checkout(monkeypatch):
 
 def test_the_manifest_is_as_its_maker_writes_it_and_fits_the_schema():
     assert tool.as_text(SHIPPED) == TEXT
-    assert complaints(TEXT) == []
+    assert complaints(json.loads(TEXT), SCHEMA) == []
     assert "/tmp" not in json.dumps(json.loads(TEXT))
 
 

@@ -17,6 +17,7 @@ from tests.evaluations import comparable, complaints
 from tests.records import NETWORK, evaluate, evaluation_in
 
 WORDS = ("--eps", "0.03,0.1", "--samples", "40", "--batch-size", "8", "--bounds", "--decide", "9")
+WORDS += ("--output", "out")
 FIELDS = {"block": 8}
 
 
@@ -35,9 +36,7 @@ def whole(trained):
     """A run that nothing stopped, whose search decides by the numbers of samples."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(decisions, "decide_bounds", search)
-        done = evaluate(patch, trained, *WORDS, "--output", "out", **FIELDS)
-    assert done.status == 0, done.stderr
-    return trained, done
+        return trained, evaluate(patch, trained, *WORDS, **FIELDS)
 
 
 def test_only_what_lies_between_both_ends_is_searched_and_counts_as_decided(whole):
@@ -96,8 +95,7 @@ def test_a_number_without_an_open_sample_is_exact(folder, monkeypatch):
         return search(classifier, x, y, eps, **options | {"seed": 1})
 
     monkeypatch.setattr(decisions, "decide_bounds", proof)
-    done = evaluate(monkeypatch, folder, *WORDS, "--output", "out", **FIELDS)
-    assert done.status == 0, done.stderr
+    evaluate(monkeypatch, folder, *WORDS, **FIELDS)
     result = evaluation_in(folder / "out")
     assert all(one.exact and not one.open for one in verdicts(result))
     share = verdicts(result)[0].outcome.robust_accuracy.percent
@@ -123,11 +121,10 @@ def test_an_interrupted_search_decides_nothing_twice(whole, folder, monkeypatch)
     monkeypatch.setattr(blocks, "_SHARE", np.inf)
     for stand_in, status in ((stop, 9), (go_on, 0)):
         monkeypatch.setattr(decisions, "decide_bounds", stand_in)
-        done = evaluate(monkeypatch, folder, *WORDS, "--output", "out", **FIELDS)
-        assert done.status == status, done.stderr
+        evaluate(monkeypatch, folder, *WORDS, status=status, **FIELDS)
     assert comparable(folder / "out") == comparable(whole[0] / "out")
     monkeypatch.setattr(decisions, "decide_bounds", forbidden)
-    assert evaluate(monkeypatch, folder, *WORDS, "--output", "out", **FIELDS).status == 0
+    evaluate(monkeypatch, folder, *WORDS, **FIELDS)
 
 
 def test_a_search_that_ends_in_an_error_leaves_the_sample_open(whole, folder, monkeypatch):
@@ -139,8 +136,7 @@ def test_a_search_that_ends_in_an_error_leaves_the_sample_open(whole, folder, mo
     monkeypatch.setattr(blocks, "PAUSE", 0)
     monkeypatch.setattr(blocks, "_SHARE", np.inf)
     monkeypatch.setattr(decisions, "decide_bounds", fail)
-    done = evaluate(monkeypatch, folder, *WORDS, "--output", "out", **FIELDS)
-    assert done.status == 0, done.stderr
+    done = evaluate(monkeypatch, folder, *WORDS, **FIELDS)
     usual, result = evaluation_in(whole[0] / "out"), evaluation_in(folder / "out")
     failed = np.flatnonzero(usual.bounds[-1].decided).tolist()
     numbers = ", ".join(map(str, failed[:5]))
@@ -159,8 +155,7 @@ def test_decisions_that_contradict_each_other_stop_the_run(folder, monkeypatch):
     monkeypatch.setattr(decisions, "decide_bounds", lie)
     # Budgets so close that what is left at the larger one is left at both.
     words = ("--eps", "0.099,0.1", *WORDS[2:])
-    done = evaluate(monkeypatch, folder, *words, "--output", "out", **FIELDS)
-    assert done.status == 2
+    done = evaluate(monkeypatch, folder, *words, status=2, **FIELDS)
     assert "--decide: expected decisions that agree, got sample" in done.complaint
 
 
@@ -179,6 +174,5 @@ def test_a_network_that_no_search_takes_is_refused(old, new, complaint, folder, 
     renamed = {name.replace("layers.2", last): tensor for name, tensor in weights.items()}
     torch.save(renamed, folder / "weights.pt")
     monkeypatch.setattr(SpikingAutoAttack, "generate", forbidden)
-    done = evaluate(monkeypatch, folder, *WORDS, "--output", "out", **FIELDS)
-    assert done.status == 2
+    done = evaluate(monkeypatch, folder, *WORDS, status=2, **FIELDS)
     assert complaint in done.complaint

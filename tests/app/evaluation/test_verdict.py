@@ -19,21 +19,16 @@ NONE, ONE = "No warning casts doubt", "A warning suggests"
 AGREE = "is exact: certified and attacked agree."
 
 
-def summary(result):
-    return [verdict.as_dict() for verdict in verdicts(result)]
-
-
-BUDGET_WORDS = {("inf", 8 / 255): "8/255", ("inf", 0.0313): "0.0313", ("inf", 0.2): "0.2"}
-BUDGET_WORDS |= {("2", 8 / 255): "0.03137", ("0", 12345.0): "12345"}
-
-
 def test_a_budget_is_a_fraction_only_where_it_is_exactly_that():
-    assert {given: format_eps(*given) for given in BUDGET_WORDS} == BUDGET_WORDS
+    words = {("inf", 8 / 255): "8/255", ("inf", 0.0313): "0.0313", ("inf", 0.2): "0.2"}
+    words |= {("2", 8 / 255): "0.03137", ("0", 12345.0): "12345"}
+    assert {given: format_eps(*given) for given in words} == words
 
 
 def test_a_summary_has_the_verdict_of_each_budget_in_numbers():
     trials = trial("a", 0.1, (0, -1, -1, -2)), trial("a", 0.2, (-1, 0, -1, -2))
-    first, second = summary(evaluation(*trials, findings=(VANISHED, replace(RISES, eps=0.2))))
+    result = evaluation(*trials, findings=(VANISHED, replace(RISES, eps=0.2)))
+    first, second = (verdict.as_dict() for verdict in verdicts(result))
     assert (first["eps"], first["norm"], first["clean"], first["robust"]) == (0.1, "inf", 0.75, 0.5)
     assert (first["upper_bound"], first["findings"]) == (True, [VANISHED.id])
     # The Wilson interval of two in four.
@@ -97,7 +92,7 @@ def test_nothing_is_below_a_robust_accuracy_of_zero():
     assert verdict.share.startswith("0.0 %")
     end = "none still are after an attack that changes no pixel by more than 0.3."
     assert describe_verdicts([verdict]).endswith(end)
-    assert not summary(result)[0]["upper_bound"]
+    assert not verdict.as_dict()["upper_bound"]
     fed_wrongly = replace(result, findings=(ERROR, replace(ERROR, about="network")))
     words = describe_verdicts(verdicts(fed_wrongly))
     assert words.endswith("Errors must be fixed before any number counts.")

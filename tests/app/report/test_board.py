@@ -14,7 +14,7 @@ from art_snn.app.report import board as module
 from art_snn.app.report.board import Board, make_board
 from art_snn.app.tables import render
 from art_snn.files import write_json
-from tests.command import call
+from tests.command import call, complain, succeed
 from tests.evaluations import RISES, STAGES, VANISHED, evaluation, proven, provenance, save, trial
 from tests.pages import tree
 
@@ -286,15 +286,13 @@ def test_the_page_loads_nothing_and_can_be_read_without_its_script(files):
 
 def test_the_command_names_both_files_and_writes_over_its_own_alone(written, tmp_path):
     output = tmp_path / "page.html"
+    words = ("report", "--board", str(written), "--output", str(output))
     for _ in range(2):
-        done = call("report", "--board", str(written), "--output", str(output))
-        assert (done.status, done.stderr) == (0, "")
-        assert done.stdout.endswith(f"Written to {output}: page.md\n")
-        assert all(len(line) <= 80 for line in done.stdout.splitlines()[:-1])
+        told = succeed(*words)
+        assert told.endswith(f"Written to {output}: page.md\n")
+        assert all(len(line) <= 80 for line in told.splitlines()[:-1])
     (tmp_path / "page.md").write_text("mine")
-    done = call("report", "--board", str(written), "--output", str(output))
-    assert done.status == 2
-    assert "--output: expected a new file, or an earlier report, got" in done.complaint
+    assert "--output: expected a new file, or an earlier report, got" in complain(*words)
     assert (tmp_path / "page.md").read_text() == "mine"
 
 
@@ -305,13 +303,10 @@ def test_the_command_names_both_files_and_writes_over_its_own_alone(written, tmp
         (("more", "--output", "page.pdf"), "--output: expected a file that ends in .html, got"),
     ],
 )
-def test_what_cannot_be_read_or_written_is_refused(words, message, written, tmp_path, monkeypatch):
-    shutil.copytree(written, tmp_path / "all")
-    monkeypatch.chdir(tmp_path / "all")
-    (tmp_path / "all" / "empty").mkdir()
-    done = call("report", "--board", *words)
-    assert done.status == 2
-    assert message in done.complaint
+def test_what_cannot_be_read_or_written_is_refused(words, message, written, here):
+    shutil.copytree(written, here, dirs_exist_ok=True)
+    (here / "empty").mkdir()
+    assert message in complain("report", "--board", *words)
 
 
 def test_one_file_that_is_no_evaluation_is_left_out_with_its_name(written, tmp_path):
@@ -327,6 +322,6 @@ def test_one_file_that_is_no_evaluation_is_left_out_with_its_name(written, tmp_p
         assert "Left out: " in text
         assert ("sure" in text) == (text != done.stdout)
     page.unlink()
-    done = call("report", str(tmp_path / "zoo" / "bad"), "--board", "--output", str(page))
-    assert (done.status, page.exists()) == (2, False)
-    assert f"{tmp_path}{line}" in done.complaint
+    complaint = complain("report", str(tmp_path / "zoo/bad"), "--board", "--output", str(page))
+    assert f"{tmp_path}{line}" in complaint
+    assert not page.exists()

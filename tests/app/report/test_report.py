@@ -14,7 +14,7 @@ from art_snn.app.report.run import run
 from art_snn.app.settings import MARKS, Report
 from art_snn.app.tables import render
 from art_snn.files import write_json
-from tests.command import call
+from tests.command import call, complain, succeed
 from tests.evaluations import EXACT, RISES, save, small, write
 from tests.pages import tree
 
@@ -29,8 +29,8 @@ def written(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def folder(written: Path, tmp_path: Path) -> Path:
-    return shutil.copytree(written, tmp_path, dirs_exist_ok=True)
+def folder(written: Path, here: Path) -> Path:
+    return shutil.copytree(written, here, dirs_exist_ok=True)
 
 
 def test_a_page_is_written_and_the_verdict_printed(folder):
@@ -46,10 +46,9 @@ def test_a_page_is_written_and_the_verdict_printed(folder):
 
 
 @pytest.mark.parametrize("form", ["html", "md", "tex"])
-def test_the_ending_of_the_output_decides_the_form(form, folder, monkeypatch):
-    monkeypatch.chdir(folder)
+def test_the_ending_of_the_output_decides_the_form(form, folder):
     assert Report(files=(Path(FILE),)).output == Path("report.html")
-    assert call("report", FILE, "--output", f"a.{form}").status == 0
+    succeed("report", FILE, "--output", f"a.{form}")
     assert (folder / f"a.{form}").read_text("utf-8").find(MARKS[form]) < 300
 
 
@@ -58,15 +57,13 @@ def test_several_results_are_set_side_by_side_in_every_format(folder, tmp_path):
     save(small(), other)
     for form in ("html", "md", "tex"):
         output = tmp_path / f"out.{form}"
-        files = folder / FILE, other / FILE
-        done = call("report", *map(str, files), "--output", str(output))
-        assert done.status == 0
+        told = succeed("report", str(folder / FILE), str(other / FILE), "--output", str(output))
         written = output.read_text("utf-8")
         text = " ".join(written.replace("\n%", "\n").split())
         assert form != "tex" or written.startswith("% written by art-snn report\n")
         assert "share 4 samples" in text
         assert "evaluations side by side" in text
-    assert "2 evaluations side by side" in done.stdout
+    assert "2 evaluations side by side" in told
 
 
 def latex(*evaluations: Evaluation) -> tuple[list[list[str]], str]:
@@ -119,11 +116,7 @@ def test_a_name_is_text_and_no_markup_in_every_format():
 
 
 def complaint(*words: str | Path) -> str:
-    done = call("report", *map(str, words))
-    assert (done.status, done.stdout) == (2, "")
-    first, second = done.stderr.splitlines()
-    assert second == "art-snn report --help shows the usage."
-    return first.removeprefix("art-snn report: error: ")
+    return complain("report", *map(str, words)).removeprefix("art-snn report: error: ")
 
 
 def test_no_file_a_missing_file_and_a_folder_without_one_are_refused(folder):
@@ -151,10 +144,8 @@ def test_no_file_a_missing_file_and_a_folder_without_one_are_refused(folder):
 )
 def test_what_is_no_evaluation_is_refused(content, why, tmp_path):
     file = tmp_path / "a.json"
-    if isinstance(content, str):
-        file.write_text(content)
-    else:
-        write_json(file, content)
+    write = Path.write_text if isinstance(content, str) else write_json
+    write(file, content)
     text = complaint(file, "--output", tmp_path / "x.html")
     assert re.search(rf"got .*a\.json, which {why}.* Give evaluation\.json from the", text)
 
@@ -179,6 +170,5 @@ def test_nothing_but_an_earlier_report_is_written_over(form, folder):
 
 def test_a_folder_stands_for_its_evaluation_and_its_page_is_an_earlier_report(folder):
     first = (folder / "report.html").read_text("utf-8")
-    done = call("report", str(folder), "--output", str(folder / "report.html"))
-    assert done.status == 0, done.stderr
+    succeed("report", str(folder), "--output", str(folder / "report.html"))
     assert (folder / "report.html").read_text("utf-8") == first
