@@ -133,6 +133,10 @@ class NetworkBody(Body):
         """Neurons that keep a gradient of their own under any rule, by name, and why."""
         return {}
 
+    def exchanged_places(self) -> dict[str, str]:
+        """Where only the slope of spikes is exchanged, as far as passes have shown, in words."""
+        return {}
+
     def notes(self) -> dict[str, str]:
         """Facts of how the network runs, in words, by name."""
         return self.reading

@@ -420,6 +420,24 @@ def _mixed_gradients(subject: Subject) -> Finding | None:
     )
 
 
+def _exchanged_slopes(subject: Subject) -> Finding | None:
+    """The rule knows the slopes of some spikes alone."""
+    network = subject.estimator.model
+    places = isinstance(network, SpikingNetwork) and network.body.exchanged_places()
+    if not places:
+        return None
+    lines = "; ".join(f"{place}, {what}" for place, what in places.items())
+    return Finding(
+        "exchanged-slopes",
+        "neurons whose equations are not known",
+        {"places where spikes are made": len(places)},
+        "if a model makes spikes in a way of its own (ours)",
+        (Remedy("Register the neurons, and rate rules and bounds apply, too."),),
+        sentence=f"Temporal rules exchange the slope of spikes at {lines}. All else is the model's.",
+        severity="note",
+    )
+
+
 def _unstable_loss(subject: Subject) -> Finding | None:
     """The outputs change near the sample by far more than the gradient says."""
     x, y = subject.x[subject.correct], subject.y[subject.correct]
@@ -471,6 +489,7 @@ CHECKS = (
     _saturated,
     gradients_vanish,
     _mixed_gradients,
+    _exchanged_slopes,
     _unstable_loss,
 )
 """Every check, one kind of finding each."""

@@ -118,7 +118,7 @@ class ModelBody(NetworkBody):
         return self.members.natives
 
     def exchanged_places(self) -> dict[str, str]:
-        """Where only the slope of spikes is exchanged, and what is known of them there."""
+
         slopes: Slopes | None = self.traits.slopes
         return {} if slopes is None else slopes.describe()
 
@@ -127,7 +127,7 @@ class ModelBody(NetworkBody):
         notes = {"draws at random": "yes" if drawn else "no"}
         for name, why in self.own_gradient_neurons().items():
             notes[f"own gradient of {name}"] = why
-        for place, what in (self.exchanged_places() or {}).items():
+        for place, what in self.exchanged_places().items():
             notes[f"slope exchanged at {place}"] = what
         return notes
 

@@ -307,7 +307,7 @@ def _attributes(module: nn.Module) -> dict[str, Any]:
     }
 
 
-_RUNNING: ContextVar[Any] = ContextVar("running", default=None)
+RUNNING: ContextVar[Any] = ContextVar("running", default=None)
 _LOCK = threading.Lock()
 _USERS: WeakKeyDictionary[nn.Module, set[int]] = WeakKeyDictionary()
 
@@ -325,7 +325,7 @@ class _Answer:
         self.module = module
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        this = _RUNNING.get()
+        this = RUNNING.get()
         member = None if this is None else this.members.get(self.module)
         if member is not None:
             return this.call(member, *args, **kwargs)
@@ -353,7 +353,7 @@ def running(this: Any) -> Iterator[None]:
                         vars(module)["forward"] = _Answer(module)
             if this.slopes is not None:
                 restored.enter_context(this.slopes.exchanged())
-            with set_in_block(_RUNNING, this):
+            with set_in_block(RUNNING, this):
                 yield
         finally:
             for module in members:

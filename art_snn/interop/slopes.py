@@ -5,7 +5,7 @@ During a pass of a temporal rule the forward there is the model's own, and the b
 rule's slope h at the distance z = u - threshold. Everything else of the model stays as it is: its
 states, its resets with what they detach, its recurrence and its readout.
 
-A function is recognised by its output, which :class:`Evidence` explains: 0 and one height, or a few
+A function is recognised by its output, which :func:`explain` explains: 0 and one height, or a few
 levels, that follow from one argument alone. Its class is exchanged for all threads while any pass
 runs, and asks for the pass of the thread that calls. Comparisons are followed by a mode of torch
 (:class:`~art_snn.interop.comparisons.Comparisons`)."""
@@ -14,7 +14,6 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from contextvars import ContextVar
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -28,7 +27,7 @@ from art_snn.gradients.shared import apply, has_no_second_derivative
 from art_snn.gradients.temporal import TemporalFiring
 from art_snn.interop.comparisons import Comparisons
 from art_snn.interop.kinds import Exchanged
-from art_snn.running.context import set_in_block
+from art_snn.interop.members import RUNNING
 
 SpikeFunction = type[Function]
 
@@ -121,7 +120,6 @@ class SlopePass:
         """A block in which spikes of this thread have the slopes of the rule."""
         with (
             _exchange(self.functions),
-            set_in_block(_PASS, self),
             Comparisons(self) if self.comparing else nullcontext(),
         ):
             yield
@@ -185,12 +183,17 @@ class _Slope(Function):
         return tuple(results)
 
 
-_PASS: ContextVar[SlopePass | None] = ContextVar("slopes", default=None)
 _DYNAMICS = Exchanged(unknown="its equations are not known")
 _METHODS = ("forward", "setup_context")
 _LOCK = threading.Lock()
 _USERS: dict[SpikeFunction, tuple[int, dict[str, Any]]] = {}
 """Passes that exchange a class at present, and what it had of its own before."""
+
+
+def _present() -> SlopePass | None:
+    """The pass of this thread or task, where it exchanges slopes."""
+    slopes: SlopePass | None = getattr(RUNNING.get(), "slopes", None)
+    return slopes
 
 
 def name_of(function: SpikeFunction) -> str:
@@ -230,7 +233,7 @@ def _replace_methods(function: SpikeFunction) -> dict[str, Any]:
     setup: Callable[..., Any] = function.setup_context
 
     def run(ctx: Any, *arguments: Any) -> Any:
-        this = _PASS.get()
+        this = _present()
         if this is None or this.paused:
             return forward(ctx, *arguments)
         with this.left_alone():
@@ -239,13 +242,13 @@ def _replace_methods(function: SpikeFunction) -> dict[str, Any]:
         return output
 
     def run_paused(*arguments: Any) -> Any:
-        this = _PASS.get()
+        this = _present()
         with nullcontext() if this is None else this.left_alone():
             return forward(*arguments)
 
     def run_setup(ctx: Any, inputs: Any, output: Any) -> Any:
         setup(ctx, inputs, output)
-        this = _PASS.get()
+        this = _present()
         if this is not None and not this.paused:
             this.observe(function, ctx, inputs, output)
 
@@ -258,148 +261,9 @@ def _replace_methods(function: SpikeFunction) -> dict[str, Any]:
 
 
 _MOST_LEVELS = 17
-_FARTHEST = 1e4
+_MOST_CALLS = 16
+_FAR = 1e4
 _HALVINGS = 60
-
-
-class Evidence:
-    """What the calls of an autograd function show: is its output a staircase of one argument?"""
-
-    def __init__(self, function: SpikeFunction) -> None:
-        self.function = function
-        self.objection = ""
-        """Why it makes no spikes; empty where it may."""
-        self.levels: set[float] = set()
-        self.spans: dict[tuple[int, float], tuple[float, float]] = {}
-        """The smallest and largest value of an argument at a level of the output."""
-        self.thresholds: dict[tuple[int, int], bool] = {}
-        """Whether an argument at or above another one explains all spikes so far."""
-        self.call: tuple[Any, ...] | None = None
-
-    def take(self, given: tuple[Any, ...], needs: tuple[bool, ...], output: Any) -> None:
-        """Take in a call, whose arguments may need gradients."""
-        if not isinstance(output, Tensor):
-            self.objection = f"it returns a {type(output).__name__}"
-            return
-        levels = {
-            float(value) for value in torch.unique(output.detach().flatten()[:4096])
-        }
-        levels |= {float(output.min()), float(output.max())} if output.numel() else set()
-        self.levels |= levels
-        if len(self.levels) > _MOST_LEVELS:
-            self.objection = f"it gives more than {_MOST_LEVELS} values"
-            return
-        self.call = given
-        for index, u in enumerate(given):
-            if isinstance(u, Tensor) and needs[index] and u.shape == output.shape:
-                self._follow(index, u.detach(), given, output)
-
-    def _follow(
-        self, index: int, u: Tensor, given: tuple[Any, ...], output: Tensor
-    ) -> None:
-        """Compare the output with an argument u."""
-        for level in torch.unique(output).tolist():
-            there = u[output == level]
-            low, high = self.spans.get((index, level), (float("inf"), float("-inf")))
-            low = min(low, float(there.min()))
-            high = max(high, float(there.max()))
-            self.spans[index, level] = (low, high)
-        fired = output != 0
-        for other, threshold in enumerate(given):
-            if other == index or isinstance(threshold, bool):
-                continue
-            if not isinstance(threshold, Tensor | float | int):
-                continue
-            try:
-                explains = bool(
-                    torch.equal(u >= threshold, fired)
-                    or torch.equal(u > threshold, fired)
-                )
-            except RuntimeError:  # Of shapes that do not broadcast.
-                explains = False
-            known = self.thresholds.get((index, other), True)
-            self.thresholds[index, other] = known and explains
-
-    @torch.no_grad()
-    def explain(self) -> Form | str:
-        """The form of the function, or why it makes no spikes."""
-        if self.objection:
-            return self.objection
-        if self.call is None:
-            return "it was not called on samples"
-        indices = {index for index, _ in self.spans}
-        for index in sorted(indices):
-            form = self._explain_by(index)
-            if form is not None:
-                return form
-        return (
-            f"its output of {len(self.levels)} values does not follow from one argument"
-        )
-
-    def _explain_by(self, index: int) -> Form | None:
-        """The form of the function as a staircase of one argument."""
-        assert self.call is not None
-        call = list(self.call)
-        u = call[index]
-
-        def answer(value: float) -> float | None:
-            """The output where the argument has one value everywhere; None for several."""
-            call[index] = torch.full_like(u, value)
-            output = apply(self.function, *call)
-            first = float(output.flatten()[0])
-            return first if bool((output == first).all()) else None
-
-        levels = sorted(self.levels)
-        ends = (answer(-_FARTHEST), answer(_FARTHEST))
-        by_argument = [
-            other
-            for (i, other), explains in self.thresholds.items()
-            if i == index and explains
-        ]
-        if None not in ends:
-            levels = sorted({*levels, *(end for end in ends if end is not None)})
-        if 0 not in levels or len(levels) < 2:
-            return None
-        # One height, at zero or at an argument.
-        if len(levels) == 2 and levels[0] == 0:
-            spans = [self.spans.get((index, level)) for level in levels]
-            low, high = spans
-            at_zero = (low is None or low[1] <= 0) and (high is None or high[0] >= 0)
-            if at_zero and answer(-1e-6) == 0 and answer(1e-6) == levels[1]:
-                return Form(index, None, ((0.0, levels[1]),))
-            if by_argument:
-                return Form(index, by_argument[0], ((0.0, levels[1]),))
-        return self._find_thresholds(index, levels, answer)
-
-    def _find_thresholds(
-        self, index: int, levels: list[float], answer: Callable[[float], float | None]
-    ) -> Form | None:
-        """The form with the values at which the output rises, found by halving intervals."""
-        steps = []
-        for below, above in pairwise(levels):
-            low = max(
-                self.spans.get((index, one), (0, -_FARTHEST))[1]
-                for one in levels
-                if one <= below
-            )
-            high = min(
-                self.spans.get((index, one), (_FARTHEST, 0))[0]
-                for one in levels
-                if one >= above
-            )
-            if low > high:
-                return None
-            for _ in range(_HALVINGS):
-                middle = (low + high) / 2
-                found = answer(middle)
-                if found is None:
-                    return None
-                if found <= below:
-                    low = middle
-                else:
-                    high = middle
-            steps.append(((low + high) / 2, above - below))
-        return Form(index, None, tuple(steps))
 
 
 class Search(SlopePass):
@@ -408,9 +272,93 @@ class Search(SlopePass):
     def __init__(
         self, firing: TemporalFiring, functions: Iterable[SpikeFunction]
     ) -> None:
-        self.evidence = {function: Evidence(function) for function in functions}
         super().__init__(firing, {}, comparing=True)
-        self.functions = self.evidence
+        self.functions = functions
+        self.seen: dict[SpikeFunction, list[_Call]] = {f: [] for f in functions}
 
     def observe(self, function: SpikeFunction, ctx: Any, given: Any, output: Any) -> None:
-        self.evidence[function].take(given, ctx.needs_input_grad, output)
+        calls = self.seen[function]
+        if len(calls) < _MOST_CALLS:
+            calls.append(_Call(given, ctx.needs_input_grad, output))
+
+
+@dataclass(frozen=True)
+class _Call:
+    """A call of an autograd function, and which of its arguments need gradients."""
+
+    given: tuple[Any, ...]
+    needs: tuple[bool, ...]
+    output: Any
+
+    def at(self, function: SpikeFunction, potential: int, value: float) -> "_Call":
+        """The same call with one value everywhere in the potential."""
+        given = list(self.given)
+        given[potential] = torch.full_like(given[potential], value)
+        return _Call(tuple(given), self.needs, apply(function, *given))
+
+
+@torch.no_grad()
+def explain(function: SpikeFunction, calls: list[_Call]) -> Form | str:
+    """The form of a function that makes spikes, or why it makes none as far as can be seen."""
+    if not calls:
+        return "it was not called on samples"
+    first = calls[0]
+    if not isinstance(first.output, Tensor):
+        return f"it returns a {type(first.output).__name__}"
+    for index, u in enumerate(first.given):
+        if first.needs[index] and getattr(u, "shape", None) == first.output.shape:
+            far = [first.at(function, index, value) for value in (-_FAR, _FAR)]
+            form = _explain_by(function, index, [*calls, *far])
+            if form is not None:
+                return form
+    return "what it gives does not rise from 0 at a few values of one argument"
+
+
+def _explain_by(function: SpikeFunction, index: int, calls: list[_Call]) -> Form | None:
+    """The form as a staircase of one argument, if it is one."""
+    several = [torch.unique(call.output) for call in calls]
+    levels = torch.unique(torch.cat(several)).tolist()
+    if 0 not in levels or not 1 < len(levels) <= _MOST_LEVELS:
+        return None
+    if len(levels) == 2 and levels[0] == 0:
+        for other, value in enumerate(calls[0].given):
+            number = isinstance(value, Tensor | float | int) and other != index
+            if number and all(_fires_above(call, index, other) for call in calls):
+                return Form(index, other, ((0.0, levels[1]),))
+    steps = []
+    for below, above in pairwise(levels):
+        threshold = _find_threshold(function, index, calls, below)
+        if threshold is None:
+            return None
+        steps.append((threshold, above - below))
+    return Form(index, None, tuple(steps))
+
+
+def _fires_above(call: _Call, index: int, other: int) -> bool:
+    """True if the spikes of a call are those of one argument at or above another."""
+    u, threshold = call.given[index], call.given[other]
+    fired = call.output != 0
+    try:
+        return torch.equal(u >= threshold, fired) or torch.equal(u > threshold, fired)
+    except RuntimeError:  # Shapes that do not broadcast.
+        return False
+
+
+def _find_threshold(
+    function: SpikeFunction, index: int, calls: list[_Call], level: float
+) -> float | None:
+    """The value of an argument above which the output is above a level, by halving an interval."""
+    low, high = -_FAR, _FAR
+    for call in calls:
+        u, above = call.given[index], call.output > level
+        low = max(low, float(u[~above].max())) if not above.all() else low
+        high = min(high, float(u[above].min())) if above.any() else high
+    if low > high:
+        return None
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        above = calls[0].at(function, index, middle).output > level
+        if above.any() != above.all():
+            return None
+        low, high = (low, middle) if above.any() else (middle, high)
+    return round(high, 6)

@@ -43,7 +43,7 @@ from art_snn.interop.passes import (
 )
 from art_snn.interop.probe import FORMS, find_traits
 from art_snn.interop.reading import versions
-from art_snn.interop.slopes import Form, Search, SlopePass, Slopes
+from art_snn.interop.slopes import Form, Search, SlopePass, Slopes, explain
 from art_snn.interop.steps import StepPass, graph_nodes
 from art_snn.layers import varies
 from art_snn.running.context import RUN, WATCHED, set_in_block
@@ -200,6 +200,13 @@ def _find_slopes(body: ModelBody, x: Tensor, temporal: bool) -> None:
     """Find out where the model makes spikes whose slope is exchanged, and explain them.
 
     :param temporal: whether that is for a rule that exchanges them."""
+    for name, module in body.layers.named_modules():
+        if type(module).__name__ == "OptimizedModule" and not body.members.ruled:
+            raise refusal(
+                "a model whose spikes can be seen",
+                f"one that torch.compile compiled, at {name or 'the model itself'}",
+                "Give it as it was before.",
+            )
     rule = STBP(surrogate=ATan())
     functions: set[type[torch.autograd.Function]] = set()
     constant = replace(RUN.get(), constant_weights=True)
@@ -222,7 +229,7 @@ def _find_slopes(body: ModelBody, x: Tensor, temporal: bool) -> None:
         run(search)
         if functions == known:
             break
-    explained = {f: evidence.explain() for f, evidence in search.evidence.items()}
+    explained = {function: explain(function, search.seen[function]) for function in known}
     forms = {f: form for f, form in explained.items() if isinstance(form, Form)}
     unexplained = {f: why for f, why in explained.items() if isinstance(why, str)}
     this = SlopePass(rule.firing(), forms, comparing=True)
