@@ -433,7 +433,8 @@ def _exchanged_slopes(subject: Subject) -> Finding | None:
         {"places where spikes are made": len(places)},
         "if a model makes spikes in a way of its own (ours)",
         (Remedy("Register the neurons, and rate rules and bounds apply, too."),),
-        sentence=f"Temporal rules exchange the slope of spikes at {lines}. All else is the model's.",
+        sentence=f"Temporal rules exchange the slope of spikes at {lines}. "
+        "Everything else is the model's own.",
         severity="note",
     )
 

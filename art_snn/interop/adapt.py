@@ -33,7 +33,8 @@ def adapt(
     """A model of SpikingJelly, snnTorch, Norse or sinabs, or your own, as a SpikingNetwork.
 
     It shares the model's parameters, state dict and device. Every pass starts from rest and leaves
-    no trace. docs/frameworks.md has the call for every form of a model, and all readouts.
+    no trace. docs/frameworks.md has the call for every form of a model, and all readouts. Of neurons
+    that nobody knows, temporal rules exchange the slope of their spikes, which is said once.
 
     :param model: its neurons are recognised by class; yours by :func:`register_neuron`.
     :param steps: time steps T of the encoder Direct; with encoder=None, of the model itself.
@@ -41,11 +42,12 @@ def adapt(
     :param readout: how the outputs of the model become logits [N, K]. None: they are logits. Left
         out: None with encoder=None, otherwise "mean".
     :param gradient: rule for gradients at the input. None: that of
-        :func:`~art_snn.gradients.choose_rule`, or native where no neuron is recognised.
+        :func:`~art_snn.gradients.choose_rule`, from the equations alone.
     :param training_gradient: rule for gradients at the weights.
     :param input_shape: shape of one input, as :class:`~art_snn.SpikingNetwork` takes it.
     :param harmless: autograd functions of the model that are no spikes; our rules refuse others.
     :param elsewhere: "native" lets neurons that no rule knows keep their gradient; None does not.
+    :param equations: False exchanges the slopes of all neurons, as recurrent connections need.
     :raises TypeError: when `model` is no module, or one of art_snn already.
     :raises ValueError: when arguments contradict each other, or a rule does not apply."""
     _check_model(model)

@@ -98,7 +98,12 @@ class ModelBody(NetworkBody):
             reason = (
                 "no neuron of the model is recognised; register_neuron makes one known"
             )
-            if self.elsewhere is None and not members.compiled:
+            compiled = "OptimizedModule" in {
+                type(m).__name__ for m in self.layers.modules()
+            }
+            if compiled:
+                reason = "torch.compile hides its spikes: give it as it was before"
+            elif self.elsewhere is None:
                 return [NeuronRef("", Exchanged(unknown=reason))]
             reason = next(iter(members.natives.values()), reason)
             return [NeuronRef("", Unknown(unknown=reason))]
@@ -118,7 +123,6 @@ class ModelBody(NetworkBody):
         return self.members.natives
 
     def exchanged_places(self) -> dict[str, str]:
-
         slopes: Slopes | None = self.traits.slopes
         return {} if slopes is None else slopes.describe()
 

@@ -200,13 +200,6 @@ def _find_slopes(body: ModelBody, x: Tensor, temporal: bool) -> None:
     """Find out where the model makes spikes whose slope is exchanged, and explain them.
 
     :param temporal: whether that is for a rule that exchanges them."""
-    for name, module in body.layers.named_modules():
-        if type(module).__name__ == "OptimizedModule" and not body.members.ruled:
-            raise refusal(
-                "a model whose spikes can be seen",
-                f"one that torch.compile compiled, at {name or 'the model itself'}",
-                "Give it as it was before.",
-            )
     rule = STBP(surrogate=ATan())
     functions: set[type[torch.autograd.Function]] = set()
     constant = replace(RUN.get(), constant_weights=True)

@@ -7,6 +7,8 @@ import pytest
 import torch
 from torch import nn
 
+from art_snn import PyTorchSpikingClassifier
+from art_snn.findings import examine
 from art_snn.gradients import ASSG, EOT, PDSG, STBP, Extended, FastSigmoid, Mean, Sigmoid, Triangle
 from art_snn.interop import adapt
 from tests.interop import unknown
@@ -190,6 +192,33 @@ def test_what_is_exchanged_is_said_once_and_noted():
     (note,) = (what for what in network.body.notes() if "slope exchanged" in what)
     assert note.endswith("unknown.Fire")
     assert str(network.rule) == str(STBP())
+
+
+def test_what_is_exchanged_is_a_note_of_every_examination():
+    network = adapt(Leaky(), STEPS, input_shape=(unknown.FEATURES,)).eval()
+    classifier = PyTorchSpikingClassifier(
+        network, nn.CrossEntropyLoss(), (unknown.FEATURES,), unknown.CLASSES, clip_values=(0, 1)
+    )
+    x = samples(12).numpy()
+    found = examine(classifier, x, classifier.predict(x).argmax(1), eps=0.1)
+    (note,) = [one for one in found if one.id == "exchanged-slopes"]
+    assert "unknown.Fire, 6 calls" in note.sentence
+    assert note.severity == "note"
+
+
+def test_a_model_that_torch_compiled_is_refused():
+    model = torch.compile(Leaky(), backend="eager")
+    assert str(adapt(model, STEPS).rule) == "Native()"
+    with pytest.raises(ValueError, match=r"torch\.compile hides its spikes"):
+        adapt(model, STEPS, gradient="stbp")
+
+
+def test_a_function_that_is_silent_on_all_samples_is_explained_by_constants():
+    model = Leaky(FUNCTIONS["threshold inside"])
+    model.first.bias.data.fill_(-2.0)
+    model.first.weight.data.mul_(0.1)
+    _, grad = gradient(adapt(model, STEPS, gradient=NATIVE).eval())
+    same_gradient(gradient(adapt(model, STEPS, gradient="native").eval())[1], grad, 1e-5)
 
 
 def test_a_model_without_spikes_is_refused():

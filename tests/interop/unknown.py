@@ -89,6 +89,7 @@ COMPARISONS: dict[str, Callable[[Tensor], Tensor]] = {
     "heaviside": lambda u: torch.heaviside(u - 1, torch.ones(())),
     "sign": lambda u: (torch.sign(u - 1) + 1) / 2,
     "whole number": lambda u: (u >= 1).int().float(),
+    "either": lambda u: ((u >= 1) | (u.detach() < -99)).float(),
 }
 SUMS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "gap": lambda hard, soft: (hard - soft).detach() + soft,
