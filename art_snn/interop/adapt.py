@@ -33,8 +33,8 @@ def adapt(
     """A model of SpikingJelly, snnTorch, Norse or sinabs, or your own, as a SpikingNetwork.
 
     It shares the model's parameters, state dict and device. Every pass starts from rest and leaves
-    no trace. docs/frameworks.md has the call for every form of a model, and all readouts. Of neurons
-    that nobody knows, temporal rules exchange the slope of their spikes, which is said once.
+    no trace. docs/frameworks.md has the call for every form of a model, and all readouts. Temporal
+    rules exchange the slopes of neurons that nobody knows, which is said once.
 
     :param model: its neurons are recognised by class; yours by :func:`register_neuron`.
     :param steps: time steps T of the encoder Direct; with encoder=None, of the model itself.
