@@ -70,8 +70,10 @@ MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.5)
     ],
 )
 def test_the_input_is_normalised_inside_the_network(options, mean, std):
-    net = settled(vgg(*TINY, image_size=8, **options))
-    plain = settled(vgg(*TINY, image_size=8))
+    net = vgg(*TINY, image_size=8, **options)
+    plain = vgg(*TINY, image_size=8)
+    for one in (net, plain):
+        settled(one)
     plain.load_state_dict(dict(zip(plain.state_dict(), weights(net), strict=True)))
     x = 4 * torch.rand(16, 3, 8, 8, dtype=torch.float64)
     shape = (1, 3, 1, 1)
