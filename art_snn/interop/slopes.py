@@ -278,7 +278,7 @@ class Search(SlopePass):
 
     def observe(self, function: SpikeFunction, ctx: Any, given: Any, output: Any) -> None:
         calls = self.seen[function]
-        if len(calls) < _MOST_CALLS:
+        if any(ctx.needs_input_grad) and len(calls) < _MOST_CALLS:
             calls.append(_Call(given, ctx.needs_input_grad, output))
 
 
