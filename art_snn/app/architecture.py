@@ -378,19 +378,14 @@ def _adapt(
             )
         yield returned
         return
-    layouts: set[str] = set()
-    got = f"{model}, which returns a {type(returned).__name__}"
-    if isinstance(returned, nn.Module):
-        got += " without a spiking neuron that is known"
-        layouts = {member.layout for member in Members(returned).neurons}
     require(
-        layouts,
+        isinstance(returned, nn.Module),
         "model",
-        "a function that returns an art_snn.SpikingNetwork or a model with known neurons",
-        got,
-        "Return SpikingNetwork(layers, encoder), or art_snn.interop.adapt(model, ...); neurons of "
-        "your own become known by art_snn.interop.register_neuron(cls, dynamics=function).",
+        "a function that returns an art_snn.SpikingNetwork or a spiking model",
+        f"{model}, which returns a {type(returned).__name__}",
+        "Return SpikingNetwork(layers, encoder), or art_snn.interop.adapt(model, ...).",
     )
+    layouts = {member.layout for member in Members(returned).neurons}
     encoders: list[Encoder | None] = [encoder or Direct(steps or DEFAULTS["steps"])]
     if encoder is None and steps is None:
         # A model of single steps mostly has a loop of its own.

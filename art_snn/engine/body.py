@@ -56,8 +56,7 @@ class Traits:
     :param batches: those on which its neurons were compared with their dynamics.
     :param mixed: those of which samples were exchanged for others.
     :param passes: gradient passes at the input under rules of ours.
-    :param slopes: where it makes spikes whose slope alone is exchanged, once that is known.
-    :param told: whether that was said."""
+    :param slopes: where it makes spikes whose slope alone is exchanged, once that is known."""
 
     single: bool = False
     writes: bool = False
@@ -71,7 +70,6 @@ class Traits:
     mixed: int = 0
     passes: int = 0
     slopes: Any = None
-    told: bool = False
 
 
 class NetworkBody(Body):
@@ -88,6 +86,8 @@ class NetworkBody(Body):
         self.encoder = encoder
         self.traits = Traits()
         self.probe_results = {}
+        self.places: dict[str, str] = {}
+        """Where passes exchange the slope of spikes alone, and what is known there, in words."""
         self.verified: dict[Hashable, Any] = {}
         """What passes have verified of a model of another framework."""
         self.volatile: set[tuple[type, str]] = set()
@@ -99,13 +99,14 @@ class NetworkBody(Body):
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy has other modules, and verifies them again."""
-        return {**self.__dict__, "probe_results": {}, "verified": {}}
+        return {**self.__dict__, "probe_results": {}, "verified": {}, "places": {}}
 
     def share(self) -> Any:
         """Another body around the same modules, of which passes remember nothing."""
         twin = copy.copy(self)
         twin.probe_results = self.probe_results
         twin.volatile = self.volatile
+        twin.places = self.places
         return twin
 
     @abstractmethod
@@ -131,10 +132,6 @@ class NetworkBody(Body):
 
     def own_gradient_neurons(self) -> dict[str, str]:
         """Neurons that keep a gradient of their own under any rule, by name, and why."""
-        return {}
-
-    def exchanged_places(self) -> dict[str, str]:
-        """Where only the slope of spikes is exchanged, as far as passes have shown, in words."""
         return {}
 
     def notes(self) -> dict[str, str]:

@@ -423,7 +423,7 @@ def _mixed_gradients(subject: Subject) -> Finding | None:
 def _exchanged_slopes(subject: Subject) -> Finding | None:
     """The rule knows the slopes of some spikes alone."""
     network = subject.estimator.model
-    places = isinstance(network, SpikingNetwork) and network.body.exchanged_places()
+    places = isinstance(network, SpikingNetwork) and network.body.places
     if not places:
         return None
     lines = "; ".join(f"{place}, {what}" for place, what in places.items())

@@ -18,7 +18,7 @@ from art_snn.interop.frameworks.norse import SEQUENTIAL
 from art_snn.interop.kinds import Exchanged, Unknown
 from art_snn.interop.members import Members, restoring, running
 from art_snn.interop.passes import Exchange, ModelPass, Trace
-from art_snn.interop.slopes import SlopePass, Slopes
+from art_snn.interop.slopes import SlopePass
 from art_snn.interop.steps import StepPass
 from art_snn.layers import weights_of
 from art_snn.neurons import NeuronLayer
@@ -122,16 +122,12 @@ class ModelBody(NetworkBody):
     def own_gradient_neurons(self) -> dict[str, str]:
         return self.members.natives
 
-    def exchanged_places(self) -> dict[str, str]:
-        slopes: Slopes | None = self.traits.slopes
-        return {} if slopes is None else slopes.describe()
-
     def notes(self) -> dict[str, str]:
         drawn = self.traits.draws or draws(self.encoder)
         notes = {"draws at random": "yes" if drawn else "no"}
         for name, why in self.own_gradient_neurons().items():
             notes[f"own gradient of {name}"] = why
-        for place, what in self.exchanged_places().items():
+        for place, what in self.places.items():
             notes[f"slope exchanged at {place}"] = what
         return notes
 

@@ -22,7 +22,9 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
+from art_snn.checks import require
 from art_snn.gradients.base import NeuronRef
+from art_snn.gradients.fixed import saved_tensor_hooks
 from art_snn.gradients.shared import apply, has_no_second_derivative
 from art_snn.gradients.temporal import TemporalFiring
 from art_snn.interop.comparisons import Comparisons
@@ -104,6 +106,7 @@ class SlopePass:
         self.forms = forms
         self.comparing = comparing
         self.functions: Iterable[SpikeFunction] = forms
+        self.saving = saved_tensor_hooks()
         self.paused = False
         """True while a module runs that keeps its own gradient, or a function of the model."""
         self.calls: Counter[str] = Counter()
@@ -146,6 +149,13 @@ class SlopePass:
 
     def slope(self, place: str, z: Tensor, spikes: Tensor) -> Tensor:
         """The slope of the rule at u - threshold, [N, ...] or of any other shape."""
+        require(
+            self.saving == saved_tensor_hooks(),
+            "model",
+            "a model that runs once in a pass",
+            f"one with activation checkpointing around {place}",
+            "Its spikes would be made again after the pass, with other slopes: remove it.",
+        )
         if self.shares is not None:
             share = float((spikes.detach() != 0).double().mean())
             self.shares.setdefault(place, []).append(share)
@@ -262,7 +272,7 @@ def _replace_methods(function: SpikeFunction) -> dict[str, Any]:
 
 _MOST_LEVELS = 17
 _MOST_CALLS = 16
-_FAR = 1e4
+_FAR, _NEAR = 1e4, 1e-3
 _HALVINGS = 60
 
 
@@ -307,8 +317,10 @@ def explain(function: SpikeFunction, calls: list[_Call]) -> Form | str:
         return f"it returns a {type(first.output).__name__}"
     for index, u in enumerate(first.given):
         if first.needs[index] and getattr(u, "shape", None) == first.output.shape:
-            far = [first.at(function, index, value) for value in (-_FAR, _FAR)]
-            form = _explain_by(function, index, [*calls, *far])
+            numbers = [0.0, *(v for v in first.given if isinstance(v, float))]
+            values = [number + side for number in numbers for side in (-_NEAR, _NEAR)]
+            probes = [first.at(function, index, v) for v in (-_FAR, *values, _FAR)]
+            form = _explain_by(function, index, [*calls, *probes])
             if form is not None:
                 return form
     return "what it gives does not rise from 0 at a few values of one argument"
@@ -321,9 +333,13 @@ def _explain_by(function: SpikeFunction, index: int, calls: list[_Call]) -> Form
     if 0 not in levels or not 1 < len(levels) <= _MOST_LEVELS:
         return None
     if len(levels) == 2 and levels[0] == 0:
-        for other, value in enumerate(calls[0].given):
-            number = isinstance(value, Tensor | float | int) and other != index
-            if number and all(_fires_above(call, index, other) for call in calls):
+        others = [
+            other
+            for other, value in enumerate(calls[0].given)
+            if isinstance(value, Tensor | float | int) and other != index
+        ]
+        for other in (None, *others):
+            if all(_fires_above(call, index, other) for call in calls):
                 return Form(index, other, ((0.0, levels[1]),))
     steps = []
     for below, above in pairwise(levels):
@@ -334,9 +350,10 @@ def _explain_by(function: SpikeFunction, index: int, calls: list[_Call]) -> Form
     return Form(index, None, tuple(steps))
 
 
-def _fires_above(call: _Call, index: int, other: int) -> bool:
-    """True if the spikes of a call are those of one argument at or above another."""
-    u, threshold = call.given[index], call.given[other]
+def _fires_above(call: _Call, index: int, other: int | None) -> bool:
+    """True if the spikes of a call are those of one argument at or above another, or 0."""
+    u = call.given[index]
+    threshold = 0 if other is None else call.given[other]
     fired = call.output != 0
     try:
         return torch.equal(u >= threshold, fired) or torch.equal(u > threshold, fired)

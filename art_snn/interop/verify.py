@@ -236,11 +236,12 @@ def _find_slopes(body: ModelBody, x: Tensor, temporal: bool) -> None:
     slopes = Slopes(forms, unexplained, calls, shares)
     body.traits.slopes = slopes
     _require_spikes(body, slopes)
-    if temporal and slopes.calls and not body.traits.told:
-        body.traits.told = True
+    if temporal and slopes.calls and not body.places:
+        body.places |= slopes.describe()
+        places = "; ".join(f"{place}: {what}" for place, what in body.places.items())
         warnings.warn(
             "the rule knows no equations of some neurons, and exchanges the slope of their spikes "
-            f"alone: {'; '.join(f'{p}: {what}' for p, what in slopes.describe().items())}.",
+            f"alone: {places}.",
             stacklevel=2,
         )
 

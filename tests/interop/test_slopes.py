@@ -6,6 +6,7 @@ import warnings
 import pytest
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from art_snn import PyTorchSpikingClassifier
 from art_snn.findings import examine
@@ -300,3 +301,9 @@ def test_weights_take_gradients_by_exchange():
     network(samples()).square().sum().backward()
     assert model.first.weight.grad.any()
     assert model.first.weight.shape[0] == HIDDEN
+
+
+def test_activation_checkpointing_is_refused():
+    model = Leaky(lambda u: checkpoint(FUNCTIONS["function"], u, use_reentrant=False))
+    with pytest.raises(ValueError, match="activation checkpointing"):
+        gradient(adapt(model, STEPS, gradient=NATIVE).eval())
