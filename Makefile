@@ -64,7 +64,7 @@ wheel: $(VENV)/.dev
 
 # One after the other: those of the study share the networks that they train.
 examples: $(VENV)/.dev
-	@set -e; for script in examples/*.py examples/frameworks/attack_plain.py $(STUDY); do echo "$$script"; $(BIN)/python $$script --small; done
+	@set -e; for script in examples/*.py examples/frameworks/attack_plain.py examples/frameworks/attack_any_neuron.py $(STUDY); do echo "$$script"; $(BIN)/python $$script --small; done
 	$(BIN)/python -m nbconvert --to notebook --execute --output-dir "$$(mktemp -d)" \
 		examples/tutorial.ipynb examples/events.ipynb
 
