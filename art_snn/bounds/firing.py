@@ -7,6 +7,7 @@ currents. A neuron whose current lies in an interval has the trains of the piece
 the interval meets. But for rounding this is exact at every step."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
 from math import inf
@@ -164,7 +165,7 @@ class Counts(BoundingMethod):
             write_meetings(spans, low[0], high[0], *out)
 
 
-METHODS = {"counts": Counts, "s-ibp": SIBP}
+METHODS: Mapping[str, type[BoundingMethod]] = {"counts": Counts, "s-ibp": SIBP}
 """Methods by name."""
 
 

@@ -130,6 +130,8 @@ class TemporalFiring:
         """The slope of spikes at a potential u [T, N, ...], a new tensor of its shape."""
         at_step = self.prepare(potential, site)
         distance = potential - site.dynamics.threshold
+        if at_step is None and self.rule.elementwise:
+            return self.rule.slope_in_place(distance, site)
         if at_step is None:
             return self.rule.slope(distance, site)
         return at_step(distance, slice(None), slice(None))

@@ -9,7 +9,6 @@ tensors with a gradient, as a reset may, is left as it is."""
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -53,18 +52,18 @@ class _Slope(Function):
     """Known spikes forward; backward the gradient times a slope."""
 
     @staticmethod
-    def forward(
-        ctx: Any, z: Tensor, spikes: Tensor, slope: Tensor, this: Any, place: str
-    ) -> Tensor:
-        ctx.save_for_backward(slope)
-        ctx.arrive = partial(this.arrive, place)
+    def forward(ctx: Any, z: Tensor, spikes: Tensor, this: Any, place: str) -> Tensor:
+        slope = this.slope(place, spikes)
+        ctx.save_for_backward(z if this.lazy else slope(z.detach()))
+        ctx.exchanged = (this, place, slope)
         return spikes.view_as(spikes)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        ctx.arrive()
-        (slope,) = ctx.saved_tensors
-        return grad * slope, None, None, None, None
+        this, place, slope = ctx.exchanged
+        this.arrive(place)
+        (kept,) = ctx.saved_tensors
+        return grad * (slope(kept) if this.lazy else kept), None, None, None
 
 
 class Comparisons(TorchFunctionMode):
@@ -103,9 +102,8 @@ class Comparisons(TorchFunctionMode):
         # Also where the model makes no graph. It may change values in place later.
         with torch.enable_grad():
             z = above - below
-            spikes = mask.to(z.dtype)
-            slope = self.this.slope(place, z, spikes)
-            return apply(_Slope, z, spikes, slope, self.this, place)
+            with torch._C.DisableTorchFunction():
+                return apply(_Slope, z, mask.to(z.dtype), self.this, place)
 
 
 _PACKAGES = (str(Path(__file__).parents[1]), str(Path(torch.__file__).parent))

@@ -21,6 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd import Function
+from torch.utils._pytree import tree_map_only
 
 from art_snn.checks import require
 from art_snn.gradients.base import NeuronRef
@@ -32,6 +33,8 @@ from art_snn.interop.kinds import Exchanged
 from art_snn.interop.members import RUNNING
 
 SpikeFunction = type[Function]
+_Slope = Callable[[Tensor], Tensor]
+"""u - threshold [N, ...] -> slope [N, ...]."""
 
 
 @dataclass(frozen=True)
@@ -41,19 +44,23 @@ class Form:
     :param potential: the number of the argument u.
     :param threshold: the number of the argument that is the threshold; None where it has
         none, and the levels say all of them.
-    :param levels: thresholds, and by how much the output rises at each."""
+    :param levels: thresholds, and by how much the output rises at each.
+    :param changed: whether the model changes u in place after the call."""
 
     potential: int
     threshold: int | None
     levels: tuple[tuple[float, float], ...]
+    changed: bool = False
 
-    def distances(self, arguments: tuple[Any, ...]) -> Iterator[tuple[Tensor, float]]:
-        """u - threshold, and the height of the step there."""
-        u = arguments[self.potential].detach()
-        if self.threshold is not None:
-            u = u - arguments[self.threshold]
-        for threshold, height in self.levels:
-            yield (u - threshold if threshold else u), height
+    def sum_slopes(self, u: Tensor, threshold: Any, slope: _Slope) -> Tensor:
+        """The slope of the output at u, from that of a spike at u - threshold."""
+        z = u if self.threshold is None else u - threshold
+        (first, height), *others = self.levels
+        total = slope(z - first if first else z)
+        total = total if height == 1 else total * height
+        for level, rise in others:
+            total = total + slope(z - level) * rise
+        return total
 
     def __str__(self) -> str:
         if self.threshold is not None:
@@ -107,6 +114,8 @@ class SlopePass:
         self.comparing = comparing
         self.functions: Iterable[SpikeFunction] = forms
         self.saving = saved_tensor_hooks()
+        self.lazy = firing.rule.elementwise
+        """True if slopes are computed where a gradient comes to them."""
         self.paused = False
         """True while a module runs that keeps its own gradient, or a function of the model."""
         self.calls: Counter[str] = Counter()
@@ -147,8 +156,8 @@ class SlopePass:
             raise has_no_second_derivative(f"{self.firing.rule} by exchange of slopes")
         self.reached[place] += 1
 
-    def slope(self, place: str, z: Tensor, spikes: Tensor) -> Tensor:
-        """The slope of the rule at u - threshold, [N, ...] or of any other shape."""
+    def slope(self, place: str, spikes: Tensor) -> _Slope:
+        """The slope of the spikes of a call, as a function of u - threshold of any shape."""
         require(
             self.saving == saved_tensor_hooks(),
             "model",
@@ -161,8 +170,7 @@ class SlopePass:
             self.shares.setdefault(place, []).append(share)
         self.calls[place] += 1
         site = NeuronRef(f"{place}, call {self.calls[place]}", _DYNAMICS)
-        with self.left_alone():
-            return self.firing.slope_at(z.detach()[None], site)[0]
+        return lambda z: self.firing.slope_at(z[None], site)[0]
 
     def observe(self, function: SpikeFunction, ctx: Any, given: Any, output: Any) -> None:
         """Take in a call of a function, and exchange its slope."""
@@ -170,26 +178,28 @@ class SlopePass:
         if not ctx.needs_input_grad[form.potential]:
             return
         place = name_of(function)
-        total: Tensor | None = None
-        for z, height in form.distances(given):
-            h = self.slope(place, z, output)
-            h = h if height == 1 else h * height
-            total = h if total is None else total + h
-        ctx.save_for_backward(total)
-        ctx.exchanged = (self, place, form.potential, len(given))
-        ctx._forward_cls = _Slope  # Of this call alone, whenever its backward comes.
+        slope = self.slope(place, output)
+        u = given[form.potential]
+        threshold = None if form.threshold is None else given[form.threshold]
+        if not self.lazy:
+            with torch._C.DisableTorchFunction():
+                u = form.sum_slopes(u.detach(), threshold, slope)
+        ctx.save_for_backward(u.clone() if form.changed and self.lazy else u)
+        ctx.exchanged = (self, place, form, threshold, slope, len(given))
+        ctx._forward_cls = _Exchanged  # Of this call alone, whenever its backward comes.
 
 
-class _Slope(Function):
+class _Exchanged(Function):
     """The backward of a call whose slope was exchanged: the gradient times a slope."""
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        this, place, potential, count = ctx.exchanged
+        this, place, form, threshold, slope, count = ctx.exchanged
         this.arrive(place)
-        (slope,) = ctx.saved_tensors
+        (kept,) = ctx.saved_tensors
+        h = form.sum_slopes(kept, threshold, slope) if this.lazy else kept
         results: list[Tensor | None] = [None] * count
-        results[potential] = grad * slope
+        results[form.potential] = grad * h
         return tuple(results)
 
 
@@ -289,7 +299,9 @@ class Search(SlopePass):
     def observe(self, function: SpikeFunction, ctx: Any, given: Any, output: Any) -> None:
         calls = self.seen[function]
         if any(ctx.needs_input_grad) and len(calls) < _MOST_CALLS:
-            calls.append(_Call(given, ctx.needs_input_grad, output))
+            # Copies, since models change tensors in place.
+            copies = tree_map_only(Tensor, lambda x: x.detach().clone(), (given, output))
+            calls.append(_Call(copies[0], ctx.needs_input_grad, copies[1]))
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@
 
 import re
 import warnings
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from typing import Any
@@ -225,11 +225,14 @@ def _find_slopes(body: ModelBody, x: Tensor, temporal: bool) -> None:
     explained = {function: explain(function, search.seen[function]) for function in known}
     forms = {f: form for f, form in explained.items() if isinstance(form, Form)}
     unexplained = {f: why for f, why in explained.items() if isinstance(why, str)}
-    this = SlopePass(rule.firing(), forms, comparing=True)
-    this.shares = {}
-    inputs, logits = run(this)
-    if logits.requires_grad:
-        torch.autograd.grad(_mixed(logits), inputs, allow_unused=True)
+    try:
+        this = _run_backward(run, rule, forms)
+    except RuntimeError as error:
+        if "inplace operation" not in str(error):
+            raise
+        forms = {f: replace(form, changed=True) for f, form in forms.items()}
+        this = _run_backward(run, rule, forms)
+    assert this.shares is not None
     shares = {place: sum(some) / len(some) for place, some in this.shares.items()}
     # What is always true is a condition, no spike.
     calls = {place: n for place, n in this.reached.items() if shares[place] < 1}
@@ -244,6 +247,20 @@ def _find_slopes(body: ModelBody, x: Tensor, temporal: bool) -> None:
             f"alone: {places}.",
             stacklevel=2,
         )
+
+
+def _run_backward(
+    run: Callable[[SlopePass], tuple[Tensor, Tensor]],
+    rule: STBP,
+    forms: Mapping[Any, Form],
+) -> SlopePass:
+    """A pass with its backward, which shows where gradients come to spikes."""
+    this = SlopePass(rule.firing(), forms, comparing=True)
+    this.shares = {}
+    inputs, logits = run(this)
+    if logits.requires_grad:
+        torch.autograd.grad(_mixed(logits), inputs, allow_unused=True)
+    return this
 
 
 def _require_spikes(body: ModelBody, slopes: Slopes) -> None:

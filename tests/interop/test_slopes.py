@@ -20,6 +20,7 @@ NATIVE = STBP(surrogate=FastSigmoid(k=10))
 LOOPS = [
     unknown.Recurrent,
     unknown.TwoCompartments,
+    unknown.InPlace,
     unknown.WithStates,
     unknown.Functional,
     unknown.Delayed,

@@ -139,6 +139,20 @@ class Recurrent(Leaky):
         return torch.stack(outputs)
 
 
+class InPlace(Leaky):
+    """It resets its potentials in place, after a spike that saves none."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        v = torch.zeros(x.shape[1], HIDDEN)
+        outputs = []
+        for step in x:
+            v = 0.8 * v + self.first(step)
+            spikes = FireAt.apply(v, 1.0, 10.0)
+            v.sub_(spikes.detach())
+            outputs.append(self.last(spikes))
+        return torch.stack(outputs)
+
+
 class RandomStart(Leaky):
     """It draws where its potentials start, in evaluation mode too, as sparch does."""
 
