@@ -33,8 +33,11 @@ class _Trace:
     source: Tensor | None = None
 
 
+_UNKNOWN = _Trace()
+
+
 def _trace(value: Any) -> _Trace:
-    return getattr(value, "_art_snn_trace", None) or _Trace()
+    return getattr(value, "_art_snn_trace", _UNKNOWN)
 
 
 def _mark(value: Tensor, trace: _Trace) -> Tensor:
@@ -79,11 +82,13 @@ class Comparisons(TorchFunctionMode):
         self, func: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
-        if not self.this.paused and func in _ASSIGNMENTS:
+        handle = _HANDLERS.get(func)
+        if handle is None or self.this.paused:
+            return func(*args, **kwargs)
+        if handle is _assign:
             return _assign(func, *args)
         output = func(*args, **kwargs)
-        handle = _HANDLERS.get(func)
-        if handle is None or self.this.paused or not isinstance(output, Tensor):
+        if not isinstance(output, Tensor):
             return output
         return handle(self, func, (*args, *kwargs.values()), output)
 
@@ -108,8 +113,10 @@ class Comparisons(TorchFunctionMode):
 
 _PACKAGES = (str(Path(__file__).parents[1]), str(Path(torch.__file__).parent))
 """Where the line that compares is not looked for."""
-_Handler = Callable[[Comparisons, Any, tuple[Any, ...], Any], Any]
-"""(mode, function of torch, its arguments, what it has given) -> what it gives."""
+_Handler = Callable[..., Any]
+"""(mode, function of torch, its arguments, what it has given) -> what it gives.
+
+That of assignments is called before them, without the mode."""
 
 
 def _differs(value: Any) -> bool:
@@ -172,7 +179,7 @@ def _cast(mode: Comparisons, func: Any, args: Any, output: Any) -> Any:
 
 def _calculate(mode: Comparisons, func: Any, args: Any, output: Any) -> Any:
     """Products and sums of a mask, and the parts of a straight-through sum."""
-    if len(args) != 2:
+    if len(args) != 2 or all(_trace(arg) is _UNKNOWN for arg in args):
         return output
     masks = [_spikes_in(arg) is not None and not _is_number(arg) for arg in args]
     if any(masks):
@@ -181,14 +188,14 @@ def _calculate(mode: Comparisons, func: Any, args: Any, output: Any) -> Any:
             graph = func(*numbers)
         return _give(output, graph)
     for a, b in (args[:2], args[1::-1]) if func in _SUMS else (args[:2],):
-        known = _trace(a)
+        trace = _trace(a)
         soft = _source(b)
-        if known.spikes is None or not _differs(soft):
+        if trace.spikes is None or not _differs(soft):
             continue
-        if known.soft is None:
-            return _mark(output, _Trace(known.spikes, soft))
-        if known.soft is soft:
-            return _give(output, known.spikes)
+        if trace.soft is None:
+            return _mark(output, _Trace(trace.spikes, soft))
+        if trace.soft is soft:
+            return _give(output, trace.spikes)
     return output
 
 
@@ -253,8 +260,8 @@ _ROWS: list[tuple[_Handler, str]] = [
     (_detach, "detach"),
     (_choose, "where"),
     (_fill, "masked_fill"),
+    (_assign, "__setitem__ masked_fill_"),
 ]
-_ASSIGNMENTS = _find("__setitem__", "masked_fill_")
 _HANDLERS: Mapping[Any, _Handler] = {
     func: handle for handle, names in _ROWS for func in _find(*names.split())
 }

@@ -95,30 +95,30 @@ class FiringPass(ModelPass):
         self.places: frozenset[str] = frozenset()
         """Where spikes are exchanged in every pass."""
         self.slopes = body.search
-        found: Slopes | None = body.traits.slopes
-        if self.slopes is None and found and found.calls:
-            self._exchange(found, firing, encoded.requires_grad)
+        slopes: Slopes | None = body.traits.slopes
+        if self.slopes is None and slopes and slopes.calls:
+            self._exchange(slopes, firing, encoded.requires_grad)
 
-    def _exchange(self, found: Slopes, firing: Firing, at_input: bool) -> None:
+    def _exchange(self, slopes: Slopes, firing: Firing, at_input: bool) -> None:
         """Exchange slopes for those of the rule, or refuse one that has none."""
         if not isinstance(firing, TemporalFiring):
-            if found.comparisons and at_input and firing is not simulation:
+            if slopes.comparisons and at_input and firing is not simulation:
                 raise refusal(
                     "neurons whose equations are known",
-                    f"spikes of others at {found.comparisons[0]}, which have a slope alone",
+                    f"spikes of others at {slopes.comparisons[0]}, which have a slope alone",
                     "Take STBP or another temporal rule.",
                 )
             return
-        several = [f for f, form in found.forms.items() if len(form.levels) > 1]
+        several = [f for f, form in slopes.forms.items() if len(form.levels) > 1]
         if several and not firing.rule.elementwise:
             raise refusal(
                 "spikes of one threshold",
                 f"{name_of(several[0])}, which has several",
                 f"{firing.rule} has a slope for one: take STBP.",
             )
-        self.slopes = SlopePass(firing, found.forms, bool(found.comparisons))
-        self.slopes.places = found.calls
-        self.places = frozenset(found.calls) if at_input else self.places
+        self.slopes = SlopePass(firing, slopes.forms, bool(slopes.comparisons))
+        self.slopes.places = slopes.calls
+        self.places = frozenset(slopes.calls) if at_input else self.places
 
     def trains(self, member: Member) -> bool:
         return member.fires and member.name not in self.sites

@@ -226,29 +226,29 @@ def _exchange(functions: Iterable[SpikeFunction]) -> Iterator[None]:
     """A block in which functions ask the pass of the thread that calls them."""
     with _LOCK:
         for function in functions:
-            users, own = _USERS.get(function, (0, {}))
+            users, methods = _USERS.get(function, (0, {}))
             if not users:
-                own = _replace_methods(function)
-            _USERS[function] = (users + 1, own)
+                methods = _replace_methods(function)
+            _USERS[function] = (users + 1, methods)
     try:
         yield
     finally:
         with _LOCK:
             for function in functions:
-                users, own = _USERS.pop(function)
+                users, methods = _USERS.pop(function)
                 if users > 1:
-                    _USERS[function] = (users - 1, own)
+                    _USERS[function] = (users - 1, methods)
                     continue
                 for name in _METHODS:
-                    if name in own:
-                        setattr(function, name, own[name])
+                    if name in methods:
+                        setattr(function, name, methods[name])
                     elif name in vars(function):
                         delattr(function, name)
 
 
 def _replace_methods(function: SpikeFunction) -> dict[str, Any]:
-    """Replace the methods of a class, and return those that it has of its own."""
-    own = {name: value for name, value in vars(function).items() if name in _METHODS}
+    """Replace the methods of a class, and return its own."""
+    methods = {name: value for name, value in vars(function).items() if name in _METHODS}
     forward: Callable[..., Any] = function.forward
     setup: Callable[..., Any] = function.setup_context
 
@@ -272,12 +272,12 @@ def _replace_methods(function: SpikeFunction) -> dict[str, Any]:
         if this is not None and not this.paused:
             this.observe(function, ctx, inputs, output)
 
-    methods: dict[str, Callable[..., Any]] = {"forward": run}
+    replaced: dict[str, Callable[..., Any]] = {"forward": run}
     if function.setup_context is not Function.setup_context:
-        methods = {"setup_context": run_setup, "forward": run_paused}
-    for name, method in methods.items():
+        replaced = {"setup_context": run_setup, "forward": run_paused}
+    for name, method in replaced.items():
         setattr(function, name, staticmethod(method))
-    return own
+    return methods
 
 
 _MOST_LEVELS = 17
@@ -286,7 +286,7 @@ _FAR, _NEAR = 1e4, 1e-3
 _HALVINGS = 60
 
 
-class Search(SlopePass):
+class SpikeSearch(SlopePass):
     """A pass that finds out where a model makes spikes, and takes the functions as they are."""
 
     def __init__(

@@ -43,7 +43,7 @@ from art_snn.interop.passes import (
 )
 from art_snn.interop.probe import FORMS, find_traits
 from art_snn.interop.reading import versions
-from art_snn.interop.slopes import Form, Search, SlopePass, Slopes, explain
+from art_snn.interop.slopes import Form, SlopePass, Slopes, SpikeSearch, explain, name_of
 from art_snn.interop.steps import StepPass, graph_nodes
 from art_snn.layers import varies
 from art_snn.running.context import RUN, WATCHED, set_in_block
@@ -217,12 +217,14 @@ def _find_slopes(body: ModelBody, x: Tensor, temporal: bool) -> None:
         return inputs, logits
 
     while True:
-        known = set(functions)
-        search = Search(rule.firing(), known)
+        searched = set(functions)
+        search = SpikeSearch(rule.firing(), searched)
         run(search)
-        if functions == known:
+        if functions == searched:
             break
-    explained = {function: explain(function, search.seen[function]) for function in known}
+    explained = {
+        function: explain(function, search.seen[function]) for function in searched
+    }
     forms = {f: form for f, form in explained.items() if isinstance(form, Form)}
     unexplained = {f: why for f, why in explained.items() if isinstance(why, str)}
     try:
@@ -301,22 +303,25 @@ def _hidden_comparisons(body: ModelBody) -> list[str]:
 
 def _own_functions(
     body: ModelBody, root: Any, natives: set[Any]
-) -> set[type[torch.autograd.Function]]:
-    """Autograd functions of the model's own in a graph, other than harmless ones."""
-    found = {
-        getattr(type(node), "_forward_cls", None)
-        for node in graph_nodes([root])
-        if node not in natives
-    }
-    places = ("torch.", "art_snn.")
-    return {
-        f
-        for f in found
-        if f is not None
-        and f is not CheckpointFunction
-        and not f.__module__.startswith(places)
-        and f not in body.harmless
-    }
+) -> Iterator[type[torch.autograd.Function]]:
+    """Autograd functions of the model's own in a graph, other than harmless ones and these nodes.
+
+    And those of compiled code, where that hides neurons."""
+    hides = body.traits.silent or not body.members.ruled
+    for node in graph_nodes([root]):
+        function = getattr(type(node), "_forward_cls", None)
+        if function is CheckpointFunction:
+            raise invalid(
+                "model",
+                "a model that runs once in a pass",
+                "one with activation checkpointing",
+                "Its neurons would run again after the pass, from another state: remove it.",
+            )
+        if function is None or function in body.harmless or node in natives:
+            continue
+        compiled = hides and "functorch" in function.__module__
+        if compiled or not function.__module__.startswith(("torch.", "art_snn.")):
+            yield function
 
 
 def _require_gradient(body: ModelBody, rule: Gradient, x: Tensor) -> None:
@@ -408,44 +413,26 @@ def _refuse_unread(body: ModelBody, rule: Gradient, x: Tensor) -> None:
 def _refuse_functions(
     body: ModelBody, rule: Gradient, root: Any, natives: set[Any]
 ) -> None:
-    """Refuse autograd functions of the model's own, other than harmless ones and these nodes.
-
-    And compiled code, where neurons were not called."""
+    """Refuse autograd functions of the model's own that the rule does not exchange."""
     silent = body.traits.silent
     slopes: Slopes | None = body.traits.slopes
     exchanged = slopes.forms if slopes and isinstance(rule, TemporalGradient) else {}
-    unexplained = slopes.unexplained if slopes else {}
-    for node in graph_nodes([root]):
-        function = getattr(type(node), "_forward_cls", None)
-        if function is None:
+    for function in _own_functions(body, root, natives):
+        if function in exchanged:
             continue
-        if function is CheckpointFunction:
-            raise invalid(
-                "model",
-                "a model that runs once in a pass",
-                "one with activation checkpointing",
-                "Its neurons would run again after the pass, from another state: remove it.",
-            )
-        place = function.__module__
-        compiled = (silent or not body.members.ruled) and "functorch" in place
-        usual = place.startswith(("torch.", "art_snn.")) and not compiled
-        known = function in body.harmless or function in exchanged
-        if usual or node in natives or known:
-            continue
-        got = f"{place}.{function.__qualname__} in its graph"
-        why = unexplained.get(function)
-        reason = (
-            f"It makes no spikes whose slope could be exchanged: {why}. " if why else ""
-        )
         remedy = (
-            f"{reason}A neuron as a whole? register_neuron makes it known. "
+            "A neuron as a whole? register_neuron makes it known. "
             f"If it is harmless: adapt(..., harmless=[{function.__name__}])."
         )
+        if slopes and function in slopes.unexplained:
+            why = slopes.unexplained[function]
+            remedy = f"It makes no spikes whose slope could be exchanged: {why}. {remedy}"
         if silent:
             remedy = (
                 f"{', '.join(silent)} was not called: by functions, or in a compiled copy, neurons "
                 f"pass by __call__ and forward. Otherwise: {remedy}"
             )
+        got = f"{name_of(function)} in its graph"
         raise refusal("a model without autograd functions of its own", got, remedy)
 
 
