@@ -23,7 +23,7 @@ _AROUND: Mapping[str, Callable[..., Composite]]
 _AROUND = {"eot": EOT, "extended": Extended, "mean": Mean}
 """Rules around others: mean around several, the others around one."""
 _LONGEST = 200
-"""Letters of the longest text of a rule or a number."""
+"""Letters of the longest text of a rule."""
 _GRAMMAR = (
     "Rules take numbers, as in rga(beta=3), and other rules: eot(rga), extended(rga, steps=16), "
     "mean(rga, stbp). A rule of your own is passed as an instance."
@@ -32,7 +32,7 @@ _FORM = "name or name(option=value, ...)"
 _CALL = re.compile(r"\s*([^\s()=,][^()=,]*?)\s*(?:\((.*)\))?\s*", re.DOTALL)
 _OPTION = re.compile(r"([^()=]+?)\s*=\s*(.+)", re.DOTALL)
 _NUMBER = re.compile(
-    r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?|[+-]?inf", re.IGNORECASE
+    r"[+-]?([0-9]{1,200}(\.[0-9]*)?|\.[0-9]+)(e[+-]?[0-9]+)?|[+-]?inf", re.IGNORECASE
 )
 
 
@@ -118,7 +118,7 @@ def parse_object(
 
 def _parse_value(text: str) -> Any:
     """A number, a truth value, or the text as it is: also one of too many digits for Python."""
-    if _NUMBER.fullmatch(text) and len(text) <= _LONGEST:
+    if _NUMBER.fullmatch(text):
         return int(text) if text.lstrip("+-").isdigit() else float(text)
     top, _, bottom = text.partition("/")
     if _NUMBER.fullmatch(top) and _NUMBER.fullmatch(bottom) and float(bottom):

@@ -168,8 +168,7 @@ def _pooling() -> TimeDistributed:
 
 def _count_features(channels: int, sides: tuple[int, int], halvings: int) -> int:
     """Values of a sample whose sides were halved so often, and rounded up each time."""
-    height, width = (math.ceil(side / 2.0**halvings) for side in sides)
-    return channels * height * width
+    return channels * math.prod(math.ceil(side / 2.0**halvings) for side in sides)
 
 
 def _draw_weights(network: nn.Module) -> None:

@@ -221,3 +221,13 @@ def test_state_that_the_model_writes_is_used_by_its_own_gradient_alone():
     close(gradients(network, "native", inputs())[1:2], wanted)
     with pytest.raises(ValueError, match=r"neuron1, .*changed from"):
         gradients(network, "rga", inputs())
+
+
+def test_a_model_that_sets_its_neurons_to_rest_does_not_read_them():
+    class Resting(Loop):
+        def begin(self):
+            self.neuron1.v = torch.zeros(())
+
+    network = adapt(Resting(Step), encoder=None, readout="mean")
+    assert gradient(network, "rga", inputs())[1].any()
+    assert not network.body.traits.reads

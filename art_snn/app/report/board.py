@@ -282,8 +282,7 @@ def _describe_credits(record: _Record) -> str:
     """Who broke how many samples that were right without an attack; the name of the plan
     alone where it broke them all."""
     broken = np.flatnonzero(record.verdict.outcome.correct & ~record.standing)
-    names = sorted(_credit_sample(record, row) for row in broken.tolist())
-    counts = Counter(names)
+    counts = Counter(sorted(_credit_sample(record, row) for row in broken.tolist()))
     plan = record.first.plan or join_words(record.first.names)
     if {*counts} <= {plan}:
         return plan
