@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd import Function
-from torch.overrides import TorchFunctionMode
 
+from art_snn.gradients.fixed import FixedWeights
 from art_snn.gradients.shared import apply, straight_through
 
 
@@ -69,26 +69,29 @@ class _Slope(Function):
         return grad * (slope(kept) if this.lazy else kept), None, None, None
 
 
-class Comparisons(TorchFunctionMode):
+class Comparisons(FixedWeights):
     """A mode in which what comparisons give has the slopes of a pass.
 
-    :param this: the :class:`~art_snn.interop.slopes.SlopePass`."""
+    :param this: the :class:`~art_snn.interop.slopes.SlopePass`.
+    :param fixed: True if weights are constants, too: two modes would cost twice as much."""
 
-    def __init__(self, this: Any) -> None:
-        super().__init__()
+    def __init__(self, this: Any, fixed: bool) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
         self.this = this
+        self.fixed = fixed
 
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
-        handle = _HANDLERS.get(func)
-        if handle is None or self.this.paused:
-            return func(*args, **kwargs)
+        handle = None if self.this.paused else _HANDLERS.get(func)
         if handle is _assign:
             return _assign(func, *args)
-        output = func(*args, **kwargs)
-        if not isinstance(output, Tensor):
+        if self.fixed:
+            output = super().__torch_function__(func, types, args, kwargs)
+        else:
+            output = func(*args, **kwargs)
+        if handle is None or not isinstance(output, Tensor):
             return output
         return handle(self, func, (*args, *kwargs.values()), output)
 
@@ -174,12 +177,17 @@ def _numbers(value: Any) -> Any:
 
 
 def _cast(mode: Comparisons, func: Any, args: Any, output: Any) -> Any:
-    return output if output.requires_grad else _give(output, _spikes_in(args[0]))
+    spikes = _spikes_in(args[0])
+    if spikes is None or output.requires_grad:
+        return output
+    if spikes.dtype == output.dtype:
+        return _mark(spikes.clone(), _Trace(spikes))
+    return _give(output, spikes)
 
 
 def _calculate(mode: Comparisons, func: Any, args: Any, output: Any) -> Any:
     """Products and sums of a mask, and the parts of a straight-through sum."""
-    if len(args) != 2 or all(_trace(arg) is _UNKNOWN for arg in args):
+    if len(args) != 2 or _trace(args[0]) is _trace(args[1]) is _UNKNOWN:
         return output
     masks = [_spikes_in(arg) is not None and not _is_number(arg) for arg in args]
     if any(masks):

@@ -14,7 +14,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -31,6 +31,7 @@ from art_snn.gradients.temporal import TemporalFiring
 from art_snn.interop.comparisons import Comparisons
 from art_snn.interop.kinds import Exchanged
 from art_snn.interop.members import RUNNING
+from art_snn.running.context import RUN, set_in_block
 
 SpikeFunction = type[Function]
 _Slope = Callable[[Tensor], Tensor]
@@ -130,11 +131,16 @@ class SlopePass:
     @contextmanager
     def exchanged(self) -> Iterator[None]:
         """A block in which spikes of this thread have the slopes of the rule."""
-        with (
-            _exchange(self.functions),
-            Comparisons(self) if self.comparing else nullcontext(),
-        ):
-            yield
+        with _exchange(self.functions):
+            if not self.comparing:
+                yield
+                return
+            run = RUN.get()
+            fixed = run.constant_weights and torch.is_grad_enabled()
+            # The mode of comparisons also makes weights constant.
+            left = replace(run, constant_weights=False)
+            with set_in_block(RUN, left), Comparisons(self, fixed):
+                yield
 
     @contextmanager
     def left_alone(self) -> Iterator[None]:
