@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
+from copy import copy
 from dataclasses import KW_ONLY, dataclass, fields
 from typing import Any, ClassVar, Literal, TypeAlias
 
@@ -22,6 +23,11 @@ _POTENTIAL: dict[str, Any] = {
     "remedy": "Leave it out, the neurons of the papers have none.",
 }
 _FACTOR: dict[str, Any] = {"above": 0, "within": _THRESHOLDS, "remedy": _USUAL}
+_SYNAPSE: dict[str, Any] = {
+    "at_least": 0,
+    "up_to": 0.9999,
+    "remedy": "A synapse that never decays is no filter. 0 is for none.",
+}
 _BOUNDS = {
     "constant": _POTENTIAL,
     "v_reset": _POTENTIAL,
@@ -155,6 +161,11 @@ class Dynamics:
         v[t] = u[t]                                       no reset
         output[t] = amplitude * s[t]
 
+    Where a synapse lies before the potential, its current i takes the place of x in u::
+
+        i[t] = synapse * i[t-1] + x[t],   i[-1] = 0
+        u[t] = decay * v[t-1] + gain * i[t - lag] + constant
+
     Some chips and simulators count several spikes in a step, and keep potentials above a floor::
 
         s[t] = min(trunc(max(u[t], 0) / threshold), max_spikes)
@@ -176,6 +187,8 @@ class Dynamics:
     :param max_spikes: most spikes of a step, None for any. A number other than 1 needs
         neurons without strict, v_reset and reset_by.
     :param floor: lowest potential after a step, in [-1e4, 1e4] and at most `v_reset`, or None.
+    :param synapse: share of the synaptic current that survives one step, in [0, 0.9999].
+    :param lag: 1 if the potential gets the synaptic current of the step before, else 0.
 
     A number may be a tensor of one element. All but `strict` and `max_spikes` may be
     tensors that broadcast to one step [N, ...], such as [K] after a linear layer and
@@ -203,6 +216,8 @@ class Dynamics:
     amplitude: Setting = 1.0
     max_spikes: int | None = 1
     floor: Setting = None
+    synapse: Setting = 0.0
+    lag: Literal[0, 1] = 0
 
     def __post_init__(self) -> None:
         set_fields(self, decay=_check_decay(self.decay), strict=bool(self.strict))
@@ -221,6 +236,9 @@ class Dynamics:
             if value is not None:
                 set_fields(self, **{name: _check(name, value, **bounds)})
 
+        set_fields(self, synapse=_check("synapse", self.synapse, **_SYNAPSE))
+        remedy = "1 is for neurons that get the current of the step before."
+        require(self.lag in (0, 1), "lag", "0 or 1", self.lag, remedy)
         lowest = min(0.0, least(self.v_reset))
         threshold = _check("threshold", self.threshold, above=lowest, remedy=_USUAL)
         set_fields(self, threshold=threshold)
@@ -288,14 +306,32 @@ class Dynamics:
 
     @property
     def uniform(self) -> bool:
-        """True if each setting is one number, with at most one spike in a step and no floor."""
+        """True if each setting is one number, with one spike in a step, no floor, no synapse."""
         varied = any(isinstance(value, Values | tuple) for value in vars(self).values())
-        return (varied, self.max_spikes, self.floor) == (False, 1, None)
+        single = self.max_spikes == 1 and self.floor is None
+        return single and not (varied or self.has_synapse)
 
     @property
     def obeys_equations(self) -> bool:
         """True if neurons obey the equations above, and no subclass simulates in another way."""
         return self.unknown is None and type(self).simulate is Dynamics.simulate
+
+    @property
+    def has_synapse(self) -> bool:
+        """True if a synapse filters the current before it charges the potential."""
+        return self.lag == 1 or self.synapse != 0
+
+    @property
+    def membrane(self) -> Dynamics:
+        """The same neurons behind their synapse, which :meth:`filter` stands for."""
+        membrane = copy(self)
+        set_fields(membrane, synapse=0.0, lag=0)
+        return membrane
+
+    @property
+    def synapse_gain(self) -> Setting:
+        """By how much the synaptic current rises with the current of the same step."""
+        return 1.0
 
     @property
     def is_standard(self) -> bool:
@@ -360,6 +396,8 @@ class Dynamics:
         :param current: input current x [T, N, ...], floating point; may be an expanded view.
         :param potential: buffer [T, N, ...] that receives u, or None.
         :param spikes: buffer [T, N, ...] for the result, or None to make one."""
+        if self.has_synapse:
+            return self.membrane.simulate(self.filter(current), potential, spikes)
         if spikes is None:
             spikes = empty_steps(current)
         decays = self.decays(len(current))
@@ -388,6 +426,21 @@ class Dynamics:
                 self._apply_floor(v)
             before = s
         return spikes
+
+    @torch.no_grad()
+    def filter(self, current: Tensor) -> Tensor:
+        """Synaptic currents i [T, N, ...] that charge the potential, from currents x [T, N, ...]."""
+        filtered = empty_steps(current)
+        before = torch.zeros_like(filtered[0])
+        filtered[: self.lag] = 0
+        for x, i in zip(current, filtered[self.lag :], strict=False):
+            self._pass_synapse(x, before, i)
+            before = i
+        return filtered
+
+    def _pass_synapse(self, x: Tensor, before: Tensor, i: Tensor) -> None:
+        """Write i[t] from x[t] and i[t-1]."""
+        plus_scaled(x, before, self.synapse, out=i)
 
     def fire(self, u: Tensor) -> Tensor:
         """The spikes of a step at potentials u, in their dtype."""

@@ -134,6 +134,7 @@ class Bounding:
             # Under a floor charge that comes early is not the same as charge that
             # comes late.
             integrates = least(dynamics.decay) == 1 and dynamics.floor is None
+            integrates = integrates and not dynamics.has_synapse
             self.averaged &= integrates and dynamics.reset == "soft"
 
     @contextmanager

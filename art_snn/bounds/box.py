@@ -227,4 +227,9 @@ def potential_rounding(
     if dynamics.floor is not None:
         largest = largest + size(dynamics.floor)
     # A change of x changes u by g times as much.
-    return _NEURON_SAFETY * (torch.finfo(dtype).eps / 2) * largest / least(dynamics.gain)
+    return charge_rounding(largest, dtype) / least(dynamics.gain)
+
+
+def charge_rounding(largest: Any, dtype: torch.dtype) -> Any:
+    """Return how much rounding can change a charge of that size in one step, with a reserve."""
+    return _NEURON_SAFETY * (torch.finfo(dtype).eps / 2) * largest

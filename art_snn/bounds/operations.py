@@ -22,9 +22,19 @@ from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from art_snn.bounds.box import Box, Nonlinear, Unbounded, has_boxes, view_first, widening
+from art_snn.bounds.box import (
+    Box,
+    Nonlinear,
+    Unbounded,
+    charge_rounding,
+    has_boxes,
+    view_first,
+    widening,
+)
 from art_snn.bounds.margins import mark_nonlinear
+from art_snn.dynamics import Dynamics, most
 from art_snn.gradients.fixed import METADATA, without_saving
+from art_snn.gradients.synapse import filter_current
 from art_snn.pooling import tiles
 from art_snn.running.context import RUN
 
@@ -152,6 +162,24 @@ def _apply_batch_norm(
     # |y(x) - y(m)| = |w| / sqrt(v) |x - m| <= |w| / sqrt(v) r
     radius = x.radius * factor
     return Box(centre, radius, slack, magnitude, x.averaged)
+
+
+def _filter_by_synapse(func: Any, x: Box, dynamics: Dynamics) -> Box:
+    """Filter currents over time: i[t] = a i[t-1] + x[t], times a gain, with a >= 0."""
+    if x.averaged:
+        raise Nonlinear("a synapse, which filters currents over time")
+    centre = func(x.centre, dynamics)
+    # As no weight of the sum is negative, |i - i(m)| <= i(r).
+    radius = func(x.radius, dynamics)
+
+    # |i| <= k max |x|, where k = gain (1 + a + ... + a^(T - 1)).
+    decay = most(dynamics.synapse)
+    total = most(dynamics.synapse_gain) * min(len(x), 1 / (1 - decay))
+    magnitude = x.magnitude * total
+    # A computed i is the exact one of currents that rounding has moved by some units of |i|.
+    rounding = charge_rounding(magnitude, x.dtype) * total
+    before = func(x.slack, dynamics) if x.slack.shape == x.shape else x.slack * total
+    return Box(centre, radius, before + rounding)
 
 
 def _average_windows(func: Any, x: Box, size: Any, *rest: Any, **options: Any) -> Box:
@@ -507,7 +535,10 @@ _NAMES: dict[str, Any] = {
     "neg __neg__": lambda func, x: _scale(x, -1.0),
     "mean sum": _reduce,
 }
-_OPERATIONS = {functional.batch_norm: _apply_batch_norm} | {
+_OPERATIONS = {
+    functional.batch_norm: _apply_batch_norm,
+    filter_current: _filter_by_synapse,
+} | {
     getattr(place, name): operation
     for names, operation in _NAMES.items()
     for name in names.split()

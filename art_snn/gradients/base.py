@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from art_snn.dynamics import Dynamics, operand
+from art_snn.gradients.synapse import filter_current
 from art_snn.running.context import RUN, PerContext, set_in_block
 
 
@@ -21,8 +22,12 @@ class NeuronRef:
 
     def fire(self, firing: "Firing", current: Tensor) -> Tensor:
         """What the neuron gives the next layer: the spikes of a firing, at their height."""
+        site = self
+        if self.dynamics.has_synapse:
+            current = filter_current(current, self.dynamics)
+            site = replace(self, dynamics=self.dynamics.membrane)
         with set_in_block(RUN, replace(RUN.get(), in_neuron=True)):
-            spikes = firing(self, current)
+            spikes = firing(site, current)
         amplitude = self.dynamics.amplitude
         return spikes if amplitude == 1 else spikes.mul(operand(amplitude, spikes))
 

@@ -138,7 +138,10 @@ class Conversion(Gradient):
         body.execution = Execution(
             "converted", "the gradient is that of an ANN, run once"
         )
-        return body.run(mean_over_time(body.encode(x)), self._activate)
+        encoded = body.encode(x)
+        averaging = replace(RUN.get(), averaged=len(encoded))
+        with set_in_block(RUN, averaging):
+            return body.run(mean_over_time(encoded), self._activate)
 
     def objection(self, dynamics: Dynamics, encoder: object = None) -> str | None:
         return curve_objection(dynamics)
@@ -371,6 +374,9 @@ def _collapse_objection(body: Body, encoded: Tensor) -> str | None:
     objection = body.averaging_objection()
     if objection is not None:
         return objection
+    filtered = [site.name for site in body.neurons() if site.dynamics.has_synapse]
+    if filtered:
+        return f"the synapse of neuron {filtered[0]} filters its current over time"
     if encoded.shape[0] == 1:
         return "with one time step there is nothing to average"
     if encoded.shape[1] == 0:

@@ -112,7 +112,8 @@ class NetworkRun:
     :param constant_weights: True if weights are constants to autograd.
     :param shapes_only: True if a pass with constant weights needs the right graph, and no values.
     :param forms: functions of stateless layers with constant weights, where these are known.
-    :param in_neuron: True while a rule computes what a neuron fires."""
+    :param in_neuron: True while a rule computes what a neuron fires.
+    :param averaged: the number of time steps whose mean the only step is; 0 where steps are single."""
 
     firing: Callable[[Any, Tensor], Tensor] | None = None
     names: Mapping[nn.Module, str] = field(default_factory=dict)
@@ -121,6 +122,7 @@ class NetworkRun:
     shapes_only: bool = False
     forms: Mapping[nn.Module, Any] | None = None
     in_neuron: bool = False
+    averaged: int = 0
 
 
 RUN = ContextVar("run", default=NetworkRun())  # noqa: B039
