@@ -429,7 +429,7 @@ class Dynamics:
 
     @torch.no_grad()
     def filter(self, current: Tensor) -> Tensor:
-        """Synaptic currents i [T, N, ...] that charge the potential, from currents x [T, N, ...]."""
+        """Synaptic currents i [T, N, ...] that charge the potential, from x [T, N, ...]."""
         filtered = empty_steps(current)
         before = torch.zeros_like(filtered[0])
         filtered[: self.lag] = 0

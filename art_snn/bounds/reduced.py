@@ -73,7 +73,10 @@ def read_chain(
         shown = f"{name} ({type(module).__name__})"
         fits(are_plain(module.modules()), f"{shown}, with code of its own")
         if isinstance(module, Neuron):
-            words = "settings of single neurons or steps, several spikes in a step, a floor or a synapse"
+            words = (
+                "settings of single neurons or steps, several spikes in a step, a floor "
+                "or a synapse"
+            )
             fits(module.dynamics.uniform, f"{shown} with {words}")
             sites.append(NeuronRef(name, module.dynamics))
             segments.append(nn.Sequential())

@@ -29,11 +29,15 @@ from art_snn.running.context import RUN
 def filter_current(current: Tensor, dynamics: Dynamics) -> Tensor:
     """Synaptic currents i [T, N, ...] of currents x [T, N, ...], with their graph."""
     if has_torch_function_unary(current):
-        return handle_torch_function(filter_current, (current,), current, dynamics)  # type: ignore[no-any-return]
+        filtered: Tensor = handle_torch_function(
+            filter_current, (current,), current, dynamics
+        )
+        return filtered
     steps = RUN.get().averaged
     if steps:
         # One step stands for all of them.
-        return current * operand(mean_response(dynamics, steps), current)
+        response = operand(mean_response(dynamics, steps), current)
+        return current.mul(response)
     return apply(_Filtered, current, dynamics)
 
 

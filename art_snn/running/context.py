@@ -113,7 +113,7 @@ class NetworkRun:
     :param shapes_only: True if a pass with constant weights needs the right graph, and no values.
     :param forms: functions of stateless layers with constant weights, where these are known.
     :param in_neuron: True while a rule computes what a neuron fires.
-    :param averaged: the number of time steps whose mean the only step is; 0 where steps are single."""
+    :param averaged: of how many time steps the only one is the mean; 0 outside of such a pass."""
 
     firing: Callable[[Any, Tensor], Tensor] | None = None
     names: Mapping[nn.Module, str] = field(default_factory=dict)
