@@ -70,6 +70,8 @@ class LIF(Neuron):
     :param decay: share of the potential that survives one step, in [1e-6, 1] or 0.
     :param threshold: firing threshold, in [1e-4, 1e4].
     :param reset: "hard" (to zero) or "soft" (by subtraction).
+    :param synapse: share of the synaptic current that survives one step, in [0, 0.9999];
+        0 is no synapse.
     :raises ValueError: when a parameter is out of its range."""
 
     def __init__(
@@ -77,9 +79,10 @@ class LIF(Neuron):
         decay: float = 0.5,
         threshold: float = 1.0,
         reset: Literal["hard", "soft"] = "hard",
+        synapse: float = 0.0,
     ) -> None:
         require_choice("reset", reset, ("hard", "soft"), remedy=SOFT_AND_HARD)
-        super().__init__(Dynamics(decay, threshold, reset))
+        super().__init__(Dynamics(decay, threshold, reset, synapse=synapse))
 
 
 class IF(LIF):

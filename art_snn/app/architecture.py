@@ -278,6 +278,8 @@ class Architecture:
             neuron += f", threshold {settings['threshold']:g}"
         if settings["reset"] != "hard":
             neuron += f", {settings['reset']} reset"
+        if settings["synapse"] != 0:
+            neuron += f", synapse {settings['synapse']:g}"
 
         how = describe_encoder(encoder)
         if settings["modulation"] is not None:

@@ -64,6 +64,7 @@ _RARE = {
     "decay",
     "threshold",
     "reset",
+    "synapse",
     "modulation",
     "momentum",
     "weight_decay",

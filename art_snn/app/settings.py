@@ -164,6 +164,7 @@ class Train(Network):
     :param decay: decay of the neurons, 1e-6 to 1; 1 makes IF neurons [0.5].
     :param threshold: of the neurons, 1e-4 to 1e4 [1].
     :param reset: of the neurons, hard or soft [hard].
+    :param synapse: decay of a synaptic current before the potential, 0 to 0.9999; 0 is none [0].
     :param encoder: direct, poisson, sqe(levels=2) or frequency for images, frames or
         ablation(keep=0.05) for events [direct; events: frames].
     :param modulation: of all neurons: gains, gates or noise(sigma=0.2), in training alone [none].
@@ -201,6 +202,7 @@ class Train(Network):
     decay: Open[float] = None
     threshold: Open[float] = None
     reset: Open[Literal["hard", "soft"]] = None
+    synapse: Open[float] = None
     modulation: Annotated[Open[str], arg(metavar="MODULATION")] = None
     epochs: int = 200
     batch_size: int = 64

@@ -39,7 +39,7 @@ class Options:
     :param in_channels, classes: channels of the input, and number of classes K.
     :param image_size: side of a square input, or (height, width), in pixels; any size.
     :param steps: time steps T of the default encoder; not used with another `encoder`.
-    :param decay, threshold, reset: of all neurons; a decay of 1 makes IF neurons.
+    :param decay, threshold, reset, synapse: of all neurons; a decay of 1 makes IF neurons.
     :param encoder: in place of Direct(steps).
     :param mean, std: per channel, which the network subtracts from its input and divides
         it by.
@@ -56,6 +56,7 @@ class Options:
     decay: float = 0.5
     threshold: float = 1.0
     reset: Literal["hard", "soft"] = "hard"
+    synapse: float = 0.0
     encoder: Encoder | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
@@ -92,7 +93,7 @@ class Options:
 
     def neuron(self) -> nn.Module:
         """A new layer of neurons, with what modulates it."""
-        neuron = LIF(decay=self.decay, threshold=self.threshold, reset=self.reset)
+        neuron = LIF(self.decay, self.threshold, self.reset, self.synapse)
         if self.modulation is None:
             return neuron
         steps = (
@@ -375,6 +376,7 @@ DEFAULTS: Mapping[str, Any] = MappingProxyType(
         "decay": Options.decay,
         "threshold": Options.threshold,
         "reset": Options.reset,
+        "synapse": Options.synapse,
         "encoder": "direct",
         "modulation": Options.modulation,
     }
