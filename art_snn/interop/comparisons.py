@@ -76,7 +76,7 @@ class Comparisons(FixedWeights):
     :param fixed: True if weights are constants, too: two modes would cost twice as much."""
 
     def __init__(self, this: Any, fixed: bool) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.this = this
         self.fixed = fixed
 
