@@ -377,8 +377,7 @@ def gradients_vanish(subject: Subject) -> Finding | None:
     counts = {f"samples by {name}": int(mask.sum()) for name, mask in others.items()}
     words = ", where gradient attacks have no direction"
     if others:
-        count = 1 + len(others)
-        words = f"; at {everywhere.sum()} of them none of {count} rules has a gradient"
+        words = f"; at {everywhere.sum()} all {1 + len(others)} rules have none"
     return Finding(
         "vanished-gradients",
         "vanished gradients",
