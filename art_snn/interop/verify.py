@@ -146,7 +146,8 @@ def _verify_setup(
     # Training alone changes weights all the time.
     if len(x) > 1 and (rule is None or x.requires_grad or "rows" not in facts):
         rows = few if traits.mixed else inputs
-        once("rows", lambda: _compare_rows(body, rows), count_writes(body.weights()))
+        weights = count_writes(body.layers.parameters())
+        once("rows", lambda: _compare_rows(body, rows), weights)
     if rule is None:
         return
     if not native:
@@ -159,8 +160,8 @@ def _verify_setup(
         batch = few if steps and traits.batches else inputs
         once("spikes", lambda: _compare_spikes(body, batch))
         if x.requires_grad and "spikes" in facts:
-            weights = body.version_key(exact=False)
-            once(weights, lambda: not later or _compare_spikes(body, inputs[:1]))
+            version = body.version_key(exact=False)
+            once(version, lambda: not later or _compare_spikes(body, inputs[:1]))
         traits.passes += x.requires_grad
         again = traits.passes in _FIRST or traits.passes % _EVERY == 0
         if x.requires_grad and again and not steps:
