@@ -215,6 +215,7 @@ class _Verification:
         excerpt = read_excerpt(self.file.parent, largest)
         order = np.argsort(excerpt["eps"])
         same = np.array_equal(excerpt["x"], x)
+        same = same and excerpt["adversarial"].dtype == x.dtype
         if not same or excerpt["eps"][order].tolist() != [*budgets]:
             # What is of other samples or budgets can be compared with nothing.
             words = f"{EXCERPT} is of other samples or budgets"

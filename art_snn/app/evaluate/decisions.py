@@ -111,12 +111,13 @@ def add_decision(trial: Trial, decisions: Decisions, target: Target) -> Trial:
     raised = decision["raised"]
     failed = raised != ""
     if failed.any():
+        error = str(raised[failed][0]).rstrip(".")
         skipped += (
             replace(
                 record,
                 label="the exact search of some samples",
                 status="skipped",
-                reason=f"{raised[failed][0]}. {list_samples(failed)}",
+                reason=f"{error}. {list_samples(failed)}",
             ),
         )
 
