@@ -30,7 +30,7 @@ from art_snn.attacks.pgd import PGD, STEP, STEPS
 from art_snn.attacks.plans import DLR, PAPERS, PLANS, resolve_plan
 from art_snn.attacks.square_search import SquareSearch
 from art_snn.attacks.stable_adaptive_pgd import StableAdaptivePGD
-from art_snn.attacks.stages import ArtAttack, Plan, Stage, select_stages
+from art_snn.attacks.stages import WIDE, ArtAttack, Plan, Stage, select_stages
 from art_snn.gradients import ASSG, CBA, EOT, HART, ATan, Native, TemporalGradient, Triangle
 from art_snn.interop import adapt
 from art_snn.seeding import fix_seed
@@ -310,9 +310,10 @@ def test_where_slopes_are_exchanged_rate_rules_alone_make_way_for_the_native_gra
     found = select_stages(plan, exchanged, norm, some)
     rates = [one for one in plan.stages if not isinstance(one.rule, TemporalGradient | None)]
     kept = [stage for stage in plan.stages if stage not in rates]
-    assert [one for one in found.stages if one.rule != Native()] == kept
-    replaced = (*found.native, *(one for one in found.skipped if one.status == "repeated"))
-    assert len(replaced) == len(rates)
+    assert [one for one in found.stages if one in kept] == kept
+    assert {one.rule for one in found.stages if one not in kept} <= {WIDE, Native()}
+    replaced = [one for one in (*found.records, *found.skipped) if one.reason]
+    assert {one.instead_of or one.label for one in replaced} == {one.label for one in rates}
     why = "nobody knows the equations of its neurons; register_neuron states them"
     assert all(why in one.reason for one in replaced)
 
@@ -349,7 +350,7 @@ def test_where_other_rules_suit_one_that_does_not_is_replaced_once():
 def test_stages_that_ask_for_the_native_gradient_themselves_stay_as_they_are(rule):
     classifier = around(adapted.network("inline"), adapted.SHAPE, 3)
     given = Stage(AutoPGD, rule, SHORT)
-    plan = Plan("mine", (Stage(AutoPGD, RGA(), SHORT), given, given))
+    plan = Plan("mine", (Stage(AutoPGD, CBA(), SHORT), given, given))
     x = np.random.default_rng(0).random((4, *adapted.SHAPE), dtype=np.float32)
     attack = SpikingAutoAttack(classifier, eps=0.01, plan=plan, **QUIET)
     attack.generate(x)
