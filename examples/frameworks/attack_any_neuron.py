@@ -39,13 +39,15 @@ RULES: dict[str, Any] = {
 
 
 class NorseNetwork(nn.Module):
-    """Two layers of a cell of Norse, and potentials as outputs: [N, 1, 8, 8] -> [N, 10]."""
+    """Three layers of a cell of Norse, and potentials as outputs: [N, 1, 8, 8] -> [N, 10]."""
 
     def __init__(self, cell: Callable[[], nn.Module]) -> None:
         super().__init__()
         self.body = norse.SequentialState(
             nn.Flatten(),
             nn.Linear(64, 100),
+            cell(),
+            nn.Linear(100, 100),
             cell(),
             nn.Linear(100, 100),
             cell(),
