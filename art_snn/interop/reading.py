@@ -93,6 +93,12 @@ def versions(module: nn.Module) -> dict[Tensor, int]:
     return {x: _version(x) for _, _, value in _state(module) for x in _tensors(value)}
 
 
+def copy_state(module: nn.Module) -> list[Tensor]:
+    """Copies of the tensors that a module and those inside keep; statistics are no state."""
+    kept = (value for _, name, value in _state(module) if name != "_buffers")
+    return [x.clone() for value in kept for x in _tensors(value)]
+
+
 def _state(module: nn.Module) -> list[tuple[dict[str, Any], str, Any]]:
     """Attributes of a module and those inside: where each is kept, its name and its value."""
     kept = [vars(inner) for inner in module.modules()]

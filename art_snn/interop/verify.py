@@ -65,6 +65,7 @@ _DRAWS = (
 )
 
 
+_WIDER = "A wider surrogate reaches further: stbp(surrogate.width=4)."
 _COMPARES = re.compile(r"aten::(gt|ge|lt|le|heaviside|sign)\b")
 
 
@@ -339,7 +340,8 @@ def _require_gradient(body: ModelBody, rule: Gradient, x: Tensor) -> None:
     # By a slope that is nowhere zero: only the model itself can cut it.
     sites = body.members.ruled.values()
     applies = all(site.dynamics.unknown is None for site in sites)
-    if through is not None and applies and sites:
+    exchanges = not native and body.traits.slopes and body.traits.slopes.calls
+    if through is not None and applies and (sites or exchanges):
         try:
             through = _gradient(body, STBP(surrogate=ATan()), x, native)
         except ArgumentError:
@@ -355,11 +357,13 @@ def _require_gradient(body: ModelBody, rule: Gradient, x: Tensor) -> None:
             "one that the gradient passes through",
             f"one whose gradient at the {place} is {how} for all of {len(x)} samples under {rule}",
             "Something cuts it: no_grad, detach(), data, numpy, rounding, or a surrogate that has "
-            "a gradient in training mode alone (register_neuron(..., gated=True)).",
+            "a gradient in training mode alone (register_neuron(..., gated=True)). "
+            + ("" if through is None else f"Or no neuron comes near firing. {_WIDER}"),
         )
     warnings.warn(
         f"the gradient under {rule} is zero for the first {len(x)} samples: no neuron comes near "
-        "enough to firing for its slope, or something cuts it. Attacks by it do nothing there.",
+        "enough to firing for its slope, or something cuts it. Attacks by it do nothing there. "
+        f"{_WIDER}",
         stacklevel=2,
     )
 

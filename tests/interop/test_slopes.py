@@ -223,6 +223,28 @@ def test_a_function_that_is_silent_on_all_samples_is_explained_by_constants():
     same_gradient(gradient(adapt(model, STEPS, gradient="native").eval())[1], grad, 1e-5)
 
 
+def test_silent_neurons_of_one_step_are_followed_and_a_wider_surrogate_is_named():
+    model = unknown.OneStep()
+    model[0].bias.data.fill_(-99.0)
+    network = adapt(model, STEPS).eval()
+    with pytest.warns(UserWarning, match=r"zero for .* A wider surrogate reaches further: stbp\("):
+        assert not gradient(network)[1].any()
+    assert network.body.traits.single
+    assert gradient(adapt(model, STEPS, gradient="stbp(surrogate.width=999)").eval())[1].any()
+
+    # Not one that takes all steps and is silent, though it keeps its potential.
+    class Kept(unknown.KeepsPotentials):
+        def forward(self, x):
+            spikes = super().forward(x)
+            self.v = self.v_seq[-1] + getattr(self, "v", 0)
+            return spikes
+
+    model = nn.Sequential(model[0], Kept(), model[2])
+    network = adapt(model, STEPS, gradient="native").eval()
+    network(samples())
+    assert not network.body.traits.single
+
+
 def test_a_model_without_spikes_is_refused():
     model = nn.Sequential(nn.Linear(12, 16), nn.ReLU(), nn.Linear(16, 4))
     with pytest.raises(ValueError, match="none by an autograd function or a comparison"):
