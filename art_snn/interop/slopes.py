@@ -199,8 +199,10 @@ class _Exchanged(Function):
     """The backward of a call whose slope was exchanged: the gradient times a slope."""
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, grad: Tensor | None) -> tuple[Tensor | None, ...]:
         this, place, form, threshold, slope, count = ctx.exchanged
+        if grad is None:
+            return (None,) * count
         this.arrive(place)
         (kept,) = ctx.saved_tensors
         h = form.sum_slopes(kept, threshold, slope) if this.lazy else kept
