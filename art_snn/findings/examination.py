@@ -14,7 +14,7 @@ from torch import nn
 from art_snn.attacks.measures import EUCLIDEAN, Norm
 from art_snn.attacks.queries import margin
 from art_snn.behaviour import DIFFERENCE, logit_spread
-from art_snn.checks import ArgumentError
+from art_snn.checks import ArgumentError, quote, require
 from art_snn.classifier.inputs import as_tensor
 from art_snn.files import digest
 from art_snn.findings.finding import (
@@ -523,11 +523,18 @@ def examine(
     :param y: true classes, indices (N,) or scores (N, K).
     :param eps: budget of the attacks, in the unit of the samples.
     :param norm: numpy.inf or 2; of event frames 0 or "shift", about whose budgets nothing is said.
-    :param rules: other rules with which all of these samples are attacked. Where one of
-        them has a gradient, that of the present rule may vanish.
+    :param rules: other rules of a spiking network, with which all of these samples are
+        attacked. Where one of them has a gradient, that of the present rule may vanish.
     :param batch_size: samples per pass; seed: of what is drawn; verbose: show progress.
     :return: the findings, in the order of the checks; none are no proof of a sound evaluation.
     :raises TypeError: when x or y is no array of real numbers.
     :raises ValueError: for no sample, another shape, or a bad setting."""
+    require(
+        not rules or isinstance(estimator.model, SpikingNetwork),
+        "rules",
+        "none, since the network is not spiking",
+        quote(rules),
+        "Leave them out.",
+    )
     subject = Subject(estimator, x, y, eps, norm, batch_size, seed, tuple(rules))
     return run_checks(CHECKS, subject, verbose=verbose)

@@ -219,6 +219,11 @@ def test_bad_input_is_refused_by_name(options, message, trained_layers, samples)
         examine(build(trained_layers), **usual | options)
 
 
+def test_rules_are_refused_for_a_network_that_is_not_spiking(plain, samples):
+    with pytest.raises(ValueError, match=r"^rules: .*RGA"):
+        examine(plain, *samples, eps=0.1, rules=[RGA()])
+
+
 def test_a_model_that_mixes_samples_is_refused_instead_of_examined():
     class Mixed(torch.nn.Module):
         def __init__(self):
