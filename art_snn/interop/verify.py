@@ -241,9 +241,7 @@ def _find_slopes(body: ModelBody, x: Tensor, temporal: bool) -> None:
         this = _run_backward(run, rule, forms)
     assert this.shares is not None
     shares = {place: sum(some) / len(some) for place, some in this.shares.items()}
-    # What is always true is a condition, no spike.
-    calls = {place: n for place, n in this.reached.items() if shares[place] < 1}
-    slopes = Slopes(forms, unexplained, calls, shares)
+    slopes = Slopes(forms, unexplained, this.reached, shares)
     body.traits.slopes = slopes
     _require_spikes(body, slopes)
     if temporal and slopes.calls and not body.places:

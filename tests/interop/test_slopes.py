@@ -330,3 +330,12 @@ def test_activation_checkpointing_is_refused():
     model = Leaky(lambda u: checkpoint(FUNCTIONS["function"], u, use_reentrant=False))
     with pytest.raises(ValueError, match="activation checkpointing"):
         gradient(adapt(model, STEPS, gradient=NATIVE).eval())
+
+
+def test_a_threshold_that_is_learned_has_the_gradient_that_it_has_in_a_comparison():
+    theta, model, grads = nn.Parameter(torch.tensor(0.9)), Leaky(), []
+    for spike in (lambda u: unknown.FireAt.apply(u, theta, 10.0), lambda u: (u >= theta).to(u)):
+        model.spike = spike
+        network = adapt(model, STEPS, gradient=NATIVE, training_gradient=NATIVE)
+        grads += torch.autograd.grad(network(samples())[:, 0].sum(), theta)
+    same_gradient(*grads)
