@@ -109,7 +109,7 @@ class Costs(Result):
         return [heading, Table(titles, rows), Notes(self.remarks)]
 
     def label(self, row: str) -> str:
-        """What a row measures, in words."""
+        """The words for what a row measures."""
         if row == INFERENCE:
             return "inference, no gradient"
         if row.startswith(STOCK):
@@ -184,7 +184,7 @@ def run(settings: Cost) -> Costs:
             "gpu",
             "Use cpu, or install a CUDA build.",
         )
-        models = [name for words in settings.model for name in split_parts(words)]
+        models = split_parts(",".join(settings.model))
         # No model at all is refused, too.
         require_distinct("model", models)
         steps = settings.steps or (None,)

@@ -474,8 +474,7 @@ def read_excerpt(folder: Path, largest: int = LARGEST) -> dict[str, np.ndarray]:
         "adversarial": budgets + x,
         "broken": budgets + x[:1],
     }
-    fits = len(budgets) == 1 and shapes == expected
-    fits = fits and arrays["broken"].dtype == bool
+    fits = len(budgets) == 1 and shapes == expected and arrays["broken"].dtype == bool
     require(fits, "first", content, f"arrays of shapes {shapes}", remedy)
     return arrays
 

@@ -11,6 +11,7 @@ from art_snn.app.evaluate.findings import judge_target, judge_trials, list_exami
 from art_snn.app.evaluate.settings import Evaluate
 from art_snn.app.evaluate.target import Target
 from art_snn.attacks import Outcome, StageRecord
+from art_snn.attacks.stages import WIDE
 from art_snn.gradients import STBP, Native, parse_rules
 from art_snn.interop import adapt
 from tests.attacks.classifiers import around
@@ -109,8 +110,9 @@ def test_the_native_gradient_is_examined_where_the_plan_begins_with_it():
 def test_where_slopes_are_exchanged_the_single_attack_runs_by_stbp():
     subject = target("inline", plan="fast")
     assert subject.rules == {"stbp": STBP()}
-    # The plan begins with HART, in place of which it has the native gradient.
-    assert list(list_examinations(subject)) == ["network", "native gradients", "PGD-7 by stbp"]
+    # The plan begins with HART, which needs equations.
+    first = f"{WIDE} gradients"
+    assert list(list_examinations(subject)) == ["network", first, "PGD-7 by stbp"]
 
 
 def test_what_is_not_examined_is_a_finding():
