@@ -12,7 +12,7 @@ from art_snn.app.evaluate.settings import Evaluate
 from art_snn.app.evaluate.target import Target
 from art_snn.attacks import Outcome, StageRecord
 from art_snn.attacks.stages import WIDE
-from art_snn.gradients import STBP, Native, parse_rules
+from art_snn.gradients import STBP, Native, parse_rules, short_name
 from art_snn.interop import adapt
 from tests.attacks.classifiers import around
 from tests.evaluations import record, trial
@@ -111,7 +111,7 @@ def test_where_slopes_are_exchanged_the_single_attack_runs_by_stbp():
     subject = target("inline", plan="fast")
     assert subject.rules == {"stbp": STBP()}
     # The plan begins with HART, which needs equations.
-    first = f"{WIDE} gradients"
+    first = f"{short_name(WIDE)} gradients"
     assert list(list_examinations(subject)) == ["network", first, "PGD-7 by stbp"]
 
 
