@@ -201,12 +201,12 @@ class _Exchanged(Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor | None) -> tuple[Tensor | None, ...]:
         this, place, form, threshold, slope, count = ctx.exchanged
+        results: list[Tensor | None] = [None] * count
         if grad is None:
-            return (None,) * count
+            return tuple(results)
         this.arrive(place)
         (kept,) = ctx.saved_tensors
         h = form.sum_slopes(kept, threshold, slope) if this.lazy else kept
-        results: list[Tensor | None] = [None] * count
         results[form.potential] = grad * h
         if form.threshold is not None and ctx.needs_input_grad[form.threshold]:
             results[form.threshold] = -(grad * h).sum_to_size(threshold.shape)
