@@ -1,7 +1,7 @@
 """The neurons of a network, and the engine with which every rule runs on it: found by trying."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -89,12 +89,15 @@ class _Neurons:
 
 @dataclass(frozen=True)
 class _Inspection(Result):
-    """Neurons and rules of one network; the settings are its encoder, rules and the like."""
+    """Neurons and rules of one network; the settings are its encoder, rules and the like.
+
+    :param exchanged: where the slope of spikes alone is exchanged -> calls, threshold and share."""
 
     title: str
     settings: Mapping[str, Any]
     neurons: Sequence[_Neurons]
     rules: Mapping[str, Mapping[str, Any]]
+    exchanged: Mapping[str, str] = field(default_factory=dict)
     name: ClassVar[str] = "inspect"
 
     def parts(self) -> list[Part]:
@@ -104,6 +107,10 @@ class _Inspection(Result):
         ]
         names = list(self.rules)
         neurons = Table(_TITLES, [one.row(names) for one in self.neurons])
+        places = Table(
+            ("slope exchanged at", "remark"), list(map(list, self.exchanged.items()))
+        )
+        tables = [table for table in (neurons, places) if table.rows]
         rows = []
         zero: dict[str, int] = {}
         refusals: dict[str, list[str]] = {}
@@ -131,7 +138,7 @@ class _Inspection(Result):
         for why, names in refusals.items():
             remarks.append(f"Refused under {', '.join(names)}: {why}")
         objections = Notes(self._objections())
-        return [(self.title, *heading), neurons, objections, rules, Notes(remarks)]
+        return [(self.title, *heading), *tables, objections, rules, Notes(remarks)]
 
     def _objections(self) -> list[str]:
         """Sentences: neurons that are not known, and why a rule does not apply to which neurons."""
@@ -146,6 +153,13 @@ class _Inspection(Result):
         for (rule, reason, read_out), names in neurons.items():
             where = " where others read its spikes" if read_out else ""
             lines.append(f"{rule} does not apply to {', '.join(names)}{where}: {reason}.")
+        if not self.neurons:
+            reasons: dict[str, list[str]] = {}
+            for rule, trial in self.rules.items():
+                reasons.setdefault(trial["objection"], []).append(rule)
+            for reason, rules in reasons.items():
+                if reason:
+                    lines.append(f"{', '.join(rules)} do not apply: {reason}.")
         return lines
 
 
@@ -180,8 +194,12 @@ def run(settings: Inspect) -> _Inspection:
             labels[-1] = y.shape[1] - 1
             data = Dataset("random samples", x, labels, x, labels)
         else:
-            expected = f"None next to {subject.source.name}, whose samples have channels"
-            refuse_given(settings, ["channels"], expected, "Leave it out.")
+            refuse_given(
+                settings,
+                ["channels"],
+                f"None next to {subject.source.name}, whose samples have channels",
+                "Leave it out.",
+            )
             data = subject.load_data()
         network = subject.build(data).to(torch_device(settings.device))
         x = data.x_test[: settings.batch_size]
@@ -226,7 +244,10 @@ def _inspect_network(
         "training_gradient": str(network.training_gradient),
         **network.body.notes(),
     }
-    return _Inspection(title, settings, neurons, results)
+    exchanged = dict(network.body.places)
+    for place in exchanged:  # They have a table of their own.
+        del settings[f"slope exchanged at {place}"]
+    return _Inspection(title, settings, neurons, results, exchanged)
 
 
 def _find_neurons(
@@ -234,14 +255,17 @@ def _find_neurons(
 ) -> list[_Neurons]:
     """Every layer of neurons, with its rate in one pass."""
     neurons = []
-    sites = {site.name for site in network.body.neurons()}
+    sites = {site.name: site for site in network.body.neurons()}
     for layer, calls in record_calls(network, x):
         name, dynamics = layer.site.name, layer.site.dynamics
         single = dynamics.max_spikes == 1
-        counts = [x != 0 if single else x / operand(dynamics.amplitude, x) for x in calls]
-        reasons = {
-            n: rule.objection(dynamics, network.encoder) for n, rule in rules.items()
-        }
+        counts = [
+            call != 0 if single else call / operand(dynamics.amplitude, call)
+            for call in calls
+        ]
+        # Rules may ask less of a neuron than its equations.
+        asked = sites.get(name, layer.site).dynamics
+        reasons = {n: rule.objection(asked, network.encoder) for n, rule in rules.items()}
         neurons.append(
             _Neurons(
                 name=name or "(the model)",
@@ -280,7 +304,7 @@ def _try_rule(
     except ArgumentError as error:
         return trial | {"refusal": str(error)}
     except Exception as error:
-        # A model that fails under a rule is what is to be listed out.
+        # The command finds out under which rules a model fails.
         words = f"{type(error).__name__}: {first_line(error)}{locate_own(error)}"
         return trial | {"refusal": f"it failed with {words}"}
     return trial | {

@@ -13,6 +13,7 @@ from art_snn.gradients.base import simulation
 from art_snn.interop.body import ModelBody
 from art_snn.interop.members import Member, running
 from art_snn.interop.passes import ModelPass
+from art_snn.interop.reading import copy_state
 from art_snn.interop.steps import StepPass, graph_nodes
 
 FORMS = (
@@ -77,9 +78,10 @@ def find_traits(body: ModelBody, x: Tensor) -> None:
     else:
         seen = _try(body, encoded)
         traits.writes = seen.writes
-        single = _one_step(body, seen, encoded)
+        traits.single = _computes_a_step(body, encoded)
+        single = None if traits.single else _one_step(body, seen, encoded)
         seen = single or seen
-        traits.single = single is not None or _computes_a_step(body, encoded)
+        traits.single |= single is not None
         traits.steps = len(encoded)
     traits.preludes = seen.preludes
 
@@ -181,28 +183,41 @@ def _computes_a_step(body: ModelBody, encoded: Tensor) -> bool:
         for member in body.members.values():
             member.kind.refresh(member.module, None)
 
-    def run(x: Tensor) -> Tensor:
+    def run(x: Tensor) -> list[Tensor]:
         with torch.random.fork_rng([]):
             outputs: list[Tensor] = tree_leaves(body.layers(x.clone()))
-        return outputs[0]
+        # Silent neurons show by their state alone that they have one.
+        return [outputs[0], *copy_state(body.layers)]
 
-    try:
-        with body.restoring():
-            begin()
-            if torch.equal(run(encoded[0]), run(encoded[0])):
-                return False
-    except Exception:
+    seen = _try(body, encoded[0])
+    if seen.error or max(seen.calls.values(), default=1) > 1:
+        return False
+    rows = encoded.shape[1:2]
+    with body.restoring():
+        begin()
+        changed = _differing(run(encoded[0]), run(encoded[0]))
+    if not any(one.shape[:1] == rows for one, _ in changed):
         return False
     others = encoded.clone()
     others[0] = mirror_samples(others[0])
     try:
         with body.restoring():
             begin()
-            steps = run(encoded)
+            results = run(encoded)
             begin()
-            return torch.equal(steps[1:], run(others)[1:]) and len(steps) == len(encoded)
+            changed = _differing(results, run(others))
     except Exception:
         return True
+    pairs = [(results[0], results[0]), *changed]
+    return all(
+        len(encoded) in a.shape[:1] and torch.equal(a[1:], b[1:]) for a, b in pairs
+    )
+
+
+def _differing(one: list[Tensor], other: list[Tensor]) -> list[tuple[Tensor, Tensor]]:
+    """The pairs of tensors of two runs that differ."""
+    pairs = zip(one, other, strict=False)
+    return [(a, b) for a, b in pairs if not torch.equal(a, b)]
 
 
 def _try(

@@ -199,13 +199,17 @@ class _Exchanged(Function):
     """The backward of a call whose slope was exchanged: the gradient times a slope."""
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, grad: Tensor | None) -> tuple[Tensor | None, ...]:
         this, place, form, threshold, slope, count = ctx.exchanged
+        results: list[Tensor | None] = [None] * count
+        if grad is None:
+            return tuple(results)
         this.arrive(place)
         (kept,) = ctx.saved_tensors
         h = form.sum_slopes(kept, threshold, slope) if this.lazy else kept
-        results: list[Tensor | None] = [None] * count
         results[form.potential] = grad * h
+        if form.threshold is not None and ctx.needs_input_grad[form.threshold]:
+            results[form.threshold] = -(grad * h).sum_to_size(threshold.shape)
         return tuple(results)
 
 
@@ -230,17 +234,19 @@ def name_of(function: SpikeFunction) -> str:
 @contextmanager
 def _exchange(functions: Iterable[SpikeFunction]) -> Iterator[None]:
     """A block in which functions ask the pass of the thread that calls them."""
-    with _LOCK:
-        for function in functions:
-            users, methods = _USERS.get(function, (0, {}))
-            if not users:
-                methods = _replace_methods(function)
-            _USERS[function] = (users + 1, methods)
+    exchanged: list[SpikeFunction] = []
     try:
+        with _LOCK:
+            for function in functions:
+                users, methods = _USERS.get(function, (0, {}))
+                if not users:
+                    methods = _replace_methods(function)
+                _USERS[function] = (users + 1, methods)
+                exchanged.append(function)
         yield
     finally:
         with _LOCK:
-            for function in functions:
+            for function in exchanged:
                 users, methods = _USERS.pop(function)
                 if users > 1:
                     _USERS[function] = (users - 1, methods)

@@ -101,9 +101,40 @@ def test_what_makes_no_sense_is_refused_by_its_flag(words, complaint):
     assert not Path("out").exists()
 
 
-def test_a_bare_model_without_known_neurons_is_a_usage_error(tmp_path):
-    complaint = complain(*WORDS, "--model", adapted.own(tmp_path, "none"))
-    assert "returns a Sequential without a spiking neuron that is known" in complaint
+def test_a_bare_model_without_neurons_is_refused_under_rules_that_need_spikes(tmp_path):
+    words = ("--model", adapted.own(tmp_path, "none"), "--image-size", "4", "--channels", "1")
+    text, found = inspect(*words, "--rules", "stbp,rga,native")
+    assert "got none by an autograd function" in found["rules"]["stbp"]["refusal"]
+    assert "rga do not apply: nobody knows the equations" in " ".join(text.split())
+    assert found["rules"]["native"]["engine"]
+    assert "layout" not in text
+
+
+@pytest.mark.filterwarnings("ignore:the rule knows no equations")
+@pytest.mark.parametrize("made", ["adapted.Inline(16, 3)", "odd()"])
+def test_what_is_exchanged_has_a_table_of_its_own(made, tmp_path):
+    source = f"""
+import torch
+from art_snn.interop import adapt
+from tests.interop import adapted, neurons
+
+def odd():
+    layers = torch.nn.Flatten(2), torch.nn.Linear(16, 4), neurons.SynapticSteps()
+    return adapt(torch.nn.Sequential(*layers), steps=3)
+
+def build():
+    return {made}
+"""
+    (tmp_path / "mine.py").write_text(source)
+    words = ("--model", "mine.py:build", "--image-size", "4", "--channels", "1")
+    text, found = inspect(*words, "--rules", "stbp,rga")
+    ((place, what),) = found["exchanged"].items()
+    assert place == "tests.interop.neurons.Spike"
+    assert what.startswith("3 calls in a pass, threshold 0, ")
+    (line,) = (line for line in text.splitlines() if place in line)
+    assert line.split() == [place, *what.split()]
+    assert [one["objections"].keys() for one in found["neurons"]] == [{"rga"}] * (made == "odd()")
+    assert ("layout" in text) == (made == "odd()")
 
 
 def test_a_model_that_fails_under_a_rule_is_a_row(tmp_path, monkeypatch):

@@ -108,12 +108,12 @@ def model(kind: str = "steps", shape: tuple[int, ...] = SHAPE, classes: int = 3)
 
 
 def network(kind: str = "steps", **options: Any) -> SpikingNetwork:
-    """The model, adapted as its kind wants it."""
+    """The model, adapted as its kind wants it; inline has its own gradient alone."""
     made = model(kind, **options)
     if kind == "step":
         return adapt(made, encoder=None)
     if kind == "inline":
-        return adapt(made, encoder=None, gradient="native")
+        return adapt(made, encoder=None, elsewhere="native")
     return adapt(made, steps=STEPS)
 
 

@@ -179,7 +179,7 @@ def test_the_moments_of_assg_belong_to_the_calls_of_a_place():
 
 @pytest.mark.parametrize("rule", ["rga", "hart", "bptr"])
 def test_rate_rules_and_bounds_need_equations(rule):
-    with pytest.raises(ValueError, match="no neuron of the model is recognised"):
+    with pytest.raises(ValueError, match=r"nobody knows the equations.*register_neuron"):
         adapt(Leaky(), STEPS, gradient=rule)
     assert "nobody knows" in adapt(Leaky(), STEPS).body.bounds_objection()
 
@@ -221,6 +221,28 @@ def test_a_function_that_is_silent_on_all_samples_is_explained_by_constants():
     model.first.weight.data.mul_(0.1)
     _, grad = gradient(adapt(model, STEPS, gradient=NATIVE).eval())
     same_gradient(gradient(adapt(model, STEPS, gradient="native").eval())[1], grad, 1e-5)
+
+
+def test_silent_neurons_of_one_step_are_followed_and_a_wider_surrogate_is_named():
+    model = unknown.OneStep()
+    model[0].bias.data.fill_(-99.0)
+    network = adapt(model, STEPS).eval()
+    with pytest.warns(UserWarning, match=r"zero for .* A wider surrogate reaches further: stbp\("):
+        assert not gradient(network)[1].any()
+    assert network.body.traits.single
+    assert gradient(adapt(model, STEPS, gradient="stbp(surrogate.width=999)").eval())[1].any()
+
+    # Not one that takes all steps and is silent, though it keeps its potential.
+    class Kept(unknown.KeepsPotentials):
+        def forward(self, x):
+            spikes = super().forward(x)
+            self.v = self.v_seq[-1] + getattr(self, "v", 0)
+            return spikes
+
+    model = nn.Sequential(model[0], Kept(), model[2])
+    network = adapt(model, STEPS, gradient="native").eval()
+    network(samples())
+    assert not network.body.traits.single
 
 
 def test_a_model_without_spikes_is_refused():
@@ -308,3 +330,12 @@ def test_activation_checkpointing_is_refused():
     model = Leaky(lambda u: checkpoint(FUNCTIONS["function"], u, use_reentrant=False))
     with pytest.raises(ValueError, match="activation checkpointing"):
         gradient(adapt(model, STEPS, gradient=NATIVE).eval())
+
+
+def test_a_threshold_that_is_learned_has_the_gradient_that_it_has_in_a_comparison():
+    theta, model, grads = nn.Parameter(torch.tensor(0.9)), Leaky(), []
+    for spike in (lambda u: unknown.FireAt.apply(u, theta, 10.0), lambda u: (u >= theta).to(u)):
+        model.spike = spike
+        network = adapt(model, STEPS, gradient=NATIVE, training_gradient=NATIVE)
+        grads += torch.autograd.grad(network(samples())[:, 0].sum(), theta)
+    same_gradient(*grads)
