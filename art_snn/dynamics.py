@@ -236,13 +236,10 @@ class Dynamics:
             if value is not None:
                 set_fields(self, **{name: _check(name, value, **bounds)})
 
-<<<<<<< HEAD
         set_fields(self, synapse=_check("synapse", self.synapse, **_SYNAPSE))
         remedy = "1 is for neurons that get the current of the step before."
         require(self.lag in (0, 1), "lag", "0 or 1", self.lag, remedy)
-=======
         remedy = f"{_USUAL} A neuron that never fires has no spikes to differentiate."
->>>>>>> any62
         lowest = min(0.0, least(self.v_reset))
         threshold = _check("threshold", self.threshold, above=lowest, remedy=remedy)
         set_fields(self, threshold=threshold)

@@ -21,15 +21,11 @@ class NeuronRef:
     dynamics: Dynamics
 
     def fire(self, firing: "Firing", current: Tensor) -> Tensor:
-<<<<<<< HEAD
-        """What the neuron gives the next layer: the spikes of a firing, at their height."""
+        """The output for the next layer: the spikes of a firing times their amplitude."""
         site = self
         if self.dynamics.has_synapse:
             current = filter_current(current, self.dynamics)
             site = replace(self, dynamics=self.dynamics.membrane)
-=======
-        """The output for the next layer: the spikes of a firing times their amplitude."""
->>>>>>> any62
         with set_in_block(RUN, replace(RUN.get(), in_neuron=True)):
             spikes = firing(site, current)
         amplitude = self.dynamics.amplitude

@@ -11,7 +11,9 @@ from torch import Tensor, nn
 
 from art_snn import IF, LIF, Direct, Frames, SpikingNetwork, TimeDistributed as Timed
 from art_snn.bounds import METHODS, Bounding
+from art_snn.dynamics import Dynamics
 from art_snn.layers import Normalize
+from art_snn.neurons import Neuron
 from tests.architectures import Residual
 from tests.attacks.classifiers import around as around
 
@@ -90,9 +92,13 @@ def _time(draw: random.Random):
     reset, threshold = draw.choice(["hard", "soft"]), draw.choice([0.25, 1.0, 1.7])
     decay = draw.choice([0.25, 0.5, 0.9, 1.0])
     mixed = draw.random() < 0.2
+    synapse = draw.choice([0.0, 0.0, 0.0, 0.5, 0.9])
+    lag = draw.choice([0, 1]) if synapse else 0
 
     def neuron() -> nn.Module:
         other = draw.choice(["hard", "soft"]) if mixed else reset
+        if synapse:
+            return Neuron(Dynamics(decay, threshold, other, synapse=synapse, lag=lag))
         return IF(threshold, other) if decay == 1 else LIF(decay, threshold, other)
 
     return encoder, neuron
