@@ -69,7 +69,7 @@ LATE = {
         0.0,
     ),
     "no synapse, wiped late": (
-        ((1, 0.25, -0.5, 1.5), (1.25, 0.5, -0.5, 1.5)),
+        ((0.9, 0.25, -0.75, 1.5), (1.25, 0.5, -0.75, 1.5)),
         lambda u, i, fired: (1 - fired) * (u + i),
         0.0,
     ),
@@ -129,7 +129,7 @@ def test_neurons_that_forget_late_are_no_dynamics_as_larger_currents_give_fewer_
         for x in train:
             i = synapse * i + x
             u = charge(u, i, fired)
-            fired = float(u > 1)
+            fired = float(u >= 1)
             spikes.append(fired)
         counts.append(list(accumulate(spikes)))
     smaller, larger = counts
