@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from art_snn.gradients.fixed import FixedWeights
+from art_snn.gradients.fixed import FixedWeights, constant
 from art_snn.gradients.shared import apply, straight_through
 
 
@@ -114,13 +114,16 @@ class Comparisons(FixedWeights):
     ) -> Any:
         kwargs = kwargs or {}
         handle = None if self.this.paused else _HANDLERS.get(func)
+        if handle is None:
+            if self.fixed:
+                return super().__torch_function__(func, types, args, kwargs)
+            return func(*args, **kwargs)
         if handle is _assign and not kwargs:
             return _assign(func, *args)
         if self.fixed:
-            output = super().__torch_function__(func, types, args, kwargs)
-        else:
-            output = func(*args, **kwargs)
-        if handle is None or not isinstance(output, Tensor) or handle is _assign:
+            args = tuple(map(constant, args))
+        output = func(*args, **kwargs)
+        if not isinstance(output, Tensor) or handle is _assign:
             return output
         if kwargs:
             if not kwargs.keys().isdisjoint(_CHANGING):
@@ -263,7 +266,8 @@ def _calculate(mode: Comparisons, func: Any, args: Any, output: Any) -> Any:
     if total is None or total.soft is None:
         return output
     if (total.hard, total.live, total.dead) == (1, 1, -1):
-        return _give(output, total.spikes)
+        assert total.spikes is not None
+        return straight_through(output.detach(), total.spikes.to(output.dtype))
     return _mark(output, total if torch.is_grad_enabled() else _detached(total))
 
 

@@ -17,7 +17,7 @@ import torch
 from art.attacks.evasion import ProjectedGradientDescent
 from torch import Tensor, nn
 
-from art_snn import PyTorchSpikingClassifier
+from art_snn import PyTorchSpikingClassifier, SpikingNetwork
 from art_snn.app.tables import Table, render
 from art_snn.attacks import SpikingAutoAttack
 from art_snn.data import digits
@@ -113,6 +113,16 @@ if norse is not None:
         "Norse LSNNCell": lambda: NorseNetwork(norse.LSNNCell),
         **NETWORKS,
     }
+
+
+def hand_written() -> SpikingNetwork:
+    """An untrained network for the command line: --model attack_any_neuron.py:hand_written."""
+    return adapt(HandWritten(), encoder=None)
+
+
+def norse_lif() -> SpikingNetwork:
+    """The same of Norse's LIFCell, whose equations are not used."""
+    return adapt(NorseNetwork(norse.LIFCell), encoder=None, equations=False)
 
 
 def train(build: Callable[[], nn.Module], seed: int, small: bool) -> PyTorchSpikingClassifier:
