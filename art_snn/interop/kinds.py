@@ -34,8 +34,15 @@ _ORDERS: Mapping[str, Callable[["ReadOff", Tensor, Tensor, Any], Tensor]] = {
     "v - (v - l) / f + x": lambda d, x, v, f: torch.sub(v, d.beyond(v) / f).add_(x),
     "v - (v - l) f + x": lambda d, x, v, f: torch.sub(v, d.beyond(v) * f).add_(x),
     "v + f ((x + l) - v)": lambda d, x, v, f: (x + d.v_leak).sub_(v).mul_(f).add_(v),
+    "v + f ((l - v) + x)": lambda d, x, v, f: (d.v_leak - v).add_(x).mul_(f).add_(v),
 }
 """(dynamics, x, v, f) -> u."""
+_SYNAPSE_ORDERS: Mapping[str, Callable[[Tensor, Tensor, Any], Tensor]] = {
+    "f i + x": lambda x, i, f: (i * f).add_(x),
+    "f (i + x)": lambda x, i, f: (i + x).mul_(f),
+    "i - f i + x": lambda x, i, f: torch.sub(i, i * f).add_(x),
+}
+"""The same of the synaptic current i: (x, i, f) -> i."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -43,13 +50,22 @@ class ReadOff(Dynamics):
     """Dynamics of a module of another framework, computed in that framework's order.
 
     :param order: how u follows from x and v, with its f and l, such as "f v + x".
-    :param late: True if a soft reset is subtracted in the next step, after the decay."""
+    :param late: True if a soft reset is subtracted in the next step, after the decay.
+    :param synapse_order: how the synaptic current i follows from x and the i before, with
+        the `synapse_factor` f.
+    :param synapse_factor: the synapse, or its loss in a step where i loses f i."""
 
     _: KW_ONLY
     order: str = "v + x"
     factor: Setting = 1.0
     v_leak: Setting = 0.0
     late: bool = False
+    synapse_order: str = "f i + x"
+    synapse_factor: Setting = 0.0
+
+    @property
+    def synapse_gain(self) -> Setting:
+        return self.synapse if self.synapse_order == "f (i + x)" else 1.0
 
     def beyond(self, v: Tensor) -> Tensor:
         """v - l."""
@@ -62,6 +78,10 @@ class ReadOff(Dynamics):
         u.copy_(_ORDERS[self.order](self, x, v, factor))
         if self.late and before is not None:
             plus_scaled(u, before, -self.threshold, out=u)
+
+    def _pass_synapse(self, x: Tensor, before: Tensor, i: Tensor) -> None:
+        factor = operand(self.synapse_factor, x)
+        i.copy_(_SYNAPSE_ORDERS[self.synapse_order](x, before, factor))
 
     def _reset(self, u: Tensor, spikes: Tensor, v: Tensor) -> None:
         if not self.late:
@@ -155,6 +175,10 @@ class NeuronKind:
         return foreign
 
 
+RECURRENT = (
+    "it feeds its spikes back into its own current, so temporal rules exchange its slopes alone"
+)
+"""Why no rule uses the equations of recurrent neurons."""
 REGISTERED: dict[type, NeuronKind] = {}
 """The classes of :func:`register_neuron`."""
 
