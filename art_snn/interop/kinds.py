@@ -34,6 +34,10 @@ _ORDERS: Mapping[str, Callable[["ReadOff", Tensor, Tensor, Any], Tensor]] = {
     "v - (v - l) / f + x": lambda d, x, v, f: torch.sub(v, d.beyond(v) / f).add_(x),
     "v - (v - l) f + x": lambda d, x, v, f: torch.sub(v, d.beyond(v) * f).add_(x),
     "v + f ((x + l) - v)": lambda d, x, v, f: (x + d.v_leak).sub_(v).mul_(f).add_(v),
+    "v + f ((l - v) + x)": lambda d, x, v, f: (d.v_leak - v).add_(x).mul_(f).add_(v),
+    # Of synaptic currents alone, which stand for v, and f for the synapse:
+    "f (v + x)": lambda d, x, v, f: (v + x).mul_(f),
+    "v - (1 - f) v + x": lambda d, x, v, f: (v - v * operand(1 - d.synapse, v)).add_(x),
 }
 """(dynamics, x, v, f) -> u."""
 
@@ -43,13 +47,19 @@ class ReadOff(Dynamics):
     """Dynamics of a module of another framework, computed in that framework's order.
 
     :param order: how u follows from x and v, with its f and l, such as "f v + x".
-    :param late: True if a soft reset is subtracted in the next step, after the decay."""
+    :param late: True if a soft reset is subtracted in the next step, after the decay.
+    :param synapse_order: how the synaptic current follows from x and the one before, v."""
 
     _: KW_ONLY
     order: str = "v + x"
     factor: Setting = 1.0
     v_leak: Setting = 0.0
     late: bool = False
+    synapse_order: str = "f v + x"
+
+    @property
+    def synapse_gain(self) -> Setting:
+        return self.synapse if self.synapse_order == "f (v + x)" else 1.0
 
     def beyond(self, v: Tensor) -> Tensor:
         """v - l."""
@@ -62,6 +72,10 @@ class ReadOff(Dynamics):
         u.copy_(_ORDERS[self.order](self, x, v, factor))
         if self.late and before is not None:
             plus_scaled(u, before, -self.threshold, out=u)
+
+    def _pass_synapse(self, x: Tensor, before: Tensor, i: Tensor) -> None:
+        factor = operand(self.synapse, x)
+        i.copy_(_ORDERS[self.synapse_order](self, x, before, factor))
 
     def _reset(self, u: Tensor, spikes: Tensor, v: Tensor) -> None:
         if not self.late:
@@ -155,6 +169,10 @@ class NeuronKind:
         return foreign
 
 
+RECURRENT = (
+    "it feeds its spikes back into its own current: temporal rules exchange their slope"
+)
+"""Why no rule uses the equations of recurrent neurons."""
 REGISTERED: dict[type, NeuronKind] = {}
 """The classes of :func:`register_neuron`."""
 

@@ -8,14 +8,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_leaves, tree_map_only
 
 from art_snn.checks import ArgumentError, invalid
 from art_snn.gradients.base import Firing, NeuronRef, simulation
 from art_snn.gradients.fixed import saved_tensor_hooks
 from art_snn.gradients.temporal import TemporalFiring
 from art_snn.interop.members import Member, Members, hand_over
-from art_snn.interop.reading import Potentials, versions
+from art_snn.interop.reading import Potentials, seal, versions
 from art_snn.interop.slopes import SlopePass, Slopes, name_of
 from art_snn.running.context import RUN, set_in_block
 
@@ -170,7 +170,7 @@ class FiringPass(ModelPass):
 class Exchange(FiringPass):
     """A pass in which neurons that take all steps in one call fire by a firing of ours."""
 
-    def fire(self, member: Member, current: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    def fire(self, member: Member, current: Tensor, *args: Any, **kwargs: Any) -> Any:
         if self.calls[member.name] > 1 and not member.kind.copied:
             raise refusal(
                 "neurons that are called once in a pass",
@@ -191,7 +191,20 @@ class Exchange(FiringPass):
         spikes = self.answer(member, x, current)
         if self.reading:
             self.show(member, x, current, spikes)
-        return member.from_steps(spikes)
+        spikes = member.from_steps(spikes)
+        if not member.returned:
+            return spikes
+        with torch.no_grad():
+            _, *states = self.run_alone(member, current.detach())
+
+        name = f"the state that {member.name} returns"
+        states = tree_map_only(Tensor, lambda value: seal(value, name, current), states)
+        return (spikes, *states)
+
+    def run_alone(self, member: Member, current: Tensor) -> Any:
+        """The answer of the neuron itself as a tuple: its spikes, and states that it returns."""
+        answer = self.answer_alone(member, current)
+        return answer if isinstance(answer, tuple) and member.returned else (answer,)
 
     def show(self, member: Member, x: Tensor, current: Tensor, spikes: Tensor) -> None:
         """Leave the state of a neuron on its module, with the gradient that it has."""
@@ -199,7 +212,7 @@ class Exchange(FiringPass):
         earlier = versions(member.module)
         with torch.no_grad():
             alone = member.to_steps(
-                self.answer_alone(member, current.detach()), self.steps
+                self.run_alone(member, current.detach())[0], self.steps
             )
         if not torch.equal(alone, spikes):
             raise refusal(

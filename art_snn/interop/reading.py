@@ -25,6 +25,7 @@ class Potentials:
     def __init__(self, member: Member, site: NeuronRef) -> None:
         self.member = member
         self.dynamics = site.dynamics
+        self.synaptic: list[Tensor] = []
         self.spikes: list[Tensor] = []
         self.before: list[Tensor] = []
         self.after: list[Tensor] = []
@@ -37,6 +38,13 @@ class Potentials:
         if isinstance(decay, tuple):
             decay = decay[len(self.before)]
         v = self.after[-1] if self.after else operand(dynamics.v_start, x)
+
+        if dynamics.has_synapse:
+            earlier = self.synaptic[-1] if self.synaptic else torch.zeros_like(x)
+            current = x * operand(dynamics.synapse_gain, x)
+            current = current + earlier * operand(dynamics.synapse, x)
+            self.synaptic.append(current)
+            x = earlier if dynamics.lag else current
 
         u = v * operand(decay, x) + x * operand(dynamics.gain, x)
         u = u + operand(dynamics.constant, x)
@@ -74,7 +82,8 @@ class Potentials:
         last = self.before[-1]
         if not (last.requires_grad and value.is_floating_point()):
             return value
-        for series in (self.after, self.before, self.spikes):
+        states = (self.after, self.before, self.spikes, self.synaptic or self.spikes)
+        for series in states:
             graph = series[-1]
             if value.shape != graph.shape:
                 graph = self.member.from_steps(torch.stack(series))
@@ -83,7 +92,15 @@ class Potentials:
                 graph, value, rtol=1e-4, atol=1e-4
             ):
                 return straight_through(value.detach().clone(), graph)
-        return apply(_Sealed, (value.clone(),), f"{name} of {self.member.name}", last)
+        return seal(value, f"{name} of {self.member.name}", last)
+
+
+def seal(value: Tensor, name: str, current: Tensor) -> Tensor:
+    """State of a neuron as it is, and an error where it is differentiated.
+
+    :param name: how the error calls it.
+    :param current: a tensor with the graph of the neuron's current."""
+    return apply(_Sealed, (value.clone(),), name, current)
 
 
 def versions(module: nn.Module) -> dict[Tensor, int]:

@@ -21,6 +21,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_map_only
 
 from art_snn.gradients.base import Firing, NeuronRef
 from art_snn.gradients.shared import (
@@ -38,7 +39,7 @@ from art_snn.interop.passes import (
     require_spikes,
     wrong_steps,
 )
-from art_snn.interop.reading import Potentials, versions
+from art_snn.interop.reading import Potentials, seal, versions
 
 
 class _Calls:
@@ -72,7 +73,8 @@ class _Calls:
         v = torch.empty_like(currents)
         spikes = self.site.dynamics.simulate(currents, v)
         start = float(v[-1].flatten()[0])
-        if spikes.any() or (v[-1] != start).any():
+        charged = self.site.dynamics.has_synapse and currents.any()
+        if charged or spikes.any() or (v[-1] != start).any():
             raise refusal(
                 "neurons that start alike at the first time step",
                 f"{self.member.name}, which is called before it with other currents",
@@ -169,9 +171,9 @@ class StepPass(FiringPass):
         with torch.no_grad():
             answer = self.answer_alone(member, current, *args, **kwargs)
 
-        both = isinstance(answer, tuple) and len(answer) == 2
+        both = isinstance(answer, tuple) and len(answer) > 1
         state: Any
-        spikes, state = answer if both else (answer, None)
+        spikes, state = (answer[0], answer[-1]) if both else (answer, None)
         require_spikes(member.name, spikes, current)
         potential = getattr(state, "v", state)
         if both and not (isinstance(potential, Tensor) and member.returned):
@@ -190,9 +192,15 @@ class StepPass(FiringPass):
         if not both:
             return leaf.clone()
         calls.potentials.append(potential.detach().requires_grad_())
-        potential = calls.potentials[-1].clone()
-        state = potential if isinstance(state, Tensor) else state._replace(v=potential)
-        return leaf.clone(), state
+
+        def hand_on(value: Tensor) -> Any:
+            if value is spikes:
+                return leaf.clone()
+            if value is potential:
+                return calls.potentials[-1].clone()
+            return seal(value, f"the synaptic current of {member.name}", current)
+
+        return tree_map_only(Tensor, hand_on, answer)
 
     def run(
         self, model: Callable[[Tensor], Tensor], weights: Sequence[Tensor], x: Tensor

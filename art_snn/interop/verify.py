@@ -567,10 +567,10 @@ class _ComparingExchange(Exchange):
 
     def answer(self, member: Member, x: Tensor, current: Tensor) -> Tensor:
         ours = super().answer(member, x, current)
-        spikes = self.answer_alone(member, current)
+        spikes = self.run_alone(member, current)[0]
         require_spikes(member.name, spikes, current)
         several = self.calls[member.name] > 1
-        if several and not torch.equal(spikes, self.answer_alone(member, current)):
+        if several and not torch.equal(spikes, self.run_alone(member, current)[0]):
             raise refusal(
                 "neurons that start from rest at every place",
                 f"{member.name}, which has several places and keeps a state",

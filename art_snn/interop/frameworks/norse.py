@@ -1,23 +1,26 @@
 """The neurons of Norse 1.1.0."""
 
+from dataclasses import replace
 from typing import Any
 
 from art_snn.dynamics import Dynamics, setting
-from art_snn.interop.kinds import NeuronKind, ReadOff
+from art_snn.interop.kinds import RECURRENT, NeuronKind, ReadOff
 
 SEQUENTIAL = "norse.torch.module.sequential.SequentialState"
 """A container whose states are handed on from call to call."""
 
 
-def _lif_box(module: Any) -> Dynamics:
+def _lif_box(module: Any) -> ReadOff:
     p = module.p
     share = setting(module.dt * p.tau_mem_inv)
-    method = getattr(p.reset_method, "__name__", "")
+    # LIF has none, and resets to a value.
+    way = getattr(p, "reset_method", None)
+    method = getattr(way, "__name__", "")
     reset = {"reset": "hard", "v_reset": setting(p.v_reset)}
     if method == "reset_subtract":
         reset = {"reset": "soft"}
-    elif method != "reset_value":
-        raise ValueError(f"its reset_method is {method or p.reset_method!r}")
+    elif way and method != "reset_value":
+        raise ValueError(f"its reset_method is {method or way!r}")
     leak = setting(p.v_leak)
     return ReadOff(
         1 - share,
@@ -33,6 +36,15 @@ def _lif_box(module: Any) -> Dynamics:
     )
 
 
+def _lif(module: Any) -> Dynamics:
+    return replace(
+        _lif_box(module),
+        order="v + f ((l - v) + x)",
+        synapse=1 - setting(module.dt * module.p.tau_syn_inv),
+        synapse_order="v - (1 - f) v + x",
+    )
+
+
 def _iaf_cell(module: Any) -> Dynamics:
     p = module.p
     return ReadOff(
@@ -40,9 +52,10 @@ def _iaf_cell(module: Any) -> Dynamics:
     )
 
 
-_OTHER = "its equations are not those of LIFBoxCell or IAFCell; register_neuron describes others"
-_RECURRENT = "it feeds its spikes back into its own current"
-_SYNAPTIC = "it has a synaptic current next to its potential; LIFBoxCell has none"
+_OTHER = (
+    "its equations are not those of LIF, LIFBoxCell or IAFCell; "
+    "register_neuron describes others"
+)
 # Leaky integrators do not fire, and are differentiated as any layer.
 _SILENT = NeuronKind(_OTHER, "step", (), spikes=lambda module: False)
 _PATHS = {
@@ -52,10 +65,10 @@ _PATHS = {
     "iaf.IAFCell": NeuronKind(_iaf_cell, "step", returns="after reset", handed=True),
     "snn.SNNCell": NeuronKind(_OTHER, "step", ()),
     "snn.SNN": NeuronKind(_OTHER, "steps", ()),
-    "snn.SNNRecurrentCell": NeuronKind(_RECURRENT, "step", ()),
-    "snn.SNNRecurrent": NeuronKind(_RECURRENT, "steps", ()),
-    "lif.LIFCell": NeuronKind(_SYNAPTIC, "step", ()),
-    "lif.LIF": NeuronKind(_SYNAPTIC, "steps", ()),
+    "snn.SNNRecurrentCell": NeuronKind(RECURRENT, "step", ()),
+    "snn.SNNRecurrent": NeuronKind(RECURRENT, "steps", ()),
+    "lif.LIFCell": NeuronKind(_lif, "step", returns="after reset", handed=True),
+    "lif.LIF": NeuronKind(_lif, "steps", returns="after reset"),
     "leaky_integrator.LICell": _SILENT,
     "leaky_integrator.LI": _SILENT,
     "leaky_integrator_box.LIBoxCell": _SILENT,

@@ -6,15 +6,13 @@ from typing import Any
 import torch
 
 from art_snn.dynamics import Dynamics, setting
-from art_snn.interop.kinds import NeuronKind, ReadOff
+from art_snn.interop.kinds import RECURRENT, NeuronKind, ReadOff
 
 
 def _neuron(module: Any) -> Dynamics:
     fires = getattr(module.spike_fn, "__name__", type(module.spike_fn).__name__)
     if fires not in ("SingleSpike", "MultiSpike", "MaxSpike"):
         raise ValueError(f"its spike_fn is {fires}")
-    if module.alpha_syn_calculated is not None:
-        raise ValueError("it has a synaptic current next to its potential (tau_syn)")
     decay = setting(module.alpha_mem_calculated)
     reset = module.reset_fn
     threshold = setting(module.spike_threshold)
@@ -23,6 +21,9 @@ def _neuron(module: Any) -> Dynamics:
         settings["max_spikes"] = getattr(module.spike_fn, "max_num_spikes_per_bin", None)
     if module.min_v_mem is not None:
         settings["floor"] = setting(module.min_v_mem)
+    if module.alpha_syn_calculated is not None:
+        settings["synapse"] = setting(module.alpha_syn_calculated)
+        settings["synapse_order"] = "f (v + x)"
     if module.norm_input:
         gain = setting(1 - module.alpha_mem_calculated)
         settings |= {"gain": gain, "order": "f v + g x"}
@@ -50,7 +51,7 @@ _NEURON = NeuronKind(
     lambda module: (
         "samples merged" if hasattr(module, "num_timesteps") else "samples first"
     ),
-    ("forward", "alpha_mem_calculated"),
+    ("forward", "alpha_mem_calculated", "alpha_syn_calculated"),
     _clear_states,
     spikes=lambda module: getattr(module, "spike_fn", None) is not None,
 )
@@ -59,7 +60,7 @@ _OTHER = replace(
     read="its equations are not those of LIF or IAF; register_neuron describes others",
     equations=(),
 )
-_RECURRENT = replace(_OTHER, read="it feeds its spikes back into its own current")
+_RECURRENT = replace(_OTHER, read=RECURRENT)
 _PATHS = {
     "lif.LIF": _NEURON,
     "lif.LIFSqueeze": _NEURON,

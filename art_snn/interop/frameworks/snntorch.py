@@ -1,24 +1,26 @@
 """The neurons of snnTorch 1.0.0."""
 
+from dataclasses import replace
 from typing import Any
 
 import torch
 
 from art_snn.dynamics import Dynamics, least, setting
-from art_snn.interop.kinds import NeuronKind, ReadOff
+from art_snn.interop.kinds import RECURRENT, NeuronKind, ReadOff
 
 _EQUATIONS = (
     "forward",
     "fire",
     "mem_reset",
     "_base_state_function",
+    "_base_state_reset_zero",
     "_base_sub",
     "_base_zero",
     "_base_int",
 )
 
 
-def _leaky(module: Any) -> Dynamics:
+def _leaky(module: Any) -> ReadOff:
     if module.inhibition:
         raise ValueError("its neurons inhibit one another")
     if module.state_quant:
@@ -48,6 +50,15 @@ def _leaky(module: Any) -> Dynamics:
     return ReadOff(decay, reset="soft", reset_by=threshold / decay, late=True, **settings)
 
 
+def _synaptic(module: Any) -> Dynamics:
+    if module.reset_delay and module.state_function.__name__ == "_base_zero":
+        raise ValueError(
+            "with reset_mechanism='zero' and reset_delay=True a reset also wipes the current of "
+            "the next step, so temporal rules exchange its slope alone; reset_delay=False is known"
+        )
+    return replace(_leaky(module), synapse=setting(module.alpha.clamp(0, 1)))
+
+
 def _clear_states(module: Any, steps: int | None) -> None:
     for name in ("mem", "syn", "spk", "a", "b"):
         state = module._buffers.get(name)
@@ -55,17 +66,14 @@ def _clear_states(module: Any, steps: int | None) -> None:
             module._buffers[name] = state.new_zeros(0)
 
 
-_RECURRENT = "it feeds its spikes back into its own current"
-_SYNAPTIC = "it has a synaptic current next to its potential"
 _PARALLEL = "it computes all time steps at once, without a reset"
 _REFUSED = {
     "neurons.SpikingNeuron": (
-        "its equations are not those of Leaky; register_neuron describes others"
+        "its equations are not those of Leaky or Synaptic; register_neuron describes others"
     ),
-    "synaptic.Synaptic": _SYNAPTIC,
-    "rsynaptic.RSynaptic": _RECURRENT,
-    "rleaky.RLeaky": _RECURRENT,
-    "alpha.Alpha": _SYNAPTIC,
+    "rsynaptic.RSynaptic": RECURRENT,
+    "rleaky.RLeaky": RECURRENT,
+    "alpha.Alpha": "it is the difference of two synaptic currents, which Dynamics does not have",
     "leakyparallel.LeakyParallel": _PARALLEL,
     "leakykernel.LeakyKernel": _PARALLEL,
 }
@@ -77,7 +85,10 @@ _LEAKY = NeuronKind(
     # "none" is the same before and after.
     returns=lambda module: "before reset" if module.reset_delay else "after reset",
 )
-KINDS = {"snntorch._neurons.leaky.Leaky": _LEAKY} | {
+KINDS = {
+    "snntorch._neurons.leaky.Leaky": _LEAKY,
+    "snntorch._neurons.synaptic.Synaptic": replace(_LEAKY, read=_synaptic),
+} | {
     f"snntorch._neurons.{path}": NeuronKind(reason, "step", (), _clear_states)
     for path, reason in _REFUSED.items()
 }

@@ -59,6 +59,13 @@ def _lif_node(module: Any) -> Dynamics:
     return ReadOff(**settings, order=f"v - (v - l) {times} + x")
 
 
+def _cuba_node(module: Any) -> Dynamics:
+    decay = setting(module.v_decay)
+    reset = _reset(module)
+    synapse = setting(module.c_decay)
+    return ReadOff(decay, factor=decay, order="f v + x", synapse=synapse, **reset)
+
+
 def _step_mode(module: Any) -> Layout:
     return "steps" if getattr(module, "step_mode", "m") == "m" else "step"
 
@@ -71,7 +78,7 @@ def _clear_memories(module: Any, steps: int | None) -> None:
 
 
 _OTHER = (
-    "its equations are not those of IFNode, LIFNode or ParametricLIFNode; "
+    "its equations are not those of IFNode, LIFNode, ParametricLIFNode or CUBALIFNode; "
     "register_neuron describes others"
 )
 # Nodes of 2.0 that read their mode.
@@ -90,6 +97,7 @@ def _kinds() -> dict[str, NeuronKind]:
     kinds = {f"{package}.base.MemoryModule": memory for package in (new, old)}
     kinds |= {f"{new}.neuron.{path}": replace(other, gated=True) for path in _GATED}
     standard = NeuronKind(_OTHER, _step_mode, _EQUATIONS, _clear_memories)
+    kinds[f"{new}.neuron.lif_variants.CUBALIFNode"] = replace(standard, read=_cuba_node)
     fires = replace(
         standard, read=lambda module: ReadOff(1.0, order="v + x", **_reset(module))
     )
