@@ -22,6 +22,7 @@ from art_snn.checks import (
 )
 from art_snn.dynamics import Dynamics, Setting, operand, setting
 from art_snn.encoders import Direct, Encoder, Frames
+from art_snn.gradients.synapse import filter_current
 from art_snn.interop.nir_files import (
     WRITE_AGAIN,
     Node,
@@ -69,12 +70,12 @@ class Reading:
 
     :param like: the reader; None stands for NIR's text, with a reset that is given.
     :param dt: the time step, in the unit of the time constants.
-    :param lag: that of neurons with a synapse; None is 0, as readers have it.
+    :param lag: that of neurons with a synapse, which readers have as 0.
     :param given: settings of Dynamics instead of the reader's own; None leaves the
         reader's."""
 
     def __init__(
-        self, like: str | None, dt: float | None, lag: Any = None, **given: Any
+        self, like: str | None, dt: float | None, lag: Any = 0, **given: Any
     ) -> None:
         require(
             like in (None, *READERS),
@@ -90,7 +91,7 @@ class Reading:
 
         self.like = like
         self.dt = dt
-        self.lag = lag or 0
+        self.lag = lag
         self.given: dict[str, Any] = {}
         unlimited = {"max_spikes": math.inf, "floor": -math.inf}
         for name, value in given.items():
@@ -119,16 +120,15 @@ class Reading:
         except ArgumentError as error:
             raise ArgumentError("graph", f"{what}, {error}") from error
 
-    def read_integrator(self, what: str, node: Node) -> nn.Sequential:
+    def read_integrator(self, what: str, node: Node) -> "Integrator":
         """An I, LI or CubaLI node, of which sinabs alone reads LI in its own way."""
         like = "sinabs" if node["type"] == "LI" and self.like == "sinabs" else "nir"
         settings = self._read(what, node, like)
-        layers = nn.Sequential()
+        synapse = Dynamics()
         if "tau_syn" in node:
-            synapse = _as_setting(settings["synapse"])
-            layers.append(Integrator(synapse, 1.0, 0.0, self.lag))
-        read = (_as_setting(settings[name]) for name in ("decay", "gain", "constant"))
-        return layers.append(Integrator(*read))
+            synapse = Dynamics(synapse=_as_setting(settings["synapse"]), lag=self.lag)
+        names = ("decay", "gain", "constant")
+        return Integrator(synapse, *(_as_setting(settings[name]) for name in names))
 
     def describe(self, nodes: Nodes) -> str:
         """The neurons of all nodes in words, equal ones once; or why the reader refuses them."""
@@ -161,7 +161,7 @@ class Reading:
             "Files hold none: snnTorch and SpikingJelly write 1e-4, Norse 1e-3.",
         )
         dt = dt or 1.0
-        tau = node.get("tau", np.ones(1))
+        tau: Any = node.get("tau", np.ones(1))
         shortest = np.append(tau, node.get("tau_syn", tau)).min()
         require(
             not leaky or dt <= shortest,
@@ -211,7 +211,7 @@ def _fill_in(what: str, like: str, node: Node, share: Any) -> dict[str, Any]:
     jump = node["w_in"] * node["share"] if synaptic else 1.0
     gain = np.round(jump * r * share, 14)
 
-    if like in ("sinabs", "snntorch"):
+    if like in ("sinabs", "snntorch", "spikingjelly" if synaptic else None):
         need("v_leak = 0", np.allclose(leak, 0))
     match like:
         case "nir":
@@ -227,8 +227,7 @@ def _fill_in(what: str, like: str, node: Node, share: Any) -> dict[str, Any]:
                 need("R of tau_mem/dt", is_whole)
                 need("w_in of tau_syn/dt", np.allclose(jump, 1, 1e-6))
             need("R of tau/dt or 1, of IF 1/dt", is_whole or (leaky and is_plain))
-            rest = 0.0 if synaptic else v_reset
-            need("v_leak = v_reset, of CubaLIF 0", not leaky or np.allclose(leak, rest))
+            need("v_leak = v_reset", not leaky or synaptic or np.allclose(leak, v_reset))
             return {
                 "gain": 1.0 if is_whole else share,
                 "constant": leak * share,
@@ -237,7 +236,7 @@ def _fill_in(what: str, like: str, node: Node, share: Any) -> dict[str, Any]:
                 "v_start": v_reset,
             }
         case "rockpool":
-            need("CubaLIF", synaptic)
+            need("CubaLIF nodes alone", synaptic)
             decay = np.exp(-node["share"])
             return {
                 "decay": np.exp(-share),
@@ -249,7 +248,7 @@ def _fill_in(what: str, like: str, node: Node, share: Any) -> dict[str, Any]:
                 "max_spikes": None,
             }
         case "sinabs":
-            need("no synapse", not synaptic)
+            need("neurons without a synapse", not synaptic)
             varied = (
                 {"decay": np.exp(-share)} if leaky else {"floor": -node["v_threshold"]}
             )
@@ -277,25 +276,25 @@ def _as_setting(value: Any) -> Setting:
 class Integrator(nn.Module):
     """v[t] = decay v[t-1] + gain x[t] + constant from v = 0: potentials that are read.
 
-    :param lag: 1 if v[t-1] is read in step t, else 0."""
+    :param synapse: dynamics whose synapse filters the currents x."""
 
     def __init__(
-        self, decay: Setting, gain: Setting, constant: Setting, lag: int = 0
+        self, synapse: Dynamics, decay: Setting, gain: Setting, constant: Setting
     ) -> None:
         super().__init__()
         self.settings = (decay, gain, constant)
-        self.lag = lag
+        self.synapse = synapse
 
     def forward(self, x: Tensor) -> Tensor:
         """Currents [T, N, ...] -> potentials [T, N, ...]."""
+        if self.synapse.has_synapse:
+            x = filter_current(x, self.synapse)
         decay, gain, constant = (operand(value, x) for value in self.settings)
         first, *others = (x * gain + constant).unbind()
 
         potentials = [first]
         for current in others:
             potentials.append(current + potentials[-1] * decay)
-        if self.lag:
-            potentials = [first * 0, *potentials[:-1]]
         return torch.stack(potentials)
 
 
@@ -329,7 +328,7 @@ def from_nir(
     max_spikes: float | None = None,
     floor: float | None = None,
     v_start: float | None = None,
-    lag: Literal[0, 1] | None = None,
+    lag: Literal[0, 1] = 0,
     steps: int | None = None,
     encoder: Encoder | None = None,
     readout: Literal["mean", "sum"] | None = None,
@@ -343,7 +342,7 @@ def from_nir(
     :param reset, strict, max_spikes, floor, v_start: of
         :class:`~art_snn.dynamics.Dynamics`, instead of the reader's own; math.inf for any
         number of spikes, -math.inf for no floor.
-    :param lag: that of neurons with a synapse, 1 in the reference of NIR's paper; None: 0.
+    :param lag: that of neurons with a synapse: 0 in all readers, 1 in the reference of NIR's paper.
     :param steps: time steps T of the encoder Direct, for inputs without a time axis.
     :param encoder: maps the input [N, ...] to [T, N, ...]; None: Direct with steps, else
         Frames.
