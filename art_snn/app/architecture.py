@@ -38,7 +38,7 @@ from art_snn.gradients.names import parse_call
 from art_snn.interop import ModelBody, adapt, from_nir
 from art_snn.interop.body import Readout
 from art_snn.interop.members import Members
-from art_snn.layers import copy_module, device_of
+from art_snn.layers import TimeDistributed, copy_module, device_of
 from art_snn.models import DEFAULTS, MODELS, build_model
 from art_snn.modulation import parse_modulation
 from art_snn.network import SpikingNetwork
@@ -51,7 +51,7 @@ HUB = "hf:"
 """The same of weights in a repository of Hugging Face."""
 
 _FORM = "file.py:function or package.module:function"
-_READING = ("like", "dt", "reset", "strict", "max_spikes", "floor", "v_start")
+_READING = ("like", "dt", "reset", "strict", "max_spikes", "floor", "v_start", "lag")
 _OF_OWN = ("steps", "readout", "encoder")
 """Settings that code of the user may take, where it returns a model of another framework."""
 
@@ -343,7 +343,7 @@ def build_forms(
             )
         options["encoder"] = encoder or Direct(steps or DEFAULTS["steps"])
         options["readout"] = readout
-        networks = iter([from_nir(name, **options)])
+        networks = iter([_flatten_vectors(from_nir(name, **options))])
         source = expand_path("model", name)
     else:
         # The last colon: drives of Windows have one too.
@@ -363,6 +363,17 @@ def build_forms(
     for network in networks:
         network.body.origin = origin
         yield network
+
+
+def _flatten_vectors(network: SpikingNetwork) -> SpikingNetwork:
+    """A network of vectors [K] as one of images [K, 1, 1], which commands have alone."""
+    shape: Any = network.input_shape
+    if len([size for size in shape if size]) != 1:
+        return network
+    layers = [TimeDistributed(nn.Flatten()), network.layers]
+    images = SpikingNetwork(layers, network.encoder, input_shape=(*shape, 1, 1))
+    images.body.reading = network.body.reading
+    return images
 
 
 def _adapt(

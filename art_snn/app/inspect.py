@@ -73,6 +73,8 @@ class _Neurons:
             decay = " to ".join(
                 f"{end:g}" for end in sorted({least(d.decay), most(d.decay)})
             )
+            if d.has_synapse:
+                decay += f", synapse {d.synapse:g}, lag {d.lag}"
             spikes = {None: ", several spikes", 1: ""}.get(
                 d.max_spikes, f", {d.max_spikes} spikes"
             )

@@ -22,6 +22,7 @@ from art_snn.checks import (
 )
 from art_snn.dynamics import Dynamics, Setting, operand, setting
 from art_snn.encoders import Direct, Encoder, Frames
+from art_snn.gradients.synapse import filter_current
 from art_snn.interop.nir_files import (
     WRITE_AGAIN,
     Node,
@@ -34,7 +35,7 @@ from art_snn.layers import Scale, TimeDistributed
 from art_snn.network import SpikingNetwork
 from art_snn.neurons import Neuron
 
-Reader = Literal["nir", "norse", "sinabs", "spikingjelly", "snntorch"]
+Reader = Literal["nir", "norse", "rockpool", "sinabs", "spikingjelly", "snntorch"]
 READERS = get_args(Reader)
 
 ELEMENTWISE: dict[str, tuple[str, ...]] = {
@@ -43,6 +44,8 @@ ELEMENTWISE: dict[str, tuple[str, ...]] = {
     "I": ("r",),
     "Threshold": ("threshold",),
     "LI": ("r", "tau", "v_leak"),
+    "CubaLIF": ("r", "v_threshold", "tau_mem", "v_leak", "tau_syn", "w_in"),
+    "CubaLI": ("r", "tau_mem", "v_leak", "tau_syn", "w_in"),
     "Scale": ("scale",),
 }
 """The nodes whose parameters have one number for every value."""
@@ -67,10 +70,13 @@ class Reading:
 
     :param like: the reader; None stands for NIR's text, with a reset that is given.
     :param dt: the time step, in the unit of the time constants.
+    :param lag: that of neurons with a synapse, which readers have as 0.
     :param given: settings of Dynamics instead of the reader's own; None leaves the
         reader's."""
 
-    def __init__(self, like: str | None, dt: float | None, **given: Any) -> None:
+    def __init__(
+        self, like: str | None, dt: float | None, lag: Any = 0, **given: Any
+    ) -> None:
         require(
             like in (None, *READERS),
             "like",
@@ -85,6 +91,7 @@ class Reading:
 
         self.like = like
         self.dt = dt
+        self.lag = lag
         self.given: dict[str, Any] = {}
         unlimited = {"max_spikes": math.inf, "floor": -math.inf}
         for name, value in given.items():
@@ -92,7 +99,7 @@ class Reading:
                 self.given[name] = None if value == unlimited.get(name) else value
 
     def read_neurons(self, what: str, node: Node) -> Dynamics:
-        """The dynamics of an IF, LIF or Threshold node.
+        """The dynamics of an IF, LIF, CubaLIF or Threshold node.
 
         :param what: the kind and the name of the node, for errors."""
         usual = {"reset": None if self.like is None else "hard"}
@@ -113,11 +120,15 @@ class Reading:
         except ArgumentError as error:
             raise ArgumentError("graph", f"{what}, {error}") from error
 
-    def read_integrator(self, what: str, node: Node) -> list[Setting]:
-        """Decay, gain and constant of an I or LI node, which sinabs alone reads in its own way."""
+    def read_integrator(self, what: str, node: Node) -> "Integrator":
+        """An I, LI or CubaLI node, of which sinabs alone reads LI in its own way."""
         like = "sinabs" if node["type"] == "LI" and self.like == "sinabs" else "nir"
         settings = self._read(what, node, like)
-        return [_as_setting(settings[name]) for name in ("decay", "gain", "constant")]
+        synapse = Dynamics()
+        if "tau_syn" in node:
+            synapse = Dynamics(synapse=_as_setting(settings["synapse"]), lag=self.lag)
+        names = ("decay", "gain", "constant")
+        return Integrator(synapse, *(_as_setting(settings[name]) for name in names))
 
     def describe(self, nodes: Nodes) -> str:
         """The neurons of all nodes in words, equal ones once; or why the reader refuses them."""
@@ -125,7 +136,7 @@ class Reading:
             words = [
                 str(self.read_neurons(name, node))
                 for name, node, _ in nodes
-                if node["type"] in ("IF", "LIF")
+                if "v_threshold" in node
             ]
         except ArgumentError as error:
             return f"nothing: {error}"
@@ -136,24 +147,35 @@ class Reading:
         if "threshold" in node:
             return {"decay": 0.0, "threshold": node["threshold"], "strict": True}
 
+        dt = self.dt
+        synaptic = "tau_syn" in node
+        if synaptic:
+            node = node | {"tau": node["tau_mem"]}
+            if like == "rockpool":
+                # The dt with which Rockpool would have written this R.
+                dt = (node["tau"] / (1 + node["r"])).min()
+
         leaky = "tau" in node
-        tau = node.get("tau", np.ones(1))
         require(
-            self.dt or not (leaky or like in ("nir", "spikingjelly")),
+            dt or not (leaky or like in ("nir", "spikingjelly")),
             "dt",
             "the time step of the graph",
-            self.dt,
+            dt,
             "Files hold none: snnTorch and SpikingJelly write 1e-4, Norse 1e-3.",
         )
-        # dt / tau of a neuron that leaks, dt of another one.
-        share = (self.dt or 1.0) / tau
+        dt = dt or 1.0
+        tau: Any = node.get("tau", np.ones(1))
+        shortest = np.append(tau, node.get("tau_syn", tau)).min()
         require(
-            not leaky or 0 < share.min() <= share.max() <= 1,
+            not leaky or dt <= shortest,
             "dt",
-            f"at most the smallest time constant {tau.min():g}",
-            f"{self.dt}",
+            f"at most the smallest time constant {shortest:g}",
+            f"{dt}",
             f"It is that of {what}.",
         )
+
+        # dt / tau of a neuron that leaks, dt of another one.
+        share = dt / tau
         usual = {
             "decay": np.round(1 - share, 14) if leaky else 1.0,
             "threshold": node.get("v_threshold", 1.0),
@@ -162,15 +184,20 @@ class Reading:
             "constant": 0.0,
             "v_start": 0.0,
         }
+        if synaptic:
+            node["share"] = dt / node["tau_syn"]
+            usual |= {"synapse": np.round(1 - node["share"], 14), "lag": self.lag}
         return {**usual, **_fill_in(what, like, node, share)}
 
 
 def _fill_in(what: str, like: str, node: Node, share: Any) -> dict[str, Any]:
     """The settings that a node has for a reader, where they are not the usual ones.
 
-    Usual are u = (1 - dt/tau) v + x, a spike above the threshold, and a hard reset to 0.
+    Usual are u = (1 - dt/tau) v + x, a spike above the threshold, and a hard reset to 0. A
+    synapse has i = (1 - dt/tau_syn) i + x, which takes the place of x.
 
-    :param share: dt / tau of a neuron that leaks, dt of another one.
+    :param share: dt / tau of a neuron that leaks, dt of another one. That of a synapse is a
+        field of the node.
     :raises ValueError: for a node that the reader cannot read."""
 
     def need(expected: str, holds: bool) -> None:
@@ -187,19 +214,28 @@ def _fill_in(what: str, like: str, node: Node, share: Any) -> dict[str, Any]:
     leak = node.get("v_leak", 0.0)
     v_reset = node.get("v_reset", 0.0)
     is_plain = np.allclose(r, 1)
+    synaptic = "share" in node
+    # What x adds to the current of a synapse.
+    jump = node["w_in"] * node["share"] if synaptic else 1.0
+    gain = np.round(jump * r * share, 14)
 
-    if like in ("sinabs", "snntorch"):
+    if like in ("sinabs", "snntorch", "spikingjelly" if synaptic else None):
         need("v_leak = 0", np.allclose(leak, 0))
     match like:
         case "nir":
-            gain = np.round(r * share, 14)
             return {"gain": gain, "constant": leak * share, "v_reset": v_reset}
+        case "norse" if synaptic:
+            # The current too leaks towards v_leak, and starts there.
+            return {"gain": gain, "constant": leak * (1 + r) * share, "v_start": leak}
         case "norse" if leaky:
             return {"gain": share, "constant": leak * share, "v_start": leak}
         case "spikingjelly":
             is_whole = np.allclose(r * share, 1, 1e-6)
+            if synaptic:
+                need("R of tau_mem/dt", is_whole)
+                need("w_in of tau_syn/dt", np.allclose(jump, 1, 1e-6))
             need("R of tau/dt or 1, of IF 1/dt", is_whole or (leaky and is_plain))
-            need("v_leak = v_reset", not leaky or np.allclose(leak, v_reset))
+            need("v_leak = v_reset", not leaky or synaptic or np.allclose(leak, v_reset))
             return {
                 "gain": 1.0 if is_whole else share,
                 "constant": leak * share,
@@ -207,11 +243,27 @@ def _fill_in(what: str, like: str, node: Node, share: Any) -> dict[str, Any]:
                 "v_reset": v_reset,
                 "v_start": v_reset,
             }
+        case "rockpool":
+            need("CubaLIF nodes alone", synaptic)
+            decay = np.exp(-node["share"])
+            return {
+                "decay": np.exp(-share),
+                "synapse": decay,
+                "gain": decay,
+                "constant": leak,
+                "strict": False,
+                "reset": "soft",
+                "max_spikes": None,
+            }
         case "sinabs":
+            need("neurons without a synapse", not synaptic)
             varied = (
                 {"decay": np.exp(-share)} if leaky else {"floor": -node["v_threshold"]}
             )
             return {"strict": False, "reset": "soft", "max_spikes": None, **varied}
+        case "snntorch" if synaptic:
+            need("R of tau_mem/dt", np.allclose(r * share, 1))
+            return {"threshold": node["v_threshold"] / jump}
         case "snntorch" if leaky:
             return {"threshold": node["v_threshold"] / (r * share)}
         case "snntorch":
@@ -230,14 +282,21 @@ def _as_setting(value: Any) -> Setting:
 
 
 class Integrator(nn.Module):
-    """v[t] = decay v[t-1] + gain x[t] + constant from v = 0: potentials that are read."""
+    """v[t] = decay v[t-1] + gain x[t] + constant from v = 0: potentials that are read.
 
-    def __init__(self, decay: Setting, gain: Setting, constant: Setting) -> None:
+    :param synapse: dynamics whose synapse filters the currents x."""
+
+    def __init__(
+        self, synapse: Dynamics, decay: Setting, gain: Setting, constant: Setting
+    ) -> None:
         super().__init__()
         self.settings = (decay, gain, constant)
+        self.synapse = synapse
 
     def forward(self, x: Tensor) -> Tensor:
         """Currents [T, N, ...] -> potentials [T, N, ...]."""
+        if self.synapse.has_synapse:
+            x = filter_current(x, self.synapse)
         decay, gain, constant = (operand(value, x) for value in self.settings)
         first, *others = (x * gain + constant).unbind()
 
@@ -277,6 +336,7 @@ def from_nir(
     max_spikes: float | None = None,
     floor: float | None = None,
     v_start: float | None = None,
+    lag: Literal[0, 1] = 0,
     steps: int | None = None,
     encoder: Encoder | None = None,
     readout: Literal["mean", "sum"] | None = None,
@@ -290,6 +350,7 @@ def from_nir(
     :param reset, strict, max_spikes, floor, v_start: of
         :class:`~art_snn.dynamics.Dynamics`, instead of the reader's own; math.inf for any
         number of spikes, -math.inf for no floor.
+    :param lag: that of neurons with a synapse: 0 in all readers, 1 in the reference of NIR's paper.
     :param steps: time steps T of the encoder Direct, for inputs without a time axis.
     :param encoder: maps the input [N, ...] to [T, N, ...]; None: Direct with steps, else
         Frames.
@@ -301,7 +362,7 @@ def from_nir(
         time step or a reset that is not given."""
     nodes = order_nodes(read_graph(path_or_graph))
     given = {"reset": reset, "strict": strict, "max_spikes": max_spikes, "floor": floor}
-    reading = Reading(like, dt, **given, v_start=v_start)
+    reading = Reading(like, dt, lag, **given, v_start=v_start)
     remedy = "The encoder has the steps: leave steps out."
     require(None in (steps, encoder), "steps", "None with an encoder", steps, remedy)
     if encoder is None:
@@ -386,10 +447,10 @@ def _build_layer(what: str, node: Node, reading: Reading) -> nn.Module:
 
     _check_node(what, node)
     match kind:
-        case "IF" | "LIF" | "Threshold":
+        case "IF" | "LIF" | "CubaLIF" | "Threshold":
             return Neuron(reading.read_neurons(what, node))
-        case "I" | "LI":
-            return Integrator(*reading.read_integrator(what, node))
+        case "I" | "LI" | "CubaLI":
+            return reading.read_integrator(what, node)
         case "Flatten":
             # NIR counts axes without that of the batch.
             ends = (int(node["start_dim"]), int(node["end_dim"]))

@@ -29,6 +29,7 @@ _USUAL = {
     "reset_by": None,
     "max_spikes": 1,
     "floor": None,
+    "lag": 0,
 }
 """Settings of neurons for which NIR has no place, with the value that they have in its text."""
 
@@ -45,7 +46,7 @@ def to_nir(
     :param dt: the time step: a decay d becomes the time constant dt / (1 - d).
     :param fold: multiply weights by R, and write R = 1, of IF 1 / dt: Norse ignores any
         other R. An R that is a power of two, such as 1 / (1 - d) for d = 0.5, causes no
-        rounding.
+        rounding. Of CubaLIF R becomes tau_mem / dt, which snnTorch and SpikingJelly need.
     :raises ValueError: for a network without a known input_shape, and for layers and
         neurons that NIR does not have."""
     require_number("dt", dt, above=0, remedy="With 1 the time constants are in steps.")
@@ -124,22 +125,26 @@ def _require_layer(holds: bool, name: str, module: object) -> None:
 
 
 def _write_neurons(name: str, d: Dynamics, shape: tuple[int, ...], dt: float) -> Node:
-    """Neurons of a layer as an IF or LIF node.
+    """Neurons of a layer as an IF, LIF or CubaLIF node.
 
     NIR's LIF neuron is tau dv/dt = v_leak - v + R x, so that a step of length dt gives::
 
         decay = 1 - dt / tau,    gain = R dt / tau,    constant = v_leak dt / tau
 
-    Its IF neuron is dv/dt = R x, so that gain = R dt."""
+    Its IF neuron is dv/dt = R x, so that gain = R dt. Its CubaLIF neuron has a synapse with
+    tau_syn di/dt = -i + w_in x, so that synapse = 1 - dt / tau_syn for w_in = tau_syn / dt."""
     leaky = d.decay != 1
     is_usual = type(d) is Dynamics and d.amplitude == 1 and d.reset != "none"
-    fits = d.constant == 0
+    fits = d.constant == 0 and not d.has_synapse
     if leaky:
         fits = type(d.decay) is not tuple and most(d.decay) < 1
     require(
         is_usual and fits,
         "network",
-        "neurons of one decay, with a reset, spikes of height 1 and, of IF, no constant",
+        (
+            "neurons of one decay, with a reset, spikes of height 1 and, of IF, no constant "
+            "and no synapse"
+        ),
         f"{name} with {d}",
         "Fold a constant into a bias.",
     )
@@ -151,6 +156,11 @@ def _write_neurons(name: str, d: Dynamics, shape: tuple[int, ...], dt: float) ->
         values.update(tau=dt / leak, v_leak=d.constant / leak)
 
     node: Node = {"type": "LIF" if leaky else "IF"}
+    if d.has_synapse:
+        node["type"] = "CubaLIF"
+        values["tau_mem"] = values.pop("tau")
+        values["w_in"] = 1 / (1 - d.synapse)
+        values["tau_syn"] = dt * values["w_in"]
     for field, value in values.items():
         numbers = value.numbers.numpy() if isinstance(value, Values) else value
         node[field] = np.broadcast_to(np.float64(numbers), shape).copy()
@@ -160,10 +170,11 @@ def _write_neurons(name: str, d: Dynamics, shape: tuple[int, ...], dt: float) ->
 def _fold_resistance(name: str, neurons: Node, weighted: Node, dt: float) -> None:
     """Move the R of neurons into the last node with weights after earlier neurons.
 
-    What remains is R = 1 of LIF and R = 1 / dt of IF, with which a current is added as it
-    is."""
-    usual = 1.0 if "tau" in neurons else 1 / dt
-    factors = np.unique(neurons["r"] / usual)
+    What remains is R = 1 of LIF, R = 1 / dt of IF and R = tau_mem / dt of CubaLIF. With the
+    last two a current is added as it is."""
+    usual = 1.0 if "tau" in neurons else neurons.get("tau_mem", 1.0) / dt
+    # Quotients of time constants are rounded.
+    factors = np.unique(np.round(neurons["r"] / usual, 14))
     require(
         weighted and len(factors) == 1,
         "network",

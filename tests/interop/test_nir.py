@@ -80,10 +80,83 @@ AS_READ = [
 ]
 
 
+def cuba(dt=1.0, size=1, **changes):
+    """A CubaLIF node, by default with alpha = 1/2, beta = 3/4 and a whole jump of u per input."""
+    parts = {"tau_syn": 2 * dt, "tau_mem": 4 * dt, "r": 4, "w_in": 2, "v_leak": 0, "v_threshold": 1}
+    return nir.CubaLIF(**{name: full(value, size) for name, value in (parts | changes).items()})
+
+
+JUMPS = [[float(digit)] for digit in "1001100010"]
+CUBA = {"cuba": cuba()}
+LEAKS = {"cuba": cuba(v_leak=-0.25, v_reset=-0.5)}
+AS_READ += [
+    (CUBA, JUMPS, "0101100010", {"like": "nir", "dt": 1}),
+    (CUBA, JUMPS, "0101100010", {"like": "norse", "dt": 1}),
+    (CUBA, JUMPS, "0101100010", {"like": "snntorch", "dt": 1}),
+    (CUBA, JUMPS, "1001100010", {"like": "spikingjelly", "dt": 1}),
+    (CUBA, JUMPS, "0010111001", {"reset": "soft", "lag": 1, "dt": 1}),  # NIR's paper.
+    # By hand. The text starts at 0 and resets to v_reset.
+    # Norse starts i and v at v_leak, to which both leak, and resets to 0.
+    (LEAKS, [[1.75], [0.5], [0]], "101", {"like": "nir", "dt": 1}),
+    (LEAKS, [[1.75], [0.5], [0]], "110", {"like": "norse", "dt": 1}),
+]
+
+
 @pytest.mark.parametrize(("nodes", "values", "spikes", "options"), AS_READ)
 def test_neurons_fire_as_their_readers_read_them(nodes, values, spikes, options):
     fired = steps(graph(nodes, shape=(len(values[0]),)), values, **options)
     assert fired.flatten().tolist() == [float(digit) for digit in spikes]
+
+
+@pytest.mark.parametrize("like", ["nir", "norse", "rockpool"])
+@pytest.mark.parametrize("lag", [0, 1])
+def test_neurons_with_a_synapse_obey_the_equations_of_their_readers(like, lag):
+    rng = np.random.default_rng(lag)
+    dt, tau_syn, tau_mem, r, w, leak = 1e-4, *rng.uniform(1.5e-4, 9e-4, 2), 3.0, 2.0, 0.125
+    node = cuba(size=100, tau_syn=tau_syn, tau_mem=tau_mem, r=r, w_in=w, v_leak=leak)
+    x = rng.normal(0.5, 1, (100, 100))
+    i, v = np.full((2, 100), leak if like == "norse" else 0.0)
+    expected = []
+    for current in x:
+        before = i
+        match like:
+            case "rockpool":
+                dt = tau_mem / (1 + r)
+                i = np.exp(-dt / tau_syn) * (i + current)
+                v = np.exp(-dt / tau_mem) * v + (before if lag else i) + leak
+                n = np.trunc(v.clip(0))
+                v = v - n
+            case _:
+                rest = leak if like == "norse" else 0.0
+                i = i + dt / tau_syn * (w * current + rest - i)
+                v = v + dt / tau_mem * (r * (before if lag else i) + leak - v)
+                n = (v > 1).astype(float)
+                v = v * (1 - n)
+        expected.append(n)
+    fired = steps(graph({"n": node}, shape=(100,)), x.tolist(), like=like, dt=1e-4, lag=lag)
+    assert np.array_equal(fired.numpy(), expected)
+    assert fired.sum() > 500
+
+
+@pytest.mark.parametrize("lag", [0, 1])
+def test_a_readout_with_a_synapse_is_read_as_one_without(lag):
+    li = nir.CubaLI(*(full(v) for v in (2, 4, 4, 0.5, 2)))
+    network = from_nir(graph(CUBA | {"li": li}), like="norse", dt=1, steps=8, lag=lag)
+    calls = []
+    network.layers[1].register_forward_hook(lambda *call: calls.append(call[1:]))
+    with torch.no_grad():
+        network(torch.ones(1, 1))
+    (((spikes,), potentials),) = calls
+    i, v, expected = 0.0, 0.0, []
+    for s in spikes.flatten().tolist():
+        before, i = i, 0.5 * i + s
+        v = 0.75 * v + (before if lag else i) + 0.125
+        expected.append(v)
+    assert potentials.flatten().tolist() == expected
+    for rule in ("stbp", "rga", "relu"):
+        x = torch.full((1, 1), 0.4, requires_grad=True)
+        with network.using(rule):
+            assert torch.autograd.grad(network(x).sum(), x)[0].item() > 0
 
 
 def test_the_same_file_is_another_network_to_every_reader_and_inspect_says_so(tmp_path):
@@ -102,6 +175,11 @@ def test_the_same_file_is_another_network_to_every_reader_and_inspect_says_so(tm
     assert "snntorch reads: nothing: graph: expected R = 1, as snntorch needs it" in page
     assert "soft by 1, floor -1" in page
     assert run_command([*command, "--model", f"{tmp_path}/net.nir(likes=sinabs)"]) == 2
+    # Vectors are images of one pixel to commands.
+    nir.write(tmp_path / "net.nir", graph({"n": cuba(size=2)}, shape=(2,)))
+    command = ["inspect", "--output", str(tmp_path / "synapse")]
+    assert run_command([*command, "--model", f"{tmp_path}/net.nir(like=nir, dt=1, lag=1)"]) == 0
+    assert "0.75, synapse 0.5, lag 1" in (tmp_path / "synapse/inspect.md").read_text()
 
 
 def test_all_nodes_that_are_known_compute_what_they_say():
@@ -171,6 +249,13 @@ REFUSED = [
     ({"a": nir.IF(full(1), full(0))}, {}, "graph: IF 'a', threshold: expected a number above 0"),
     ({"a": nir.Linear(np.eye(1))}, {}, "layers: expected at least one spiking neuron"),
     (IF | {"z": nir.Output(full(1))}, {}, "one Input and one Output, got input and z, output"),
+    (CUBA, {"like": "sinabs", "dt": 1}, "neurons without a synapse, as sinabs needs it"),
+    (IF, {"like": "rockpool"}, "CubaLIF nodes alone, as rockpool needs it"),
+    (CUBA, {"like": "snntorch", "dt": 0.5}, "R of tau_mem/dt, as snntorch needs it"),
+    ({"a": cuba(w_in=1)}, {"like": "spikingjelly", "dt": 1}, "w_in of tau_syn/dt, as spikingjelly"),
+    (LEAKS, {"like": "spikingjelly", "dt": 1}, "v_leak = 0, as spikingjelly"),
+    (CUBA, {"like": "nir", "dt": 3}, "dt: .* the smallest time constant 2, got 3"),
+    (CUBA, {"like": "nir", "dt": 1, "lag": 2}, "lag: expected 0 or 1"),
     (IF, {"like": "lava"}, "like: expected one of .*'sinabs'.* or None, got 'lava'"),
     (IF, {"steps": 2, "encoder": Direct(2)}, "steps: expected None with an encoder, got 2"),
     (IF, {"readout": "sum"}, "encoder: expected an encoder that knows its steps, for a sum"),
@@ -273,17 +358,22 @@ SINABS = {"reset": "soft", "max_spikes": None, "floor": -0.5}
 @pytest.mark.parametrize("dt", [1.0, 1e-4])
 @pytest.mark.parametrize("decay", [0.5, 0.9, 0.3, 1.0, 0.0])
 @pytest.mark.parametrize(
-    "further", [{}, {"strict": True, "v_reset": -0.25, "v_start": 0.0}, SINABS]
+    "further",
+    [{}, {"strict": True, "v_reset": -0.25, "v_start": 0.0}, SINABS, {"synapse": 0.3, "lag": 1}],
 )
 def test_a_network_comes_back_bit_for_bit(further, decay, dt, tmp_path):
     normal = Normalize((0.25, 0.5, 0.75, 1), (0.5, 0.25, 2, 1))
+    if "synapse" in further:  # NIR's neuron with a synapse leaks.
+        decay = min(decay, 0.95)
     network, x = ours([Timed(normal)], decay=decay, **further), torch.rand(64, 1, 4, 4)
     state = torch.get_rng_state()
-    with pytest.warns(UserWarning, match="hold dt=.*, the encoder Direct.steps=6., the readout"):
+    lost = "hold dt=.*, the encoder Direct.steps=6., .*the readout"
+    with pytest.warns(UserWarning, match=lost):
         to_nir(network, tmp_path / "net.nir", dt)
     assert torch.equal(torch.get_rng_state(), state)
     options = {"max_spikes": math.inf, "reset": "soft", "floor": -0.5} if further is SINABS else {}
     options = {"reset": "hard", "strict": "strict" in further, "dt": dt, "steps": 6} | options
+    options["lag"] = further.get("lag", 0)
     again, twin = (from_nir(tmp_path / "net.nir", **options) for _ in range(2))
     with torch.no_grad():
         assert torch.equal(again(x), network(x))
@@ -294,9 +384,13 @@ def test_a_network_comes_back_bit_for_bit(further, decay, dt, tmp_path):
 
 @pytest.mark.parametrize("like", ["nir", "norse", "spikingjelly", "snntorch"])
 @pytest.mark.parametrize("decay", [0.5, 0.75])
-def test_with_r_folded_into_the_weights_every_reader_has_equal_spikes(decay, like, tmp_path):
+@pytest.mark.parametrize("synapse", [0.0, 0.5])
+def test_with_r_folded_into_the_weights_every_reader_has_equal_spikes(
+    synapse, decay, like, tmp_path
+):
     hidden = [Timed(nn.Conv2d(4, 4, 1), nn.AvgPool2d(3, 1, 1)), Neuron(Dynamics(decay, 0.2))]
-    network, x = ours(hidden, decay=decay, strict=True), torch.rand(64, 1, 4, 4)
+    further = {"synapse": synapse, "gain": 2.0} if synapse else {}
+    network, x = ours(hidden, decay=decay, strict=True, **further), torch.rand(64, 1, 4, 4)
     with pytest.warns(UserWarning, match="does not hold"):
         to_nir(network, tmp_path / "net.nir", 1e-4, fold=True)
     again = from_nir(tmp_path / "net.nir", like=like, reset="hard", dt=1e-4, steps=6)
@@ -311,7 +405,8 @@ UNWRITTEN = [
     ([nn.ReLU()], {}, "one after another, got layers.2 .ReLU"),
     ([], {"reset": "none"}, "neurons of one decay, with a reset, .* got layers.1 with Dynamics"),
     ([], {"amplitude": 2.0}, "spikes of height 1"),
-    ([], {"decay": 1.0, "constant": 0.5}, "of IF, no constant, got .* Fold a constant into a bias"),
+    ([], {"decay": 1.0, "constant": 0.5}, "of IF, no constant .* Fold a constant into a bias"),
+    ([], {"decay": 1.0, "synapse": 0.5}, "of IF, no constant and no synapse, got"),
 ]
 
 
