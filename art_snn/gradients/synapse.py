@@ -2,7 +2,7 @@
 
 A synaptic current is linear in the currents before it. So rules and bounds see the neuron
 behind its synapse, and the filter as one more layer. With d = dL/di its gradient runs back
-through time::
+through time, which is the same filter of the reversed steps::
 
     e[t] = d[t + lag] + synapse e[t+1],   dL/dx[t] = e[t]"""
 
@@ -13,15 +13,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.overrides import handle_torch_function, has_torch_function_unary
 
-from art_snn.dynamics import (
-    Dynamics,
-    Setting,
-    Values,
-    empty_steps,
-    operand,
-    plus_scaled,
-    setting,
-)
+from art_snn.dynamics import Dynamics, Setting, Values, operand, setting
 from art_snn.gradients.shared import apply
 from art_snn.running.context import RUN
 
@@ -50,7 +42,7 @@ def mean_response(dynamics: Dynamics, steps: int) -> Setting:
 
 
 class _Filtered(Function):
-    """Synaptic currents forward, the recursion of the module's docstring backward."""
+    """Synaptic currents forward; backward the same filter, from the last step to the first."""
 
     @staticmethod
     def forward(ctx: Any, current: Tensor, dynamics: Dynamics) -> Tensor:
@@ -59,25 +51,4 @@ class _Filtered(Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        return apply(_Adjoint, grad, ctx.dynamics), None
-
-
-class _Adjoint(Function):
-    """The gradient at the currents for one at the synaptic currents, [T, N, ...] each."""
-
-    @staticmethod
-    def forward(ctx: Any, grad: Tensor, dynamics: Dynamics) -> Tensor:
-        ctx.dynamics = dynamics
-        lag = dynamics.lag
-        e = empty_steps(grad)
-        e[len(e) - lag :] = 0
-        later = torch.zeros_like(e[0])
-        for t in range(len(e) - 1 - lag, -1, -1):
-            plus_scaled(grad[t + lag], later, dynamics.synapse, out=e[t])
-            later = e[t]
-        gain = dynamics.synapse_gain
-        return e if gain == 1 else e.mul_(operand(gain, e))
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        return apply(_Filtered, grad, ctx.dynamics), None
+        return apply(_Filtered, grad.flip(0), ctx.dynamics).flip(0), None
