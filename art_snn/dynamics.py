@@ -5,7 +5,7 @@ A setting of a layer of neurons is a number, or :class:`Values` that differ betw
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from copy import copy
 from dataclasses import KW_ONLY, dataclass, fields
 from typing import Any, ClassVar, Literal, TypeAlias
@@ -397,8 +397,6 @@ class Dynamics:
         :param current: input current x [T, N, ...], floating point; may be an expanded view.
         :param potential: buffer [T, N, ...] that receives u, or None.
         :param spikes: buffer [T, N, ...] for the result, or None to make one."""
-        if self.has_synapse:
-            return self.membrane.simulate(self.filter(current), potential, spikes)
         if spikes is None:
             spikes = empty_steps(current)
         decays = self.decays(len(current))
@@ -415,7 +413,8 @@ class Dynamics:
             # Made one here, not in every comparison.
             threshold = torch.full((), threshold, dtype=v.dtype, device="cpu")
         before: Tensor | None = None
-        for t, (x, s) in enumerate(zip(current, spikes, strict=True)):
+        steps = self._synaptic_steps(current) if self.has_synapse else current
+        for t, (x, s) in enumerate(zip(steps, spikes, strict=True)):
             u = v if potential is None else potential[t]
             if t == 0 and first:  # The potential is the current.
                 u = x if potential is None else u.copy_(x)
@@ -432,16 +431,23 @@ class Dynamics:
     def filter(self, current: Tensor) -> Tensor:
         """Synaptic currents i [T, N, ...] that charge the potential, from x [T, N, ...]."""
         filtered = empty_steps(current)
-        before = torch.zeros_like(filtered[0])
-        filtered[: self.lag] = 0
-        for x, i in zip(current, filtered[self.lag :], strict=False):
-            self._pass_synapse(x, before, i)
-            before = i
+        for step, i in zip(filtered, self._synaptic_steps(current), strict=True):
+            step.copy_(i)
         return filtered
 
-    def _pass_synapse(self, x: Tensor, before: Tensor, i: Tensor) -> None:
-        """Write i[t] from x[t] and i[t-1]."""
-        plus_scaled(x, before, self.synapse, out=i)
+    def _synaptic_steps(self, current: Tensor) -> Iterator[Tensor]:
+        """The synaptic current [N, ...] of every step, in one tensor, which stays in the cache."""
+        i = torch.zeros_like(current[0])
+        for x in current:
+            if self.lag:
+                yield i
+            self._pass_synapse(x, i)
+            if not self.lag:
+                yield i
+
+    def _pass_synapse(self, x: Tensor, i: Tensor) -> None:
+        """Write i[t] from x[t] in the place of i[t-1]."""
+        plus_scaled(x, i, self.synapse, out=i)
 
     def fire(self, u: Tensor) -> Tensor:
         """The spikes of a step at potentials u, in their dtype."""

@@ -23,7 +23,7 @@ class NeuronRef:
     def fire(self, firing: "Firing", current: Tensor) -> Tensor:
         """The output for the next layer: the spikes of a firing times their amplitude."""
         site = self
-        if self.dynamics.has_synapse:
+        if self.dynamics.has_synapse and firing is not simulation:
             current = filter_current(current, self.dynamics)
             site = replace(self, dynamics=self.dynamics.membrane)
         with set_in_block(RUN, replace(RUN.get(), in_neuron=True)):

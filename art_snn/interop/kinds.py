@@ -73,9 +73,9 @@ class ReadOff(Dynamics):
         if self.late and before is not None:
             plus_scaled(u, before, -self.threshold, out=u)
 
-    def _pass_synapse(self, x: Tensor, before: Tensor, i: Tensor) -> None:
+    def _pass_synapse(self, x: Tensor, i: Tensor) -> None:
         factor = operand(self.synapse, x)
-        i.copy_(_ORDERS[self.synapse_order](self, x, before, factor))
+        i.copy_(_ORDERS[self.synapse_order](self, x, i, factor))
 
     def _reset(self, u: Tensor, spikes: Tensor, v: Tensor) -> None:
         if not self.late:
