@@ -124,10 +124,6 @@ class Architecture:
         """All settings by their names; None for those that are open."""
         return {**dict.fromkeys(DEFAULTS), **self.given}
 
-    def replace(self, **settings: Any) -> "Architecture":
-        """The same with other settings in place of those."""
-        return Architecture(**self.settings | settings)
-
     def fill(self, noted: Mapping[str, Any]) -> "Architecture":
         """The same with open settings from notes, and from the defaults but steps and encoder.
 

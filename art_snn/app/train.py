@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from art_snn import checkpoint
+from art_snn.app.architecture import Architecture
 from art_snn.app.network import ResolvedNetwork, resolve_network
 from art_snn.app.results import Result, as_json, run_folder, weights_digest
 from art_snn.app.settings import Train
@@ -273,7 +274,9 @@ def _prefer_potentials(subject: ResolvedNetwork, data: Dataset) -> ResolvedNetwo
     if not settled.is_own or "readout" in settled.given:
         return subject
     if settled.build_for(data).body.readout == "spikes":
-        other = replace(subject, architecture=settled.replace(readout="potential"))
+        other = replace(
+            subject, architecture=Architecture(**settled.given, readout="potential")
+        )
         with suppress(ArgumentError):  # That function adapts its model itself.
             other.architecture.build_for(data)
             return other

@@ -374,7 +374,7 @@ def test_the_form_of_a_bare_model_is_found_on_two_samples(name, words, tmp_path)
     assert architecture.describe(network) == f"mine.py:{name}, {words}"
     with torch.no_grad():
         assert torch.equal(network.eval()(x), deepcopy(network)(x))
-    drawn = architecture.replace(encoder="poisson", steps=3)
+    drawn = Architecture(**architecture.settings | {"encoder": "poisson", "steps": 3})
     if name not in ("own_time", "steps", "unknown_own_time"):
         assert drawn.build_own_for(x, COMPLAINT).encoder == Poisson(3)
 
