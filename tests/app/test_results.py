@@ -338,7 +338,7 @@ def test_whatever_a_field_holds_instead_the_results_are_refused_by_name_or_told(
         for value in (*OTHERS, changed):
             results.write_result(file, changed(CONTENT, path, value))
             try:
-                found = results.load_previous(file, "evaluation", Evaluation, lambda _: True)
+                found = results.load_previous(file, "evaluation", Evaluation, CONTENT["key"])
                 assert EvaluationResult(found).render()
             except ArgumentError as error:
                 complaints.append(str(error))
