@@ -18,7 +18,7 @@ from torch import nn
 
 from art_snn.app import results
 from art_snn.app.evaluate.result import EvaluationResult
-from art_snn.app.evaluation.record import Evaluation
+from art_snn.app.evaluation.record import read_evaluation
 from art_snn.app.settings import Cost
 from art_snn.app.tables import Notes, Table
 from art_snn.checks import ArgumentError
@@ -338,7 +338,7 @@ def test_whatever_a_field_holds_instead_the_results_are_refused_by_name_or_told(
         for value in (*OTHERS, changed):
             results.write_result(file, changed(CONTENT, path, value))
             try:
-                found = results.load_previous(file, "evaluation", Evaluation, CONTENT["key"])
+                found = read_evaluation(file).evaluation
                 assert EvaluationResult(found).render()
             except ArgumentError as error:
                 complaints.append(str(error))
