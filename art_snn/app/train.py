@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
-from pathlib import Path
 from typing import Any, ClassVar
 
 from matplotlib.figure import Figure
@@ -162,7 +161,15 @@ def train_network(settings: Train, data: Dataset, team: Team = ALONE) -> Trainin
         tried = () if subject.checkpoint is None else (split.x_train, split.y_train)
         adversary = adversary.fit_to(network, *tried)
         recipe = adversary.defence.fit_recipe(recipe)
-    _require_own_folder(settings.output)
+    weights = settings.output / _WEIGHTS
+    state = settings.output / _STATE
+    require(
+        state.exists() or not weights.exists(),
+        "output",
+        "a folder without a network, or with the whole of this run",
+        f"{settings.output} with a {_WEIGHTS} and no {_STATE}",
+        f"Choose another folder, or delete {_WEIGHTS}.",
+    )
     with fix_seed(recipe.seed):
         # A prediction complains, if anything does, before the training begins.
         classifier.predict(data.x_test[:1])
@@ -173,7 +180,7 @@ def train_network(settings: Train, data: Dataset, team: Team = ALONE) -> Trainin
         split.x_train,
         split.y_train,
         recipe,
-        resume=settings.output / _STATE,
+        resume=state,
         validation=(split.x_test, split.y_test),
         adversary=adversary,
         start=notes["start"]["weights"] if notes["start"] else "",
@@ -183,23 +190,9 @@ def train_network(settings: Train, data: Dataset, team: Team = ALONE) -> Trainin
     result = _judge_training(classifier, data, recipe, adversary, history, notes, title)
     if team.leads:
         accuracy = result.test.value
-        checkpoint.save(
-            network, settings.output / _WEIGHTS, **notes, test_accuracy=accuracy
-        )
+        checkpoint.save(network, weights, **notes, test_accuracy=accuracy)
         result.write(settings.output)
     return result
-
-
-def _require_own_folder(output: Path) -> None:
-    """Complain about a folder with a network of another run."""
-    foreign = (output / _WEIGHTS).exists() and not (output / _STATE).exists()
-    require(
-        not foreign,
-        "output",
-        "a folder without a network, or with the whole of this run",
-        f"{output} with a {_WEIGHTS} and no {_STATE}",
-        f"Choose another folder, or delete {_WEIGHTS}.",
-    )
 
 
 def _note_training(
