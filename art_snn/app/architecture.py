@@ -5,7 +5,6 @@ import inspect
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from itertools import product
 from pathlib import Path
 from types import ModuleType
@@ -407,14 +406,12 @@ def _adapt(
     readouts: list[Any] = ["default", "spikes"] if readout is None else [readout]
     for flat in (False, True)[: 1 + (axes > 1)]:
         if flat:
-            returned.register_forward_pre_hook(partial(_flatten, axes))
+            # Samples are vectors: the last axes of the first input become one.
+            returned.register_forward_pre_hook(
+                lambda _, inputs: (inputs[0].flatten(-axes), *inputs[1:])
+            )
         for one, read in product(encoders, readouts):
             yield adapt(returned, encoder=one, readout=read)
-
-
-def _flatten(axes: int, module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Inputs of a model whose samples are vectors: the last axes of the first become one."""
-    return (inputs[0].flatten(-axes), *inputs[1:])
 
 
 def _function(module: ModuleType, model: str) -> Callable[[], Any]:
