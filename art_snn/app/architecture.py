@@ -247,14 +247,7 @@ class Architecture:
         if self.is_own:
             with fix_seed(seed):
                 return next(build_forms(str(self.model), **self._form()))
-        channels, *sides = shape[-3:]
-        return build_model(
-            self.given,
-            seed,
-            in_channels=channels,
-            image_size=tuple(sides),
-            classes=classes,
-        )
+        return build_model(self.given, shape, classes, seed)
 
     def describe(self, network: SpikingNetwork | None = None) -> str:
         """The network in words; open settings are those on images, or of the built network."""

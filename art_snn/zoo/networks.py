@@ -59,13 +59,7 @@ def load(name: str) -> SpikingNetwork:
     :raises ArgumentError: as :func:`entry`, and when its weights are damaged or cannot be fetched.
     :raises WriteFailed: when they cannot be written into the cache."""
     about = entry(name)
-    channels, *sides = about.input_shape[-3:]
-    network = build_model(
-        about.architecture,
-        in_channels=channels,
-        image_size=tuple(sides),
-        classes=about.classes,
-    )
+    network = build_model(about.architecture, about.input_shape, about.classes)
     checkpoint.load(network, local_file(about))
     return network.eval()
 
