@@ -247,7 +247,14 @@ class Architecture:
         if self.is_own:
             with fix_seed(seed):
                 return next(build_forms(str(self.model), **self._form()))
-        return build_model(self.given, shape, classes, seed)
+        channels, *sides = shape[-3:]
+        return build_model(
+            self.given,
+            seed,
+            in_channels=channels,
+            image_size=tuple(sides),
+            classes=classes,
+        )
 
     def describe(self, network: SpikingNetwork | None = None) -> str:
         """The network in words; open settings are those on images, or of the built network."""

@@ -386,18 +386,16 @@ and encoder are those of the frames; only models of other frameworks have a read
 
 
 def build_model(
-    settings: Mapping[str, Any], shape: tuple[int, ...], classes: int, seed: int = 0
+    settings: Mapping[str, Any], seed: int = 0, **options: Any
 ) -> SpikingNetwork:
     """One of MODELS, with weights drawn from the seed.
 
     :param settings: its name and its settings; what is missing is as in DEFAULTS.
-    :param shape: of an image or of event frames.
+    :param options: other options of it, such as image_size.
     :raises KeyError: for an unknown model.
     :raises ValueError: for settings that it refuses, or weights that do not fit into memory."""
     usual = {"model": DEFAULTS["model"], "steps": DEFAULTS["steps"]}
-    channels, *sides = shape[-3:]
-    size = {"in_channels": channels, "image_size": tuple(sides), "classes": classes}
-    given = {**usual, **settings, **size}
+    given = {**usual, **settings, **options}
     name = given.pop("model")
     if isinstance(given.get("encoder"), str):
         given["encoder"] = parse_encoder(given["encoder"], given["steps"])

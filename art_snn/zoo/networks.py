@@ -59,7 +59,13 @@ def load(name: str) -> SpikingNetwork:
     :raises ArgumentError: as :func:`entry`, and when its weights are damaged or cannot be fetched.
     :raises WriteFailed: when they cannot be written into the cache."""
     about = entry(name)
-    network = build_model(about.architecture, about.input_shape, about.classes)
+    channels, *sides = about.input_shape[-3:]
+    network = build_model(
+        about.architecture,
+        in_channels=channels,
+        image_size=tuple(sides),
+        classes=about.classes,
+    )
     checkpoint.load(network, local_file(about))
     return network.eval()
 
