@@ -58,9 +58,10 @@ def save(network: SpikingNetwork, path: str | Path, **notes: Any) -> None:
     )
     check_weights(network, "network")
     # No two share memory, which safetensors refuses.
-    weights = {}
-    for name, weight in network.state_dict().items():
-        weights[name] = weight.cpu().clone().contiguous()
+    weights = {
+        name: weight.cpu().clone().contiguous()
+        for name, weight in network.state_dict().items()
+    }
     plain = {name: _to_plain(name, value) for name, value in notes.items()}
     content = {"notes": plain, "notes_sha256": _sum_notes(plain), "sha256": _sum(weights)}
     text = json.dumps(content, sort_keys=True)

@@ -62,11 +62,10 @@ def write_text(path: Path, text: str) -> None:
         partial.write_text(text, encoding="utf-8")
 
 
-def write_json(path: Path, content: object) -> None:
-    """Write the content as JSON, one value per line, an object with its checksum."""
-    if isinstance(content, dict):
-        content = content | {"sha256": _sum(json.loads(json.dumps(content)))}
-    write_text(path, json.dumps(content, indent=1) + "\n")
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write the content as JSON, one value per line, with its checksum."""
+    checked = content | {"sha256": _sum(json.loads(json.dumps(content)))}
+    write_text(path, json.dumps(checked, indent=1) + "\n")
 
 
 def write_arrays(path: Path, **arrays: np.ndarray) -> None:

@@ -5,7 +5,6 @@ import inspect
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from itertools import product
 from pathlib import Path
 from types import ModuleType
@@ -123,10 +122,6 @@ class Architecture:
     def settings(self) -> dict[str, Any]:
         """All settings by their names; None for those that are open."""
         return {**dict.fromkeys(DEFAULTS), **self.given}
-
-    def replace(self, **settings: Any) -> "Architecture":
-        """The same with other settings in place of those."""
-        return Architecture(**self.settings | settings)
 
     def fill(self, noted: Mapping[str, Any]) -> "Architecture":
         """The same with open settings from notes, and from the defaults but steps and encoder.
@@ -411,14 +406,12 @@ def _adapt(
     readouts: list[Any] = ["default", "spikes"] if readout is None else [readout]
     for flat in (False, True)[: 1 + (axes > 1)]:
         if flat:
-            returned.register_forward_pre_hook(partial(_flatten, axes))
+            # Samples are vectors: the last axes of the first input become one.
+            returned.register_forward_pre_hook(
+                lambda _, inputs: (inputs[0].flatten(-axes), *inputs[1:])
+            )
         for one, read in product(encoders, readouts):
             yield adapt(returned, encoder=one, readout=read)
-
-
-def _flatten(axes: int, module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Inputs of a model whose samples are vectors: the last axes of the first become one."""
-    return (inputs[0].flatten(-axes), *inputs[1:])
 
 
 def _function(module: ModuleType, model: str) -> Callable[[], Any]:
@@ -431,18 +424,16 @@ def _function(module: ModuleType, model: str) -> Callable[[], Any]:
         f"{model}, and there is no function {name!r} in {place}",
         "Check its spelling.",
     )
-    optional = inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD
-    parameters = inspect.signature(function).parameters.values()
-    needed = [
-        p.name for p in parameters if p.default is p.empty and p.kind not in optional
-    ]
-    require(
-        not needed,
-        "model",
-        "a function that can be called without arguments",
-        f"{model}, which needs {', '.join(needed)}",
-        "Give them defaults, or wrap it in a function of its own.",
-    )
+    signature = inspect.signature(function)
+    try:
+        signature.bind()
+    except TypeError as error:
+        raise invalid(
+            "model",
+            "a function that can be called without arguments",
+            f"{model} ({error})",
+            "Give it defaults, or wrap it in a function of its own.",
+        ) from error
     return function  # type: ignore[no-any-return]
 
 
@@ -465,9 +456,8 @@ def _run_file(file: Path) -> ModuleType:
 
 
 def _import_module(name: str) -> ModuleType:
-    relative = not name or name.startswith(".")
     require(
-        not relative,
+        name and not name.startswith("."),
         "model",
         _FORM,
         f"{name!r} as the module",

@@ -3,11 +3,11 @@
 import json
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, TypeVar, get_args, get_origin
+from typing import Annotated, Any, ClassVar, get_args, get_origin
 
 import cattrs
 import numpy as np
@@ -35,8 +35,6 @@ from art_snn.progress import SILENT
 from art_snn.running.context import set_in_block
 from art_snn.seeding import fix_seed
 from art_snn.team import Team, join
-
-_Found = TypeVar("_Found")
 
 _LOCK = ".lock"
 """File in a folder that a run holds."""
@@ -204,24 +202,22 @@ def from_json(content: object, kind: Any) -> Any:
         raise ValueError(f"cannot be read ({field}{first})") from error
 
 
-def load_previous(
-    file: Path, what: str, kind: type[_Found], fits: Callable[[_Found], bool]
-) -> _Found | None:
+def load_previous(file: Path, what: str, kind: type, key: str) -> Any:
     """Earlier results as an object of that kind, None where there are none.
 
     :param what: the kind of results, for the complaint.
-    :param fits: whether they are of the same settings, weights and samples.
+    :param key: that they have where they are of the same settings, weights and samples.
     :raises ValueError: when the file is damaged, naming the field, or holds anything else."""
     if not file.exists():
         return None
     expected = f"a folder without results, or with results of the same {what}"
     remedy = "Choose another folder, or delete that file."
     try:
-        result: _Found = read_result(file, kind)
+        result = read_result(file, kind)
     except (ValueError, OSError) as error:
         raise invalid("output", expected, f"{file}, which {error}", remedy) from error
     require(
-        fits(result),
+        result.key == key,
         "output",
         expected,
         f"{file} of other settings, code, weights or samples",

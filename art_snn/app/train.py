@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
-from pathlib import Path
 from typing import Any, ClassVar
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from art_snn import checkpoint
+from art_snn.app.architecture import Architecture
 from art_snn.app.network import ResolvedNetwork, resolve_network
 from art_snn.app.results import Result, as_json, run_folder, weights_digest
 from art_snn.app.settings import Train
@@ -161,7 +161,15 @@ def train_network(settings: Train, data: Dataset, team: Team = ALONE) -> Trainin
         tried = () if subject.checkpoint is None else (split.x_train, split.y_train)
         adversary = adversary.fit_to(network, *tried)
         recipe = adversary.defence.fit_recipe(recipe)
-    _require_own_folder(settings.output)
+    weights = settings.output / _WEIGHTS
+    state = settings.output / _STATE
+    require(
+        state.exists() or not weights.exists(),
+        "output",
+        "a folder without a network, or with the whole of this run",
+        f"{settings.output} with a {_WEIGHTS} and no {_STATE}",
+        f"Choose another folder, or delete {_WEIGHTS}.",
+    )
     with fix_seed(recipe.seed):
         # A prediction complains, if anything does, before the training begins.
         classifier.predict(data.x_test[:1])
@@ -172,33 +180,33 @@ def train_network(settings: Train, data: Dataset, team: Team = ALONE) -> Trainin
         split.x_train,
         split.y_train,
         recipe,
-        resume=settings.output / _STATE,
+        resume=state,
         validation=(split.x_test, split.y_test),
         adversary=adversary,
         start=notes["start"]["weights"] if notes["start"] else "",
         team=team,
     )
+
+    logits = classifier.predict(data.x_test, recipe.batch_size)
     title = f"{architecture.describe(network)} on {data.name}"
-    result = _judge_training(classifier, data, recipe, adversary, history, notes, title)
+    if adversary is not None and adversary.defence != AT():
+        title += f", hardened by {adversary.defence!r}"
+    _, precision = compute_dtype(recipe.train_dtype, classifier.device)
+    title += f", trained in {precision}" if precision else ""
+    result = Training(
+        tuple(history),
+        Share.of(logits.argmax(1) == data.y_test),
+        title,
+        adversary.describe() if adversary else "",
+        recipe,
+        notes,
+        describe_stall(history, recipe.epochs, logits.shape[1], adversary),
+    )
     if team.leads:
         accuracy = result.test.value
-        checkpoint.save(
-            network, settings.output / _WEIGHTS, **notes, test_accuracy=accuracy
-        )
+        checkpoint.save(network, weights, **notes, test_accuracy=accuracy)
         result.write(settings.output)
     return result
-
-
-def _require_own_folder(output: Path) -> None:
-    """Complain about a folder with a network of another run."""
-    foreign = (output / _WEIGHTS).exists() and not (output / _STATE).exists()
-    require(
-        not foreign,
-        "output",
-        "a folder without a network, or with the whole of this run",
-        f"{output} with a {_WEIGHTS} and no {_STATE}",
-        f"Choose another folder, or delete {_WEIGHTS}.",
-    )
 
 
 def _note_training(
@@ -231,32 +239,6 @@ def _note_training(
     return notes
 
 
-def _judge_training(
-    classifier: PyTorchSpikingClassifier,
-    data: Dataset,
-    recipe: Recipe,
-    adversary: AdversarialTraining | None,
-    history: Sequence[Epoch],
-    notes: dict[str, Any],
-    title: str,
-) -> Training:
-    """The result of a training, with the test samples that are classified correctly at its end."""
-    logits = classifier.predict(data.x_test, recipe.batch_size)
-    if adversary is not None and adversary.defence != AT():
-        title += f", hardened by {adversary.defence!r}"
-    _, precision = compute_dtype(recipe.train_dtype, classifier.device)
-    title += f", trained in {precision}" if precision else ""
-    return Training(
-        tuple(history),
-        Share.of(logits.argmax(1) == data.y_test),
-        title,
-        adversary.describe() if adversary else "",
-        recipe,
-        notes,
-        describe_stall(history, recipe.epochs, logits.shape[1], adversary),
-    )
-
-
 def _resolve_subject(settings: Train) -> ResolvedNetwork:
     """The network that is trained; its weights are drawn where nothing names any."""
     if settings.model is None and settings.checkpoint is None:
@@ -273,7 +255,9 @@ def _prefer_potentials(subject: ResolvedNetwork, data: Dataset) -> ResolvedNetwo
     if not settled.is_own or "readout" in settled.given:
         return subject
     if settled.build_for(data).body.readout == "spikes":
-        other = replace(subject, architecture=settled.replace(readout="potential"))
+        other = replace(
+            subject, architecture=Architecture(**settled.given, readout="potential")
+        )
         with suppress(ArgumentError):  # That function adapts its model itself.
             other.architecture.build_for(data)
             return other

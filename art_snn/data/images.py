@@ -118,11 +118,10 @@ def _resize(x: np.ndarray, size: Sides) -> np.ndarray:
     if size is None or x.shape[2:] == size:
         return x
     # By parts, since the interpolation needs more memory than bytes do.
-    resized = []
-    for part in torch.split(torch.tensor(x, device="cpu"), 1024):
-        resized.append(
-            functional.interpolate(part, size, mode="bilinear", antialias=True)
-        )
+    resized = [
+        functional.interpolate(part, size, mode="bilinear", antialias=True)
+        for part in torch.split(torch.tensor(x, device="cpu"), 1024)
+    ]
     return torch.cat(resized).numpy()
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -165,7 +164,19 @@ def certify(
     leads = np.zeros(len(samples))
     total = len(samples) * (selection + draws)
     with Progress("Certificates", total, unit="draws", verbose=verbose) as progress:
-        count = partial(_count_votes, estimator, size, progress)
+
+        def count(sample: np.ndarray, draws: int) -> np.ndarray:
+            """How many draws give every class [K]; those with NaN logits give none."""
+            counts = np.zeros(estimator.nb_classes, dtype=np.int64)
+            for start in range(0, draws, size):
+                some = min(size, draws - start)
+                copies = np.repeat(sample[None], some, axis=0)
+                logits = estimator.predict(copies, batch_size=some)
+                answered = logits[~np.isnan(logits).any(1)]
+                counts += np.bincount(answered.argmax(1), minlength=len(counts))
+                progress.update(some)
+            return counts
+
         for i, sample in enumerate(samples):
             with fix_seed(seed + i):
                 answer = int(count(sample, selection).argmax())
@@ -173,24 +184,6 @@ def certify(
             predicted[i] = answer if leads[i] > 0.5 else ABSTAINED
     region = encoder.certified(leads)
     return Certificate(predicted, region, predicted == labels, draws, alpha)
-
-
-def _count_votes(
-    estimator: PyTorchClassifier,
-    batch_size: int,
-    progress: Progress,
-    sample: np.ndarray,
-    draws: int,
-) -> np.ndarray:
-    """Count the draws of a sample for every class [K]; those with NaN logits count for none."""
-    counts = np.zeros(estimator.nb_classes, dtype=np.int64)
-    for start in range(0, draws, batch_size):
-        size = min(batch_size, draws - start)
-        logits = estimator.predict(np.repeat(sample[None], size, axis=0), batch_size=size)
-        answered = logits[~np.isnan(logits).any(1)]
-        counts += np.bincount(answered.argmax(1), minlength=estimator.nb_classes)
-        progress.update(size)
-    return counts
 
 
 def _read_samples(estimator: PyTorchClassifier, x: np.ndarray) -> tuple[Any, np.ndarray]:

@@ -242,7 +242,7 @@ NO_NETWORK = [
     ("f = 3\n", "mine.py:f", "no function 'f'"),
     ("f = 3\n", "mine.py:", "no function ''"),
     ("f = 3\n", "mine:f", "no function 'f'"),
-    ("def f(a, width=1, *, b):\n    pass\n", "mine.py:f", r"needs a, b\."),
+    ("def f(a, width=1, *, b):\n    pass\n", "mine.py:f", r"missing a required argument: 'a'"),
     *(("", f"{place}:f", "path .*embedded null") for place in ("a\0b.py", "a\0b")),
     *(("", f"{place}:f", "path .*name too long") for place in (f"{LONG}.py", LONG)),
     ("", "~nobody-here/m.py:f", "path "),
@@ -374,7 +374,7 @@ def test_the_form_of_a_bare_model_is_found_on_two_samples(name, words, tmp_path)
     assert architecture.describe(network) == f"mine.py:{name}, {words}"
     with torch.no_grad():
         assert torch.equal(network.eval()(x), deepcopy(network)(x))
-    drawn = architecture.replace(encoder="poisson", steps=3)
+    drawn = Architecture(**architecture.settings | {"encoder": "poisson", "steps": 3})
     if name not in ("own_time", "steps", "unknown_own_time"):
         assert drawn.build_own_for(x, COMPLAINT).encoder == Poisson(3)
 

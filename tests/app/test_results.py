@@ -7,7 +7,7 @@ import math
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,7 +18,7 @@ from torch import nn
 
 from art_snn.app import results
 from art_snn.app.evaluate.result import EvaluationResult
-from art_snn.app.evaluation.record import Evaluation
+from art_snn.app.evaluation.record import read_evaluation
 from art_snn.app.settings import Cost
 from art_snn.app.tables import Notes, Table
 from art_snn.checks import ArgumentError
@@ -38,15 +38,23 @@ def deep(levels):
     return [deep(levels - 1)] if levels else []
 
 
+@dataclass
+class Keyed:
+    """Results of settings that their key stands for."""
+
+    key: str
+    a: list[Any]
+
+
 def test_what_is_written_is_read_where_it_fits_and_otherwise_refused_by_its_kind(tmp_path):
     file = tmp_path / "new" / "folder" / "results.json"
-    assert results.load_previous(file, "kind", dict, lambda _: False) is None
-    results.write_result(file, {"a": [1, None, "x"]})
-    content = results.load_previous(file, "kind", dict, lambda content: content["a"][0] == 1)
-    assert content == {"a": [1, None, "x"]}
+    assert results.load_previous(file, "kind", Keyed, "one") is None
+    results.write_result(file, {"key": "one", "a": [1, None, "x"]})
+    found = results.load_previous(file, "kind", Keyed, "one")
+    assert found == Keyed("one", [1, None, "x"])
     with pytest.raises(ValueError, match=REFUSAL):
-        results.load_previous(file, "kind", dict, lambda content: content["a"] == 2)
-    assert results.read_result(file) == content
+        results.load_previous(file, "kind", Keyed, "two")
+    assert results.read_result(file) == asdict(found)
 
 
 @pytest.mark.parametrize("content", ["", '{"a": ', "[]", "3", "null", "\x00\x01", "[" * 5000])
@@ -54,7 +62,7 @@ def test_a_file_that_holds_no_results_is_refused_whatever_would_fit(content, tmp
     file = tmp_path / "results.json"
     file.write_text(content)
     with pytest.raises(ValueError, match=r"results\.json, which (holds no JSON|cannot be read) \("):
-        results.load_previous(file, "kind", dict, lambda _: True)
+        results.load_previous(file, "kind", dict, "one")
     assert file.read_text() == content
 
 
@@ -63,7 +71,7 @@ def test_results_of_another_schema_are_refused_with_its_number(schema, number, t
     write_json(tmp_path / "a.json", schema | {"a": 1})
     message = rf"^output: .*a\.json, which has {number} as its schema.*reads 1.*delete that file"
     with pytest.raises(ArgumentError, match=message):
-        results.load_previous(tmp_path / "a.json", "kind", dict, lambda _: True)
+        results.load_previous(tmp_path / "a.json", "kind", dict, "one")
 
 
 @dataclass
@@ -107,7 +115,7 @@ def test_a_field_that_holds_something_else_is_refused_by_its_name(change, reason
     results.write_result(file, WHOLE | change)
     pattern = reason if ".*" in reason else re.escape(reason)
     with pytest.raises(ArgumentError, match=rf"results\.json, which .* \(its field {pattern}"):
-        results.load_previous(file, "kind", Kept, lambda _: True)
+        results.load_previous(file, "kind", Kept, "one")
 
 
 def test_fields_of_every_kind_are_read_and_those_with_a_usual_value_may_be_missing(tmp_path):
@@ -115,9 +123,9 @@ def test_fields_of_every_kind_are_read_and_those_with_a_usual_value_may_be_missi
     for name in needed:
         results.write_result(tmp_path / "a.json", {k: v for k, v in needed.items() if k != name})
         with pytest.raises(ArgumentError, match=rf"cannot be read \(its field {name}: missing\)"):
-            results.load_previous(tmp_path / "a.json", "kind", Kept, lambda _: True)
+            results.load_previous(tmp_path / "a.json", "kind", Kept, "one")
     results.write_result(tmp_path / "a.json", needed)
-    kept = results.load_previous(tmp_path / "a.json", "kind", Kept, lambda _: True)
+    kept = results.read_result(tmp_path / "a.json", Kept)
     assert (kept.time, kept.name, kept.counts, kept.share) == (0.5, "a", {"x": 2}, Share(1, 2))
     assert kept.flips.tolist() == [False, True, False, True]
     assert (kept.done, kept.loss) == (False, None)
@@ -330,7 +338,7 @@ def test_whatever_a_field_holds_instead_the_results_are_refused_by_name_or_told(
         for value in (*OTHERS, changed):
             results.write_result(file, changed(CONTENT, path, value))
             try:
-                found = results.load_previous(file, "evaluation", Evaluation, lambda _: True)
+                found = read_evaluation(file).evaluation
                 assert EvaluationResult(found).render()
             except ArgumentError as error:
                 complaints.append(str(error))

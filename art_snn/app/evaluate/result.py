@@ -264,8 +264,8 @@ def _find_commit() -> str:
 def load_finished(target: Target) -> Evaluation | None:
     """The evaluation, where it lies in the folder with all its files."""
     output = target.settings.output
-    evaluation = load_previous(
-        output / RESULT, "evaluation", Evaluation, lambda one: one.key == target.key
+    evaluation: Evaluation | None = load_previous(
+        output / RESULT, "evaluation", Evaluation, target.key
     )
     if evaluation is None:
         return None

@@ -80,9 +80,26 @@ class Submission:
             least[there] = min_budgets(norm, classifier, x[there], points[there])
         except ArgumentError as error:
             raise ArgumentError(_OPTION, f"{path}: {error.complaint}") from error
-        _check_ball(path, norm, eps, least[there])
+        outside = np.count_nonzero(least[there] > eps)
+        require(
+            not outside,
+            _OPTION,
+            f"adversarials {describe_budget(norm, eps)} of their samples",
+            f"{outside} of {count} in {path} farther away, the farthest at "
+            f"{least[there].max():.4g}",
+            "Project them into that ball, or leave them out. The index says which test sample "
+            "each of them is of; without it they are the first ones, in their order.",
+        )
 
-        name = _check_name(path, arrays.get("name", np.array(name_from(path.stem))))
+        text = arrays.get("name", np.array(name_from(path.stem)))
+        name = str(text)
+        require(
+            name == name_from(name) and text.dtype.kind == "U" and text.ndim == 0,
+            _OPTION,
+            NAME,
+            f"{quote(name)} in {path}",
+            "It says who made the adversarials, such as 'A. Turing'.",
+        )
         return cls(Candidates(name, points, there), least)
 
 
@@ -122,19 +139,6 @@ def _check_points(
     return np.asarray(np.clip(points, low, high))
 
 
-def _check_ball(path: Path, norm: str, eps: float, far: np.ndarray) -> None:
-    """Refuse adversarials at distances (n,) of which one is beyond the budget."""
-    outside = np.count_nonzero(far > eps)
-    require(
-        not outside,
-        _OPTION,
-        f"adversarials {describe_budget(norm, eps)} of their samples",
-        f"{outside} of {len(far)} in {path} farther away, the farthest at {far.max():.4g}",
-        "Project them into that ball, or leave them out. The index says which test sample "
-        "each of them is of; without it they are the first ones, in their order.",
-    )
-
-
 def _check_index(path: Path, rows: np.ndarray, count: int, samples: int) -> None:
     """Refuse what does not name, for each adversarial, another test sample."""
     fits = rows.dtype.kind in "iu" and rows.shape == (count,)
@@ -153,19 +157,6 @@ def _check_index(path: Path, rows: np.ndarray, count: int, samples: int) -> None
         "Give the number of the test sample of each; --samples evaluates more. Write further "
         "adversarials of a sample into another file: the option may be given several times.",
     )
-
-
-def _check_name(path: Path, text: np.ndarray) -> str:
-    """The name of who made the adversarials, in one line."""
-    name = str(text)
-    require(
-        name == name_from(name) and text.dtype.kind == "U" and text.ndim == 0,
-        _OPTION,
-        NAME,
-        f"{quote(name)} in {path}",
-        "It says who made the adversarials, such as 'A. Turing'.",
-    )
-    return name
 
 
 def in_range(points: np.ndarray, classifier: PyTorchSpikingClassifier) -> Mask:

@@ -193,9 +193,23 @@ def draw_spikes(examples: Examples) -> _Drawing | None:
     figure = Figure(figsize=(_WIDTH, 4.4))
     axes = figure.subplot_mosaic([["rates", "rates"], [*form]], height_ratios=(2, 3))
     _draw_pairs(axes["rates"], dict(zip(form, examples.rates, strict=True)))
+
+    both = np.all(examples.spikes, axis=0)
+    owners, starts, counts = np.unique(
+        examples.owners, return_index=True, return_counts=True
+    )
     for place, name in enumerate(form):
-        axes[name].set_xlabel(f"time steps, {name}")
-        _draw_raster(axes[name], examples, place)
+        # In black, spikes without and with the attack.
+        shown = np.where(both, 2, examples.spikes[place]).T
+        colours = ListedColormap(["#ffffff", SERIES[place], _INK])
+        ax = axes[name]
+        ax.pcolormesh(shown, cmap=colours, vmin=0, vmax=2, ec="#ffffff", lw=0.4)
+        ax.hlines(starts[1:], 0, len(both), color=GREY, lw=1.2)
+        ax.set_yticks(starts + counts / 2, owners + 1)
+        ax.set_ylim(len(examples.owners), 0)
+        ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+        ax.grid(visible=False)
+        ax.set_xlabel(f"time steps, {name}")
     axes["original"].set_ylabel("layer")
     layers = np.arange(len(examples.layers))
     axes["rates"].set_xticks(layers, layers + 1)
@@ -210,22 +224,6 @@ def draw_spikes(examples: Examples) -> _Drawing | None:
     return _chart(
         figure, "Firing rates of the layers, and spikes", words, f"{words} {rates}."
     )
-
-
-def _draw_raster(ax: Axes, examples: Examples, place: int) -> None:
-    """Spikes of the first example without (0) or with (1) the attack; in black, those of both."""
-    both = np.all(examples.spikes, axis=0)
-    shown = np.where(both, 2, examples.spikes[place]).T
-    colours = ListedColormap(["#ffffff", SERIES[place], _INK])
-    ax.pcolormesh(shown, cmap=colours, vmin=0, vmax=2, ec="#ffffff", lw=0.4)
-
-    owners = examples.owners
-    layers, starts, counts = np.unique(owners, return_index=True, return_counts=True)
-    ax.hlines(starts[1:], 0, len(both), color=GREY, lw=1.2)
-    ax.set_yticks(starts + counts / 2, layers + 1)
-    ax.set_ylim(len(owners), 0)
-    ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
-    ax.grid(visible=False)
 
 
 @_styled
