@@ -5,8 +5,6 @@ or an exchanged method changes what a call of the network gives, and none of the
 shows it. So all of them ask :func:`require_composed`. No list of such changes is
 complete. So each of them also sends points through the network itself, and compares."""
 
-from torch import nn
-
 from art_snn.checks import require
 from art_snn.layers import global_hooks
 from art_snn.network import SpikingNetwork
@@ -33,7 +31,10 @@ def find_addition(network: SpikingNetwork) -> str | None:
         place = name or "the network"
         if hooks_of(module):
             return f"a hook on {place}"
-        if _has_exchanged_forward(module):
+        cls = type(module)
+        of_torch = cls.__module__.startswith("torch.nn.modules.")
+        is_patched = of_torch and not _comes_from(cls.forward, ("torch.",))
+        if is_patched or find_exchanged_forward(module) is not None:
             return f"an exchanged forward on {place}"
     return None
 
@@ -48,14 +49,6 @@ def require_composed(network: SpikingNetwork, argument: str) -> None:
         f"one with {addition}",
         "Remove it, or put what it computes into the layers.",
     )
-
-
-def _has_exchanged_forward(module: nn.Module) -> bool:
-    """True where a module does not run the forward that its class was written with."""
-    cls = type(module)
-    of_torch = cls.__module__.startswith("torch.nn.modules.")
-    is_patched = of_torch and not _comes_from(cls.forward, ("torch.",))
-    return is_patched or find_exchanged_forward(module) is not None
 
 
 def _comes_from(function: object, packages: tuple[str, ...]) -> bool:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any, ClassVar, Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from typing_extensions import Self
 from art_snn.checks import invalid, require, require_count, require_number, set_fields
 from art_snn.dynamics import MOST_STEPS
 from art_snn.gradients import parse_object
-from art_snn.gradients.shared import apply
+from art_snn.gradients.shared import straight_through
 from art_snn.regions import EventChanges, L1Ball
 
 
@@ -88,7 +88,14 @@ class Poisson(_Repeating):
     words = "Poisson encoding"
 
     def __call__(self, x: Tensor) -> Tensor:
-        return apply(_Quantised, x, self.steps, self.levels)
+        encoded = x.expand(self.steps, *x.shape)
+        with torch.no_grad():
+            scaled = (self.levels * x).clamp(0, self.levels)
+            below = scaled.floor()
+            draws = torch.rand(encoded.shape, dtype=x.dtype, device=x.device)
+            drawn = below + (draws < scaled - below)
+            values = drawn if self.levels == 1 else drawn / self.levels
+        return straight_through(values, encoded)
 
     def certified(self, probability: ArrayLike) -> L1Ball:
         """The l1 radius r within which a class stays more likely than not.
@@ -129,20 +136,6 @@ class SQE(Poisson):
             "levels", self.levels, up_to=2**20, remedy="The paper takes 2."
         )
         set_fields(self, levels=levels)
-
-
-class _Quantised(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, steps: int, levels: int) -> Tensor:
-        scaled = (levels * x).clamp(0, levels)
-        below = scaled.floor()
-        draws = torch.rand((steps, *x.shape), dtype=x.dtype, device=x.device)
-        drawn = below + (draws < scaled - below)
-        return drawn if levels == 1 else drawn / levels
-
-    @staticmethod
-    def backward(ctx: Any, grad_steps: Tensor) -> tuple[Tensor, None, None]:
-        return grad_steps.sum(0), None, None
 
 
 class Frequency(_Repeating):

@@ -8,7 +8,7 @@ as in the batch."""
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any
 
@@ -109,27 +109,22 @@ def _check_neurons(site: NeuronRef) -> None:
     )
 
 
+@dataclass(eq=False, repr=False)
 class Bounding:
     """Passes of boxes through a network, as its modules are at present.
 
     :param eps, norm: the budget, in norm numpy.inf or 2.
     :param limits: the lowest and the highest values of samples; None for no limits."""
 
-    def __init__(
-        self,
-        network: SpikingNetwork,
-        method: BoundingMethod,
-        eps: float,
-        norm: float = np.inf,
-        limits: _Limits = None,
-    ) -> None:
-        self.network = network
-        self.method = method
-        self.eps = eps
-        self.norm = norm
-        self.limits = limits
-        self.averaged = method.counts and norm == np.inf
-        for site in network.body.neurons():
+    network: SpikingNetwork
+    method: BoundingMethod
+    eps: float
+    norm: float = np.inf
+    limits: _Limits = None
+
+    def __post_init__(self) -> None:
+        self.averaged = self.method.counts and self.norm == np.inf
+        for site in self.network.body.neurons():
             dynamics = site.dynamics
             # Under a floor charge that comes early is not the same as charge that
             # comes late.

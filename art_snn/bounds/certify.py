@@ -292,31 +292,21 @@ def decide_bounds(
     builder = ProblemBuilder(bounding)
     labels = class_indices(y, len(samples), classifier.nb_classes)
     broken = classifier.predict(samples, batch_size=batch_size).argmax(1) != labels
-    decision = _begin_decision(certificate, samples, broken, builder.dtype)
-    rows = np.flatnonzero(decision.open).tolist()
-    for row in progress_over(rows, "Decisions", unit="samples", verbose=verbose):
-        _decide_sample(decision, row, builder, classifier, labels, seed, seconds, nodes)
-    return decision
 
-
-def _begin_decision(
-    certificate: BoundsCertificate,
-    samples: np.ndarray,
-    broken: NDArray[np.bool_],
-    dtype: torch.dtype,
-) -> Decision:
-    """Return a decision where samples are open that are right, but not certified.
-
-    :param dtype: of points that the search may find."""
-    wider = np.result_type(samples, str(dtype).removeprefix("torch."))
-    return Decision(
-        certificate.eps,
+    # The search finds points in the precision of the network.
+    wider = np.result_type(samples, str(builder.dtype).removeprefix("torch."))
+    decision = Decision(
+        bounding.eps,
         safe=certificate.certified & ~broken,
         broken=broken,
         adversarial=samples.astype(wider),
         nodes=np.zeros(len(samples), dtype=np.int64),
         seconds=np.zeros(len(samples)),
     )
+    rows = np.flatnonzero(decision.open).tolist()
+    for row in progress_over(rows, "Decisions", unit="samples", verbose=verbose):
+        _decide_sample(decision, row, builder, classifier, labels, seed, seconds, nodes)
+    return decision
 
 
 def _decide_sample(

@@ -96,7 +96,6 @@ class Falsifier:
         """The point of the smallest margin [1, ...]."""
         return self.points[:1].cpu().numpy()
 
-    @torch.no_grad()
     def _measure(self, points: Tensor) -> Tensor:
         """Compute z_y - max z_k [M] of points, above 0 where class y is predicted."""
         z = self.classifier.model(points).double().cpu()

@@ -106,7 +106,6 @@ class NetworkBody(Body):
         """Another body around the same modules, of which passes remember nothing."""
         twin = copy.copy(self)
         twin.probe_results = self.probe_results
-        twin.volatile = self.volatile
         twin.places = self.places
         return twin
 

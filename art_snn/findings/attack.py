@@ -167,22 +167,6 @@ def examine_attack(
     :raises TypeError: when x or y is no array of real numbers.
     :raises ValueError: for no sample, another shape, a bad setting, a targeted attack, one on
         another classifier or after preprocessing, or one that returns no such samples."""
-    _check_attack(attack)
-    require(
-        require_measure(norm) != SHIFT,
-        "norm",
-        "numpy.inf, 2 or 0",
-        quote(norm),
-        "SpikeRetiming keeps its shifts by construction; art_snn.attacks.shifts measures them.",
-    )
-    subject = _Attacked(
-        attack.estimator, x, y, eps, norm, batch_size, seed, attack=attack
-    )
-    return run_checks(CHECKS_OF_ATTACKS, subject, type(attack).__name__)
-
-
-def _check_attack(attack: EvasionAttack) -> None:
-    """ValueError for an attack that cannot be watched."""
     evades = isinstance(attack, EvasionAttack)
     # The repr of ART's SquareAttack calls itself without end.
     require(
@@ -206,6 +190,17 @@ def _check_attack(attack: EvasionAttack) -> None:
         "one with it",
         "Put it into the network; after it, budget and range have another unit.",
     )
+    require(
+        require_measure(norm) != SHIFT,
+        "norm",
+        "numpy.inf, 2 or 0",
+        quote(norm),
+        "SpikeRetiming keeps its shifts by construction; art_snn.attacks.shifts measures them.",
+    )
+    subject = _Attacked(
+        attack.estimator, x, y, eps, norm, batch_size, seed, attack=attack
+    )
+    return run_checks(CHECKS_OF_ATTACKS, subject, type(attack).__name__)
 
 
 def examine_outcome(outcome: Outcome) -> list[Finding]:
