@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -65,12 +66,14 @@ UNKNOWN = [
     ("spikingjelly", drifting, "Drifting has a single_step_functional_forward of"),
     ("spikingjelly", analog, "its outputs are not 0 or 1"),
     ("spikingjelly", of("QIFNode", step_mode="m"), "not those of IFNode, LIFNode or Parametric"),
-    ("snntorch", of("RLeaky", 0.9, all_to_all=False), "it feeds its spikes back into"),
-    ("snntorch", of("Synaptic", 0.9, 0.8), "it has a synaptic current next to its potential"),
+    ("snntorch", of("RLeaky", 0.9, all_to_all=False), "temporal rules exchange its slopes"),
+    ("snntorch", of("Synaptic", 0.9, 0.8, reset_mechanism="zero"), "the current of the next step"),
+    ("snntorch", of("Synaptic", 0.9, 0.8, reset_delay=False), "twice its threshold is reset twice"),
     ("snntorch", of("Leaky", 0.9, reset_delay=False), "twice its threshold is reset twice"),
     ("snntorch", of("Leaky", 0.9, inhibition=True), "its neurons inhibit one another"),
     ("snntorch", of("Leaky", 0.9, graded_spikes_factor=-1.0), "amplitude: .*above 0"),
-    ("norse", of("LIFCell"), "next to its potential; LIFBoxCell has none"),
+    ("norse", of("LSNNCell"), "not those of LIF, LIFBoxCell or IAFCell"),
+    ("norse", of("LIFRecurrentCell", 12, 12), "temporal rules exchange its slopes"),
     ("sinabs", of("IAF", reset_fn=round), "its reset_fn is <built-in function round>"),
 ]
 
@@ -126,6 +129,22 @@ def test_potentials_of_snntorch_are_those_before_a_delayed_reset(last, rule):
     after = last == "zero at once"
     # Spikes of snnTorch are single precision.
     assert_read_out(model, Dynamics(BETA), equations, rule, after=after, tolerance=1e-6)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_potentials_of_synaptic_and_of_a_lif_cell_follow_their_current(rule):
+    snn = real("snntorch")
+    alpha, soft = float(torch.tensor(0.7)), LAST["subtract"]
+    model = ReadHanded(partial(snn.Leaky, 0.8), partial(snn.Synaptic, 0.7, 0.8, **soft[0]))
+    hidden, last = Dynamics(BETA, reset="soft", reset_by=1 / BETA), replace(soft[1], synapse=alpha)
+    assert_read_out(model, hidden, last, rule, after=False, tolerance=1e-6)
+
+    norse = real("norse")
+    p = norse.LIFParameters(tau_mem_inv=torch.tensor(300.0), v_th=torch.tensor(0.25))
+    share, loss = (float(0.001 * torch.tensor(rate)) for rate in (300.0, 200.0))
+    equations = Dynamics(1 - share, 0.25, gain=share, synapse=1 - loss)
+    model = ReadHanded(norse.IAFCell, partial(norse.LIFCell, p))
+    assert_read_out(model, Dynamics(1.0), equations, rule, after=True, tolerance=1e-6)
 
 
 @pytest.mark.parametrize("rule", RULES)

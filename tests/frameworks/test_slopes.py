@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from art_snn.gradients import STBP, ATan, FastSigmoid, Rectangle, Sigmoid
+from art_snn.gradients import STBP, ATan, Exponential, FastSigmoid, Rectangle, Sigmoid
 from art_snn.interop import adapt
 from tests.interop.test_slopes import gradient, same_gradient
 
@@ -55,6 +55,33 @@ def of_norse(name: str, *sizes: int) -> nn.Module:
     return Loop(getattr(norse, name)(*sizes), 30.0)
 
 
+class Whole(nn.Sequential):
+    """Three layers on [T, N, ...], around neurons that take all steps."""
+
+    def __init__(self, neuron: nn.Module, gain: float, *, samples_first: bool = False) -> None:
+        super().__init__(nn.Linear(FEATURES, HIDDEN), neuron, nn.Linear(HIDDEN, CLASSES))
+        self.samples_first = samples_first
+        with torch.no_grad():
+            self[0].weight.mul_(gain)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.samples_first:
+            return super().forward(x.transpose(0, 1)).transpose(0, 1)
+        return self[2](self[1](self[0](x))[0])
+
+
+def of_sinabs() -> nn.Module:
+    pytest.importorskip("sinabs")
+    from sinabs import activation, layers
+
+    neuron = layers.LIF(tau_mem=5.0, tau_syn=3.0, spike_fn=activation.SingleSpike)
+    return Whole(neuron, 10.0, samples_first=True)
+
+
+def of_norse_whole() -> nn.Module:
+    return Whole(pytest.importorskip("norse.torch").LIF(), 30.0)
+
+
 def of_spikingjelly(name: str) -> nn.Module:
     pytest.importorskip("spikingjelly")
     from spikingjelly.activation_based import functional, layer, neuron
@@ -78,12 +105,14 @@ CASES = {
     "RLeaky": (lambda: of_snntorch("RLeaky", **BETA, **RECURRENT), SNN),
     "RSynaptic": (lambda: of_snntorch("RSynaptic", **ALPHA, **RECURRENT), SNN),
     "LIFCell": (lambda: of_norse("LIFCell"), NORSE),
+    "LIF": (of_norse_whole, NORSE),
     "LSNNCell": (lambda: of_norse("LSNNCell"), NORSE),
     "LIFRecurrentCell": (lambda: of_norse("LIFRecurrentCell", HIDDEN, HIDDEN), NORSE),
     "LSNNRecurrentCell": (lambda: of_norse("LSNNRecurrentCell", HIDDEN, HIDDEN), NORSE),
     "LIFNode": (lambda: of_spikingjelly("LIFNode"), JELLY),
     "ParametricLIFNode": (lambda: of_spikingjelly("ParametricLIFNode"), JELLY),
     "CUBALIFNode": (lambda: of_spikingjelly("CUBALIFNode"), Rectangle()),
+    "sinabs": (of_sinabs, Exponential(height=2.0, gamma=2.0)),
 }
 
 
@@ -101,15 +130,22 @@ def test_the_native_surrogate_put_in_gives_the_native_gradient(name):
     same_gradient(native, exchanged)
 
 
-@pytest.mark.parametrize(
-    ("name", "detached"), [("Leaky", True), ("LIFNode", False), ("ParametricLIFNode", False)]
+KNOWN = {"Leaky": True, "Synaptic": True} | dict.fromkeys(
+    ("LIFNode", "ParametricLIFNode", "LIFCell", "LIF", "CUBALIFNode", "sinabs"), False
 )
+"""Neurons whose equations are known, and whether they hold their resets fixed."""
+
+
+@pytest.mark.parametrize(("name", "detached"), KNOWN.items())
 def test_stbp_by_exchange_is_stbp_by_equations(name, detached):
     torch.manual_seed(0)
-    model = CASES[name][0]()
-    for surrogate in (ATan(alpha=2.0), Sigmoid(alpha=4.0)):
+    make, own = CASES[name]
+    model = make()
+    for surrogate in (ATan(alpha=2.0), Sigmoid(alpha=4.0), own):
         rule = STBP(surrogate=surrogate, detach_reset=detached)
         logits, exchanged = gradient(adapt(model, STEPS, gradient=rule, equations=False).eval())
-        same, known = gradient(adapt(model, STEPS, gradient=rule).eval())
+        network = adapt(model, STEPS, gradient=rule).eval()
+        same, known = gradient(network)
+        assert not network.body.traits.slopes.calls
         assert torch.equal(logits, same)
         same_gradient(known, exchanged)

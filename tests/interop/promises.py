@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -85,15 +85,28 @@ def answer(network: SpikingNetwork, rule: str | None, x: Tensor) -> Tensor:
         return network(x)
 
 
+def filtered(equations: Dynamics, xs: list[Tensor]) -> list[Tensor]:
+    """Synaptic currents by the equation, differentiable by plain autograd."""
+    currents = [xs[0]]
+    for x in xs[1:]:
+        currents.append(equations.synapse * currents[-1] + x)
+    return currents
+
+
+def fire(equations: Dynamics, rule: str, xs: list[Tensor]) -> list[Tensor]:
+    """Spikes of a layer, whose synapse comes before the neurons that the rule differentiates."""
+    return RULES[rule](replace(equations, synapse=0.0), filtered(equations, xs))
+
+
 def by_hand(weights: list[Tensor], equations: Dynamics, x: Tensor, rule: str) -> Tensor:
     """Logits [N, K] of a stack, differentiable by the rule; nothing is read off a module.
 
     :param weights: weight and bias of three affine layers."""
-    fire, height = RULES[rule], equations.amplitude
+    height = equations.amplitude
     one, two, three = zip(weights[::2], weights[1::2], strict=True)
     currents = [linear(x.flatten(1), *one) for _ in range(STEPS)]
-    currents = [linear(height * s, *two) for s in fire(equations, currents)]
-    outputs = [linear(height * s, *three) for s in fire(equations, currents)]
+    currents = [linear(height * s, *two) for s in fire(equations, rule, currents)]
+    outputs = [linear(height * s, *three) for s in fire(equations, rule, currents)]
     return sum(outputs) / STEPS
 
 

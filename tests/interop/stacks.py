@@ -48,6 +48,13 @@ class Stack(nn.Module):
         return [tensor for layer in layers for tensor in (layer.weight, layer.bias)]
 
 
+class Returning(Stack):
+    """The same around neurons that return their spikes and a state."""
+
+    def fire(self, neuron: nn.Module, current: Tensor) -> Tensor:
+        return neuron(current)[0].to(current.dtype)
+
+
 class Merged(Stack):
     """The same with the steps merged into the batch axis inside."""
 
@@ -98,7 +105,7 @@ class StateLoop(Loop):
         self.states: dict[nn.Module, Any] = {}
 
     def fire(self, neuron: nn.Module, current: Tensor) -> Tensor:
-        spikes, self.states[neuron] = neuron(current, self.states.get(neuron))
+        spikes, *self.states[neuron] = neuron(current, *self.states.get(neuron, ()))
         return spikes.to(current.dtype)
 
 

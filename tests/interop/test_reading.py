@@ -111,7 +111,7 @@ class Returned(StateLoop):
         spikes, potentials = [], []
         for _ in range(STEPS):
             spikes.append(self.fire(self.neuron3, self.layers(x.flatten(1))))
-            potentials.append(self.states[self.neuron3])
+            potentials.append(self.states[self.neuron3][-1])
         if self.what == "v":
             return potentials[-1]
         more = torch.stack(spikes) if self.what == "spikes" else 0

@@ -14,7 +14,16 @@ from torch.utils.flop_counter import FlopCounterMode
 from art_snn.dynamics import Dynamics
 from art_snn.interop import adapt
 from tests.interop.neurons import FedStep, Handed, Output, Step
-from tests.interop.promises import OWN_TIME, RULES, close, gradients, inputs, weighed
+from tests.interop.promises import (
+    OWN_TIME,
+    RULES,
+    close,
+    filtered,
+    fire,
+    gradients,
+    inputs,
+    weighed,
+)
 from tests.interop.stacks import STEPS, Loop, StateLoop
 
 
@@ -31,11 +40,11 @@ class Read(Loop):
         self.states = {}
 
     def layers(self, x: Tensor) -> Tensor:
-        current, state = super().layers(x), self.states.get(self.last)
-        spikes, state = self.last(current) if state is None else self.last(current, state)
+        current = super().layers(x)
+        spikes, *states = self.last(current, *self.states.get(self.last, ()))
         if not isinstance(self.last, Output):
-            self.states[self.last] = state
-        potential = state if isinstance(state, Tensor) else state.v
+            self.states[self.last] = states
+        potential = getattr(states[-1], "v", states[-1])
         output = self.rest * potential
         return output + self.share * spikes if self.share else output
 
@@ -54,10 +63,10 @@ def read_out(
     linear = nn.functional.linear
     currents = [linear(x.flatten(1), *one) for _ in range(STEPS)]
     for layer in (two, three):
-        currents = [linear(s, *layer) for s in RULES[rule](hidden, currents)]
+        currents = [linear(s, *layer) for s in fire(hidden, rule, currents)]
     v, outputs = torch.full_like(currents[0], last.v_start), []
     decays = last.decay if isinstance(last.decay, tuple) else (last.decay,) * STEPS
-    for current, decay in zip(currents, decays, strict=True):
+    for current, decay in zip(filtered(last, currents), decays, strict=True):
         u = decay * v + last.gain * current + last.constant
         s = (u.detach() >= last.threshold).to(u.dtype)
         taken = {"hard": u - last.v_reset, "soft": last.reset_by or last.threshold, "none": 0}

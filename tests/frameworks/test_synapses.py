@@ -1,0 +1,181 @@
+"""Neurons with a synaptic current: spikes bit for bit, whole networks, states that are read.
+
+test_equations and test_slopes compare their gradients with those by hand and of the frameworks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from art_snn.gradients.synapse import filter_current
+from art_snn.interop import adapt
+from art_snn.interop.frameworks import find_kind
+from tests.frameworks.loading import real
+from tests.interop.promises import weighed
+from tests.interop.stacks import images, lively
+
+LOOP_STEPS = 12
+
+
+def handed_on(neuron: nn.Module, x: Tensor) -> Tensor:
+    """Spikes of a neuron of one step, whose states are handed on."""
+    states: Any = ()
+    spikes = []
+    for step in x:
+        fired, *states = neuron(step, *states)
+        spikes.append(fired)
+    return torch.stack(spikes)
+
+
+def of_norse(name: str, **options: Any) -> nn.Module:
+    norse = real("norse")
+    values = {key: torch.as_tensor(value) for key, value in options.items()}
+    return getattr(norse, name)(norse.LIFParameters(**values))
+
+
+def of_sinabs(**options: Any) -> nn.Module:
+    sinabs = real("sinabs")
+    if options.pop("zero", False):
+        options["reset_fn"] = sinabs.MembraneReset()
+    return sinabs.LIF(**options)
+
+
+def synaptic(**options: Any) -> nn.Module:
+    return real("snntorch").Synaptic(**{"alpha": 0.7, "beta": 0.85} | options)
+
+
+def cuba(mode: str, **options: Any) -> nn.Module:
+    node = real("spikingjelly").CUBALIFNode(**options)
+    node.step_mode = mode
+    return node
+
+
+def each(node: nn.Module, x: Tensor) -> Tensor:
+    return torch.stack([node(step) for step in x])
+
+
+REST = {"v_leak": 0.3, "v_reset": -0.2, "v_th": 0.7, "tau_syn_inv": 130.0, "tau_mem_inv": 170.0}
+TAUS = {"tau_mem": 7.0, "tau_syn": 3.0}
+NEURONS: dict[str, tuple[Callable[[], nn.Module], Callable[[Any, Tensor], Tensor]]] = {
+    "LIFCell": (partial(of_norse, "LIFCell"), handed_on),
+    "LIFCell rest": (partial(of_norse, "LIFCell", **REST), handed_on),
+    "LIF rest": (partial(of_norse, "LIF", **REST), lambda neuron, x: neuron(x)[0]),
+    "Synaptic": (synaptic, handed_on),
+    "Synaptic of each": (partial(synaptic, alpha=torch.rand(100), beta=0.9), handed_on),
+    "Synaptic none": (partial(synaptic, reset_mechanism="none"), handed_on),
+    "Synaptic zero at once": (
+        partial(synaptic, reset_mechanism="zero", reset_delay=False),
+        handed_on,
+    ),
+    "sinabs": (partial(of_sinabs, **TAUS), lambda neuron, x: neuron(x.transpose(0, 1)).transpose(0, 1)),
+    "CUBA s": (partial(cuba, "s"), each),
+    "CUBA m": (partial(cuba, "m", c_decay=0.7, v_reset=None), lambda node, x: node(x)),
+}
+SINABS = {
+    "sinabs floor": {"min_v_mem": -0.25, **TAUS},
+    "sinabs plain": {"norm_input": False, **TAUS},
+    "sinabs zero": {"zero": True, **TAUS},
+    "sinabs learned": {"train_alphas": True, **TAUS},
+}
+NEURONS |= {
+    name: (partial(of_sinabs, **options), NEURONS["sinabs"][1]) for name, options in SINABS.items()
+}
+
+
+@pytest.mark.parametrize("name", NEURONS)
+def test_spikes_are_equal_bit_for_bit_over_ten_thousand_neuron_steps(name):
+    make, run = NEURONS[name]
+    torch.manual_seed(0)
+    neuron = make()
+    kind, cls = find_kind(type(neuron))
+    dynamics = kind.dynamics(neuron, cls)
+    assert dynamics.has_synapse
+    currents = 4 * torch.randn(100, 1, 100)
+    with torch.no_grad():
+        spikes = run(neuron, currents)
+    assert torch.equal(dynamics.simulate(currents), spikes)
+    assert 0.02 < (spikes > 0).float().mean() < 0.98
+
+
+def test_synaptic_currents_of_sinabs_are_scaled_by_the_decay_in_the_gradient_too():
+    neuron = of_sinabs(**TAUS)
+    kind, cls = find_kind(type(neuron))
+    dynamics = kind.dynamics(neuron, cls)
+    x = torch.ones(3, 1, 1, requires_grad=True)
+    a = dynamics.synapse
+    (grad,) = torch.autograd.grad(filter_current(x, dynamics).sum(), x)
+    torch.testing.assert_close(grad.flatten(), torch.tensor([a + a**2 + a**3, a + a**2, a]))
+
+
+class OfNorse(nn.Module):
+    """A whole network of LIFCells, looped over with the states that it returns."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        norse = real("norse")
+        rest = norse.LIFParameters(v_leak=torch.tensor(0.1), v_reset=torch.tensor(-0.1))
+        first = nn.Flatten(), nn.Linear(9, 12), norse.LIFCell()
+        last = nn.Linear(12, 12), norse.LIFCell(rest), nn.Linear(12, 3), norse.LICell()
+        self.body = norse.SequentialState(*first, *last)
+
+    def forward(self, x: Tensor) -> Tensor:
+        state = None
+        potentials = []
+        for _ in range(LOOP_STEPS):
+            potential, state = self.body(x, state)
+            potentials.append(potential)
+        return torch.stack(potentials).mean(0)
+
+
+class OfSnntorch(nn.Module):
+    """Two layers of Synaptic, as its tutorial writes them; it returns one of their states."""
+
+    def __init__(self, read: str = "mem") -> None:
+        super().__init__()
+        self.fc1, self.lif1 = nn.Linear(9, 12), synaptic()
+        self.fc2, self.lif2 = nn.Linear(12, 3), synaptic()
+        self.read = read
+
+    def forward(self, x: Tensor) -> Tensor:
+        syn1, mem1 = self.lif1.reset_mem()
+        syn2, mem2 = self.lif2.reset_mem()
+        recorded = []
+        for _ in range(LOOP_STEPS):
+            spk1, syn1, mem1 = self.lif1(self.fc1(x.flatten(1)), syn1, mem1)
+            spk2, syn2, mem2 = self.lif2(self.fc2(spk1), syn2, mem2)
+            recorded.append({"mem": mem2, "spk": spk2, "syn": syn2}[self.read])
+        return torch.stack(recorded).mean(0)
+
+
+@pytest.mark.parametrize("rule", ["stbp", "rga", "assg", "hart"])
+@pytest.mark.parametrize("make", [OfNorse, OfSnntorch, partial(OfSnntorch, "spk")])
+def test_rules_run_whole_networks_whose_logits_stay_the_same(make, rule):
+    model = lively(make(), 5.0 if make is OfNorse else 0.5)
+    network = adapt(model, encoder=None, gradient=rule)
+    x = images().requires_grad_()
+    logits = network(x)
+    with torch.no_grad():
+        assert torch.equal(logits, model(x))
+    assert torch.autograd.grad(weighed(logits), x)[0].any()
+    assert len(network.body.neurons()) == 2
+
+
+def test_a_current_or_a_state_that_is_read_has_the_native_gradient_alone():
+    model = lively(OfSnntorch("syn"), 0.5)
+    network = adapt(model, encoder=None, gradient="stbp")
+    with pytest.raises(ValueError, match=r"the synaptic current of lif2.* 'native'"):
+        network(images().requires_grad_()).sum().backward()
+    with network.using("native"):
+        x = images().requires_grad_()
+        assert torch.autograd.grad(network(x).sum(), x)[0].any()
+
+    norse = real("norse")
+    model = lively(nn.Sequential(nn.Flatten(2), nn.Linear(9, 3), norse.LIF()), 5.0)
+    network = adapt(model, LOOP_STEPS, readout=lambda output: output[1].v, gradient="stbp")
+    with pytest.raises(ValueError, match=r"the state that 2 returns.* 'native'"):
+        network(images().requires_grad_()).sum().backward()
