@@ -35,14 +35,11 @@ _ORDERS: Mapping[str, Callable[["ReadOff", Tensor, Tensor, Any], Tensor]] = {
     "v - (v - l) f + x": lambda d, x, v, f: torch.sub(v, d.beyond(v) * f).add_(x),
     "v + f ((x + l) - v)": lambda d, x, v, f: (x + d.v_leak).sub_(v).mul_(f).add_(v),
     "v + f ((l - v) + x)": lambda d, x, v, f: (d.v_leak - v).add_(x).mul_(f).add_(v),
+    # Of synaptic currents alone, which stand for v, and f for the synapse:
+    "f (v + x)": lambda d, x, v, f: (v + x).mul_(f),
+    "v - (1 - f) v + x": lambda d, x, v, f: (v - v * operand(1 - d.synapse, v)).add_(x),
 }
 """(dynamics, x, v, f) -> u."""
-_SYNAPSE_ORDERS: Mapping[str, Callable[[Tensor, Tensor, Any], Tensor]] = {
-    "f i + x": lambda x, i, f: (i * f).add_(x),
-    "f (i + x)": lambda x, i, f: (i + x).mul_(f),
-    "i - f i + x": lambda x, i, f: torch.sub(i, i * f).add_(x),
-}
-"""The same of the synaptic current i: (x, i, f) -> i."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -51,21 +48,18 @@ class ReadOff(Dynamics):
 
     :param order: how u follows from x and v, with its f and l, such as "f v + x".
     :param late: True if a soft reset is subtracted in the next step, after the decay.
-    :param synapse_order: how the synaptic current i follows from x and the i before, with
-        the `synapse_factor` f.
-    :param synapse_factor: the synapse, or its loss in a step where i loses f i."""
+    :param synapse_order: how the synaptic current follows from x and the one before, v."""
 
     _: KW_ONLY
     order: str = "v + x"
     factor: Setting = 1.0
     v_leak: Setting = 0.0
     late: bool = False
-    synapse_order: str = "f i + x"
-    synapse_factor: Setting = 0.0
+    synapse_order: str = "f v + x"
 
     @property
     def synapse_gain(self) -> Setting:
-        return self.synapse if self.synapse_order == "f (i + x)" else 1.0
+        return self.synapse if self.synapse_order == "f (v + x)" else 1.0
 
     def beyond(self, v: Tensor) -> Tensor:
         """v - l."""
@@ -80,8 +74,8 @@ class ReadOff(Dynamics):
             plus_scaled(u, before, -self.threshold, out=u)
 
     def _pass_synapse(self, x: Tensor, before: Tensor, i: Tensor) -> None:
-        factor = operand(self.synapse_factor, x)
-        i.copy_(_SYNAPSE_ORDERS[self.synapse_order](x, before, factor))
+        factor = operand(self.synapse, x)
+        i.copy_(_ORDERS[self.synapse_order](self, x, before, factor))
 
     def _reset(self, u: Tensor, spikes: Tensor, v: Tensor) -> None:
         if not self.late:
@@ -176,7 +170,7 @@ class NeuronKind:
 
 
 RECURRENT = (
-    "it feeds its spikes back into its own current, so temporal rules exchange its slopes alone"
+    "it feeds its spikes back into its own current: temporal rules exchange their slope"
 )
 """Why no rule uses the equations of recurrent neurons."""
 REGISTERED: dict[type, NeuronKind] = {}

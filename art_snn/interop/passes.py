@@ -202,7 +202,7 @@ class Exchange(FiringPass):
         return (spikes, *states)
 
     def run_alone(self, member: Member, current: Tensor) -> Any:
-        """The answer of the neuron itself as a tuple: its spikes, and the states that it returns."""
+        """The answer of the neuron itself as a tuple: its spikes, and states that it returns."""
         answer = self.answer_alone(member, current)
         return answer if isinstance(answer, tuple) and member.returned else (answer,)
 

@@ -82,7 +82,8 @@ class Potentials:
         last = self.before[-1]
         if not (last.requires_grad and value.is_floating_point()):
             return value
-        for series in (self.after, self.before, self.spikes, self.synaptic or self.spikes):
+        states = (self.after, self.before, self.spikes, self.synaptic or self.spikes)
+        for series in states:
             graph = series[-1]
             if value.shape != graph.shape:
                 graph = self.member.from_steps(torch.stack(series))
@@ -99,10 +100,7 @@ def seal(value: Tensor, name: str, current: Tensor) -> Tensor:
 
     :param name: how the error calls it.
     :param current: a tensor with the graph of the neuron's current."""
-    value = value.clone()
-    if not (current.requires_grad and value.is_floating_point()):
-        return value
-    return apply(_Sealed, (value,), name, current)
+    return apply(_Sealed, (value.clone(),), name, current)
 
 
 def versions(module: nn.Module) -> dict[int, int]:

@@ -173,6 +173,7 @@ class StepPass(FiringPass):
             answer = self.answer_alone(member, current, *args, **kwargs)
 
         both = isinstance(answer, tuple) and len(answer) > 1
+        state: Any
         spikes, state = (answer[0], answer[-1]) if both else (answer, None)
         require_spikes(member.name, spikes, current)
         potential = getattr(state, "v", state)
@@ -193,7 +194,7 @@ class StepPass(FiringPass):
             return leaf.clone()
         calls.potentials.append(potential.detach().requires_grad_())
 
-        def hand_on(value: Tensor) -> Tensor:
+        def hand_on(value: Tensor) -> Any:
             if value is spikes:
                 return leaf.clone()
             if value is potential:

@@ -36,14 +36,15 @@ def cuba(library: Any) -> list[Case]:
     """CUBALIFNode, in both step modes, which its constructor does not take."""
 
     def make(mode: str, **options: Any) -> Any:
-        node = library.CUBALIFNode(**options)
+        node = library.CUBALIFNode(v_threshold=2.0, **options)
         node.step_mode = mode
         return node
 
+    rest = Dynamics(0.75, 2.0, v_reset=-0.25, synapse=0.8)
     settings = [
-        ("CUBA", {}, Dynamics(0.75, 0.5, synapse=0.5)),
-        ("CUBA soft", {"v_reset": None}, Dynamics(0.75, 0.5, "soft", reset_by=0.5, synapse=0.5)),
-        ("CUBA rest", {"c_decay": 0.8, "v_reset": -0.25}, Dynamics(0.75, 0.5, v_reset=-0.25, synapse=0.8)),
+        ("CUBA", {}, Dynamics(0.75, 2.0, synapse=0.5)),
+        ("CUBA soft", {"v_reset": None}, Dynamics(0.75, 2.0, "soft", synapse=0.5)),
+        ("CUBA rest", {"c_decay": 0.8, "v_reset": -0.25}, rest),
     ]
     return [
         _case(f"{name} {mode}", partial(make, mode, **options), equations, mode)
@@ -112,7 +113,9 @@ def snntorch(library: Any) -> list[Case]:
             cases.append(Case(f"Leaky {name}{way}", make, equations, OWN_TIME, 1e-6, no_rate))
             if options.keys() == {"graded_spikes_factor"} or name == "zero":
                 continue
-            make = partial(stack, partial(library.Synaptic, 0.7, 0.8, init_hidden=hidden, **options))
+            make = partial(
+                stack, partial(library.Synaptic, 0.7, 0.8, init_hidden=hidden, **options)
+            )
             filtered = replace(equations, synapse=alpha)
             cases.append(Case(f"Synaptic {name}{way}", make, filtered, OWN_TIME, 1e-6, no_rate))
     return cases
@@ -164,7 +167,13 @@ def sinabs(library: Any) -> list[Case]:
         ("LIF plain", "LIF", plain, Dynamics(decay, **SOFT), 1.0),
         ("LIF zero", "LIF", plain | {"reset_fn": library.MembraneReset()}, Dynamics(decay), 1.0),
         ("LIF tau_syn", "LIF", {"tau_mem": 3.0, "tau_syn": 2.0}, slow, 4.0),
-        ("LIF tau_syn zero", "LIF", plain | {"tau_syn": 2.0, "reset_fn": library.MembraneReset()}, quick, 1.0),
+        (
+            "LIF tau_syn zero",
+            "LIF",
+            plain | {"tau_syn": 2.0, "reset_fn": library.MembraneReset()},
+            quick,
+            1.0,
+        ),
         ("IAF", "IAF", {}, Dynamics(1.0, **SOFT), 1.0),
         ("IAF drop", "IAF", {"reset_fn": library.MembraneSubtract(0.75)}, less, 1.0),
     ]

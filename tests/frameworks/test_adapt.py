@@ -40,7 +40,7 @@ from tests.interop.stacks import (
 )
 from tests.interop.test_steps import ReadHanded, assert_read_out
 
-ALL_RULES = ("stbp", "rga", "bptr", "hart", "pdsg", "assg", "static", "cba", "relu")
+RATE_RULES = ("rga", "bptr", "hart", "static", "cba", "relu")
 BETA, LOW = float(torch.tensor(0.8)), float(torch.tensor(0.3))
 
 
@@ -66,14 +66,14 @@ UNKNOWN = [
     ("spikingjelly", drifting, "Drifting has a single_step_functional_forward of"),
     ("spikingjelly", analog, "its outputs are not 0 or 1"),
     ("spikingjelly", of("QIFNode", step_mode="m"), "not those of IFNode, LIFNode or Parametric"),
-    ("snntorch", of("RLeaky", 0.9, all_to_all=False), "temporal rules exchange its slopes"),
+    ("snntorch", of("RLeaky", 0.9, all_to_all=False), "temporal rules exchange their slope"),
     ("snntorch", of("Synaptic", 0.9, 0.8, reset_mechanism="zero"), "the current of the next step"),
     ("snntorch", of("Synaptic", 0.9, 0.8, reset_delay=False), "twice its threshold is reset twice"),
     ("snntorch", of("Leaky", 0.9, reset_delay=False), "twice its threshold is reset twice"),
     ("snntorch", of("Leaky", 0.9, inhibition=True), "its neurons inhibit one another"),
     ("snntorch", of("Leaky", 0.9, graded_spikes_factor=-1.0), "amplitude: .*above 0"),
     ("norse", of("LSNNCell"), "not those of LIF, LIFBoxCell or IAFCell"),
-    ("norse", of("LIFRecurrentCell", 12, 12), "temporal rules exchange its slopes"),
+    ("norse", of("LIFRecurrentCell", 12, 12), "temporal rules exchange their slope"),
     ("sinabs", of("IAF", reset_fn=round), "its reset_fn is <built-in function round>"),
 ]
 
@@ -81,11 +81,17 @@ UNKNOWN = [
 @pytest.mark.parametrize(("framework", "make", "reason"), UNKNOWN)
 @pytest.mark.filterwarnings("ignore:Inhibition is an unstable feature")
 def test_neurons_that_rules_do_not_know_are_refused_by_name_and_reason(framework, make, reason):
-    network = adapt(Stack(make(real(framework))), steps=STEPS)
-    assert str(network.gradient) == "Native()"
-    for rule in ALL_RULES:
+    model = Stack(make(real(framework)))
+    network = adapt(model, steps=STEPS)
+    assert network.gradient == STBP()  # By exchange.
+    for rule in RATE_RULES:
         with pytest.raises(ValueError, match=rf"neuron 'neuron1'.*{reason}"):
             network.gradient = rule
+    alone = adapt(model, steps=STEPS, elsewhere="native")
+    assert str(alone.gradient) == "Native()"
+    for rule in ("stbp", "pdsg", "assg", *RATE_RULES):
+        with pytest.raises(ValueError, match=reason):
+            alone.gradient = rule
 
 
 def test_a_subclass_with_a_constructor_of_its_own_counts_as_the_same():

@@ -72,7 +72,10 @@ NEURONS: dict[str, tuple[Callable[[], nn.Module], Callable[[Any, Tensor], Tensor
         partial(synaptic, reset_mechanism="zero", reset_delay=False),
         handed_on,
     ),
-    "sinabs": (partial(of_sinabs, **TAUS), lambda neuron, x: neuron(x.transpose(0, 1)).transpose(0, 1)),
+    "sinabs": (
+        partial(of_sinabs, **TAUS),
+        lambda neuron, x: neuron(x.transpose(0, 1)).transpose(0, 1),
+    ),
     "CUBA s": (partial(cuba, "s"), each),
     "CUBA m": (partial(cuba, "m", c_decay=0.7, v_reset=None), lambda node, x: node(x)),
 }

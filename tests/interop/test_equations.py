@@ -118,3 +118,61 @@ def test_neurons_that_round_ties_to_even_keep_their_own_gradient():
         adapt(model, **ALL_STEPS, gradient="rga")
     network = adapt(model, **ALL_STEPS, elsewhere="native")
     assert gradients(network, "rga", x)[1].any()
+
+
+def rockpool(x, alpha, beta, threshold, bias):
+    """The loop of LIFTorch: the input is added to the current before it decays."""
+    i = v = torch.zeros_like(x[0])
+    for step in x:
+        i = (i + step) * beta
+        v = v * alpha + i + bias
+        s = torch.floor(v / threshold).clamp(min=0)
+        v = v - s * threshold
+        yield s
+
+
+def lava(x, du, dv, vth, bias):
+    """The loop of LIF in floating point."""
+    u = v = torch.zeros_like(x[0])
+    for step in x:
+        u = u * (1 - du) + step
+        v = v * (1 - dv) + u + bias
+        s = (v > vth).to(x)
+        v = v * (1 - s)
+        yield s
+
+
+def spytorch(x, alpha, beta, late=0.0):
+    """The loop of the first tutorial; `late` is 1 for its newer reset."""
+    syn = mem = torch.zeros_like(x[0])
+    for step in x:
+        s = (mem - 1.0 > 0).to(x)
+        charged = beta * mem + syn
+        mem = charged * (1 - s) if late else charged - s
+        syn = alpha * syn + step
+        yield s
+
+
+LOOPS = {
+    "Rockpool": (rockpool, {"alpha": 0.875, "beta": 0.75, "threshold": 2.0, "bias": 0.125}),
+    "lava's": (lava, {"du": 0.25, "dv": 0.125, "vth": 2.0, "bias": 0.125}),
+    "spytorch": (spytorch, {"alpha": 0.75, "beta": 0.875}),
+}
+
+
+@pytest.mark.parametrize("name", LOOPS)
+def test_the_page_has_the_equations_of_loops_with_a_synaptic_current(name):
+    loop, known = LOOPS[name]
+    x = torch.randn(50, 200, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    spikes = torch.stack(list(loop(x, **known)))
+    ours = said(name, **known).simulate(x)
+    delayed = name == "spytorch"
+    assert torch.equal(ours[: 50 - delayed], spikes[delayed:])
+    assert 0.02 < (spikes > 0).double().mean() < 0.98
+
+
+def test_a_late_reset_that_wipes_the_current_of_its_step_is_not_that_of_the_page():
+    _, known = LOOPS["spytorch"]
+    x = torch.randn(50, 200, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    spikes = torch.stack(list(spytorch(x, **known, late=1.0)))
+    assert not torch.equal(said("spytorch", **known).simulate(x)[:-1], spikes[1:])

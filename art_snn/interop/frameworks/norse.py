@@ -10,30 +10,17 @@ SEQUENTIAL = "norse.torch.module.sequential.SequentialState"
 """A container whose states are handed on from call to call."""
 
 
-def _lif_box(module: Any) -> Dynamics:
-    p = module.p
-    method = getattr(p.reset_method, "__name__", "")
-    if method == "reset_subtract":
-        return _leaky(module, reset="soft")
-    if method == "reset_value":
-        return _leaky(module, v_reset=setting(p.v_reset))
-    raise ValueError(f"its reset_method is {method or p.reset_method!r}")
-
-
-def _lif(module: Any) -> Dynamics:
-    loss = setting(module.dt * module.p.tau_syn_inv)
-    return replace(
-        _leaky(module, v_reset=setting(module.p.v_reset)),
-        order="v + f ((l - v) + x)",
-        synapse=1 - loss,
-        synapse_order="i - f i + x",
-        synapse_factor=loss,
-    )
-
-
-def _leaky(module: Any, **reset: Any) -> ReadOff:
+def _lif_box(module: Any) -> ReadOff:
     p = module.p
     share = setting(module.dt * p.tau_mem_inv)
+    # LIF has none, and resets to a value.
+    way = getattr(p, "reset_method", None)
+    method = getattr(way, "__name__", "")
+    reset = {"reset": "hard", "v_reset": setting(p.v_reset)}
+    if method == "reset_subtract":
+        reset = {"reset": "soft"}
+    elif way and method != "reset_value":
+        raise ValueError(f"its reset_method is {method or way!r}")
     leak = setting(p.v_leak)
     return ReadOff(
         1 - share,
@@ -49,6 +36,15 @@ def _leaky(module: Any, **reset: Any) -> ReadOff:
     )
 
 
+def _lif(module: Any) -> Dynamics:
+    return replace(
+        _lif_box(module),
+        order="v + f ((l - v) + x)",
+        synapse=1 - setting(module.dt * module.p.tau_syn_inv),
+        synapse_order="v - (1 - f) v + x",
+    )
+
+
 def _iaf_cell(module: Any) -> Dynamics:
     p = module.p
     return ReadOff(
@@ -56,7 +52,10 @@ def _iaf_cell(module: Any) -> Dynamics:
     )
 
 
-_OTHER = "its equations are not those of LIF, LIFBoxCell or IAFCell; register_neuron describes others"
+_OTHER = (
+    "its equations are not those of LIF, LIFBoxCell or IAFCell; "
+    "register_neuron describes others"
+)
 # Leaky integrators do not fire, and are differentiated as any layer.
 _SILENT = NeuronKind(_OTHER, "step", (), spikes=lambda module: False)
 _PATHS = {

@@ -22,9 +22,8 @@ def _neuron(module: Any) -> Dynamics:
     if module.min_v_mem is not None:
         settings["floor"] = setting(module.min_v_mem)
     if module.alpha_syn_calculated is not None:
-        synapse = setting(module.alpha_syn_calculated)
-        settings |= {"synapse": synapse, "synapse_factor": synapse}
-        settings["synapse_order"] = "f (i + x)"
+        settings["synapse"] = setting(module.alpha_syn_calculated)
+        settings["synapse_order"] = "f (v + x)"
     if module.norm_input:
         gain = setting(1 - module.alpha_mem_calculated)
         settings |= {"gain": gain, "order": "f v + g x"}

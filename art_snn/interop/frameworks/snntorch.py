@@ -54,10 +54,9 @@ def _synaptic(module: Any) -> Dynamics:
     if module.reset_delay and module.state_function.__name__ == "_base_zero":
         raise ValueError(
             "with reset_mechanism='zero' and reset_delay=True a reset also wipes the current of "
-            "the next step, so temporal rules exchange its slopes alone; reset_delay=False is known"
+            "the next step, so temporal rules exchange its slope alone; reset_delay=False is known"
         )
-    decay = setting(module.alpha.clamp(0, 1))
-    return replace(_leaky(module), synapse=decay, synapse_factor=decay)
+    return replace(_leaky(module), synapse=setting(module.alpha.clamp(0, 1)))
 
 
 def _clear_states(module: Any, steps: int | None) -> None:
@@ -86,11 +85,10 @@ _LEAKY = NeuronKind(
     # "none" is the same before and after.
     returns=lambda module: "before reset" if module.reset_delay else "after reset",
 )
-_KINDS = {
-    "leaky.Leaky": _LEAKY,
-    "synaptic.Synaptic": replace(_LEAKY, read=_synaptic),
+KINDS = {
+    "snntorch._neurons.leaky.Leaky": _LEAKY,
+    "snntorch._neurons.synaptic.Synaptic": replace(_LEAKY, read=_synaptic),
 } | {
-    path: NeuronKind(reason, "step", (), _clear_states)
+    f"snntorch._neurons.{path}": NeuronKind(reason, "step", (), _clear_states)
     for path, reason in _REFUSED.items()
 }
-KINDS = {f"snntorch._neurons.{path}": kind for path, kind in _KINDS.items()}

@@ -60,14 +60,10 @@ def _lif_node(module: Any) -> Dynamics:
 
 
 def _cuba_node(module: Any) -> Dynamics:
-    return ReadOff(
-        setting(module.v_decay),
-        factor=setting(module.v_decay),
-        order="f v + x",
-        synapse=setting(module.c_decay),
-        synapse_factor=setting(module.c_decay),
-        **_reset(module),
-    )
+    decay = setting(module.v_decay)
+    reset = _reset(module)
+    synapse = setting(module.c_decay)
+    return ReadOff(decay, factor=decay, order="f v + x", synapse=synapse, **reset)
 
 
 def _step_mode(module: Any) -> Layout:
