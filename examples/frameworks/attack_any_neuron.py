@@ -4,7 +4,7 @@
 
 The networks are Norse's LIFCell and LSNNCell, and adaptive neurons written by hand. Each is
 attacked with its own gradient, then with the slopes of two surrogates, then by the plan `fast`.
-The neurons need no `register_neuron`, and the equations of LIFCell are not used. The table shows accuracy in %.
+The neurons need no `register_neuron`. The table shows accuracy in %.
 """
 
 import argparse
