@@ -65,7 +65,11 @@ def of(name: str, *args: Any, **options: Any) -> Callable[[Any], Callable[[], nn
 UNKNOWN = [
     ("spikingjelly", drifting, "Drifting has a single_step_functional_forward of"),
     ("spikingjelly", analog, "its outputs are not 0 or 1"),
-    ("spikingjelly", of("QIFNode", step_mode="m"), "not those of IFNode, LIFNode or Parametric"),
+    (
+        "spikingjelly",
+        of("QIFNode", step_mode="m"),
+        "not those of IFNode, LIFNode, ParametricLIFNode",
+    ),
     ("snntorch", of("RLeaky", 0.9, all_to_all=False), "temporal rules exchange their slope"),
     ("snntorch", of("Synaptic", 0.9, 0.8, reset_mechanism="zero"), "the current of the next step"),
     ("snntorch", of("Synaptic", 0.9, 0.8, reset_delay=False), "twice its threshold is reset twice"),

@@ -77,7 +77,7 @@ def with_states(real: Any) -> list[Script]:
 
     def model() -> nn.Module:
         box = real.LIFBoxCell(real.LIFBoxParameters(tau_mem_inv=torch.tensor(300.0)))
-        parts = (nn.Flatten(), nn.Linear(144, 20), box, nn.Linear(20, 20), real.LSNNCell())
+        parts = (nn.Flatten(), nn.Linear(144, 20), box, nn.Linear(20, 20), real.LIFAdExCell())
         return real.SequentialState(*parts, nn.Linear(20, 10))
 
     def run(net: Any, x: Tensor) -> Tensor:

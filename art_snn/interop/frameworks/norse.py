@@ -3,6 +3,9 @@
 from dataclasses import replace
 from typing import Any
 
+import torch
+from torch.utils._pytree import tree_map
+
 from art_snn.dynamics import Dynamics, setting
 from art_snn.interop.kinds import RECURRENT, NeuronKind, ReadOff
 
@@ -52,10 +55,17 @@ def _iaf_cell(module: Any) -> Dynamics:
     )
 
 
+def _detach_start(module: Any, steps: int | None) -> None:
+    """Let a state that a module starts from take no gradient: it is no parameter."""
+    start = module.state_fallback
+    module.state_fallback = lambda x: tree_map(torch.detach, start(x))
+
+
 _OTHER = (
     "its equations are not those of LIF, LIFBoxCell or IAFCell; "
     "register_neuron describes others"
 )
+_CELL = NeuronKind(_OTHER, "step", (), refresh=_detach_start)
 # Leaky integrators do not fire, and are differentiated as any layer.
 _SILENT = NeuronKind(_OTHER, "step", (), spikes=lambda module: False)
 _PATHS = {
@@ -63,10 +73,10 @@ _PATHS = {
         _lif_box, "step", returns="after reset", handed=True
     ),
     "iaf.IAFCell": NeuronKind(_iaf_cell, "step", returns="after reset", handed=True),
-    "snn.SNNCell": NeuronKind(_OTHER, "step", ()),
-    "snn.SNN": NeuronKind(_OTHER, "steps", ()),
-    "snn.SNNRecurrentCell": NeuronKind(RECURRENT, "step", ()),
-    "snn.SNNRecurrent": NeuronKind(RECURRENT, "steps", ()),
+    "snn.SNNCell": _CELL,
+    "snn.SNN": replace(_CELL, layout="steps"),
+    "snn.SNNRecurrentCell": replace(_CELL, read=RECURRENT),
+    "snn.SNNRecurrent": replace(_CELL, read=RECURRENT, layout="steps"),
     "lif.LIFCell": NeuronKind(_lif, "step", returns="after reset", handed=True),
     "lif.LIF": NeuronKind(_lif, "steps", returns="after reset"),
     "leaky_integrator.LICell": _SILENT,
