@@ -263,7 +263,8 @@ class StepPass(FiringPass):
                     raise refusal(
                         "layers without recurrent connections",
                         f"{reads}, which reads what {read} gave at an earlier step",
-                        "Rules that need all steps of a layer at once cannot go through that.",
+                        "Rules that need all steps of a layer at once cannot go through that. "
+                        "adapt(..., equations=False) lets temporal rules exchange slopes.",
                     )
         return [sums.get(x) for x in self.inputs]
 
