@@ -63,10 +63,12 @@ class Dataset:
         if self.value_range is not None:
             set_fields(self, value_range=require_range(self.value_range))
         limits = self.value_range
-        names = ("x_train", "y_train")
-        y_train = check_labelled_samples(names, self.x_train, self.y_train, limits)
-        names = ("x_test", "y_test")
-        y_test = check_labelled_samples(names, self.x_test, self.y_test, limits)
+        y_train = check_labelled_samples(
+            ("x_train", "y_train"), self.x_train, self.y_train, limits
+        )
+        y_test = check_labelled_samples(
+            ("x_test", "y_test"), self.x_test, self.y_test, limits
+        )
         set_fields(self, y_train=y_train, y_test=y_test)
         _check_shapes(self.x_train, self.x_test)
 
@@ -178,7 +180,8 @@ def check_labelled_samples(
     :param x: samples [N, ...], finite real numbers within the range where there is one.
     :param y: one class index per sample, from 0 to 99,999.
     :raises ValueError: for any others."""
-    for name, array in zip(names, (x, y), strict=True):
+    x_name, y_name = names
+    for name, array in ((x_name, x), (y_name, y)):
         require(
             isinstance(array, np.ndarray) and not isinstance(array, np.ma.MaskedArray),
             name,
@@ -188,7 +191,7 @@ def check_labelled_samples(
         )
     require(
         x.dtype.kind in "buif" and x.ndim and x.size,
-        names[0],
+        x_name,
         "samples [N, ...] of real numbers",
         f"{x.dtype} of shape {x.shape}",
         "Convert the samples first.",
@@ -196,19 +199,19 @@ def check_labelled_samples(
     # The letter of the type decides, since numpy calls durations whole numbers.
     require(
         y.dtype.kind in "iu" and y.shape == x.shape[:1],
-        names[1],
+        y_name,
         f"{len(x)} class indices from 0",
         f"{y.dtype} of shape {y.shape}",
         "Give every sample the number of its class; y.argmax(1) turns one-hot rows into them.",
     )
     require(
         y.min() >= 0 and y.max() < _MOST_CLASSES,
-        names[1],
+        y_name,
         f"class indices from 0 and below {_MOST_CLASSES:,}",
         f"{y.min():,} to {y.max():,}",
         "Number the classes from 0 without gaps, alike in training and test labels.",
     )
-    check_values(names[0], x, value_range)
+    check_values(x_name, x, value_range)
     return y.astype(np.int64, copy=False)
 
 
