@@ -130,8 +130,18 @@ def certify_bounds(
         x_batch = _as_input(bounding.network, samples[rows])
         y_batch = torch.as_tensor(labels[rows], device=x_batch.device)
         margin[rows] = bounding.margin(x_batch, y_batch).cpu().numpy()
-        if builder is not None:
-            _follow_trains(builder, x_batch, y_batch, margin[rows])
+        if builder is None:
+            continue
+
+        # Trains may raise what is not above 0.
+        with keep_modes(bounding.network, False), torch.no_grad():
+            is_right = (bounding.network(x_batch).argmax(1) == y_batch).cpu().numpy()
+        for i in np.flatnonzero(is_right & (margin[rows] <= 0)):
+            with suppress(TooLarge):
+                by_trains = bound_margin(
+                    builder.build(x_batch[i : i + 1], int(y_batch[i]))
+                )
+                margin[start + i] = max(margin[start + i], by_trains)
     name = _TRAINS if builder else plain
     return BoundsCertificate(bounding.eps, bounding.norm, name, margin)
 
@@ -197,19 +207,6 @@ def _read_budget(
 def _as_input(network: SpikingNetwork, samples: np.ndarray) -> Tensor:
     """Return samples in the precision of a network, on its device."""
     return torch.as_tensor(samples, dtype=dtype_of(network), device=device_of(network))
-
-
-def _follow_trains(
-    builder: ProblemBuilder, x: Tensor, y: Tensor, margins: NDArray[np.float64]
-) -> None:
-    """Raise, in place, the margins [N] that are not above 0, of samples x [N, ...] of classes y."""
-    with keep_modes(builder.bounding.network, False), torch.no_grad():
-        is_right = (builder.bounding.network(x).argmax(1) == y).cpu().numpy()
-    for i in np.flatnonzero(is_right & (margins <= 0)):
-        with suppress(TooLarge):
-            margins[i] = max(
-                margins[i], bound_margin(builder.build(x[i : i + 1], int(y[i])))
-            )
 
 
 @dataclass(frozen=True)
