@@ -17,7 +17,7 @@ from torch import Tensor
 
 from art_snn.attacks.measures import SIZES, Norm, require_measure
 from art_snn.bounds.bounding import Bounding, check_bounded
-from art_snn.bounds.box import Box, Ends, round_toward
+from art_snn.bounds.box import Box, round_toward
 from art_snn.bounds.falsify import Falsifier
 from art_snn.bounds.firing import METHODS, BoundingMethod, Counts, bound_currents
 from art_snn.bounds.operations import Propagation
@@ -319,12 +319,22 @@ def _decide_sample(
     """Decide the sample of a row, and write what is found to the decision."""
     start = time.monotonic()
     sample = decision.adversarial[row : row + 1]
-    limits = limit_points(sample, builder.bounding)
-    network = builder.bounding.network
-    point = _as_input(network, sample)
+    bounding = builder.bounding
+    point = _as_input(bounding.network, sample)
     label = int(labels[row])
-    with suppress(TooLarge), keep_modes(network, False), torch.no_grad():
-        falsifier = Falsifier(classifier, point, label, limits, seed + row)
+
+    # sample - eps < point < sample + eps, and lowest <= point <= highest.
+    low = np.nextafter(sample - np.float64(bounding.eps), inf)
+    high = np.nextafter(sample + np.float64(bounding.eps), -inf)
+    if bounding.limits is not None:
+        lowest, highest = bounding.limits
+        low = np.maximum(low, lowest)
+        high = np.minimum(high, highest)
+    least = round_toward(inf, torch.as_tensor(low, device="cpu"), point.dtype)
+    most = round_toward(-inf, torch.as_tensor(high, device="cpu"), point.dtype)
+
+    with suppress(TooLarge), keep_modes(bounding.network, False), torch.no_grad():
+        falsifier = Falsifier(classifier, point, label, (least, most), seed + row)
         search = Search(builder.build(point, label), falsifier)
         is_safe = search.decide(start + seconds, nodes or inf)
         decision.nodes[row] = search.nodes
@@ -334,20 +344,6 @@ def _decide_sample(
             decision.broken[row] = True
             decision.adversarial[row] = falsifier.best[0]
     decision.seconds[row] = time.monotonic() - start
-
-
-def limit_points(sample: np.ndarray, bounding: Bounding) -> Ends:
-    """Return the least and the largest points of a budget, in the network's precision."""
-    # sample - eps < point < sample + eps, and lowest <= point <= highest.
-    low = np.nextafter(sample - np.float64(bounding.eps), inf)
-    high = np.nextafter(sample + np.float64(bounding.eps), -inf)
-    if bounding.limits is not None:
-        lowest, highest = bounding.limits
-        low = np.maximum(low, lowest)
-        high = np.minimum(high, highest)
-    dtype = dtype_of(bounding.network)
-    least = round_toward(inf, torch.as_tensor(low, device="cpu"), dtype)
-    return least, round_toward(-inf, torch.as_tensor(high, device="cpu"), dtype)
 
 
 def bound_operations(
