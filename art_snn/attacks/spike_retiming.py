@@ -22,10 +22,8 @@ from art_snn.attacks.measures import (
 )
 from art_snn.attacks.persample import BestPoints
 from art_snn.attacks.queries import Objective, Queries, margin
-from art_snn.checks import require, require_count, require_number
+from art_snn.checks import MOST, require, require_count, require_number
 
-_LARGEST = 2**31 - 1
-"""The most spikes of a cell where clip_values set no bound."""
 BUDGETS = ("max_shift", "total_shift", "moved")
 
 _TIMELESS = (
@@ -304,7 +302,8 @@ class _Scores(AttackState):
         low, self.high = attack.clip_range(x)
         held = counts(x, low)
 
-        most = (self.high - low).expand_as(x).add(WHOLE).clamp_max(_LARGEST)
+        # A cell takes any number of spikes where clip_values set no bound.
+        most = (self.high - low).expand_as(x).add(WHOLE).clamp_max(MOST)
         furthest = x.shape[1] if attack.max_shift is None else attack.max_shift
         self.spikes = _Spikes(held, most.long().flatten(2), furthest)
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from art_snn.attacks.measures import SIZES, Norm, require_measure
 from art_snn.bounds.bounding import Bounding, check_bounded
-from art_snn.bounds.box import Box, Ends, round_toward
+from art_snn.bounds.box import Box, round_toward
 from art_snn.bounds.falsify import Falsifier
 from art_snn.bounds.firing import METHODS, BoundingMethod, Counts, bound_currents
 from art_snn.bounds.operations import Propagation
@@ -130,8 +130,18 @@ def certify_bounds(
         x_batch = _as_input(bounding.network, samples[rows])
         y_batch = torch.as_tensor(labels[rows], device=x_batch.device)
         margin[rows] = bounding.margin(x_batch, y_batch).cpu().numpy()
-        if builder is not None:
-            _follow_trains(builder, x_batch, y_batch, margin[rows])
+        if builder is None:
+            continue
+
+        # Trains may raise what is not above 0.
+        with keep_modes(bounding.network, False), torch.no_grad():
+            is_right = (bounding.network(x_batch).argmax(1) == y_batch).cpu().numpy()
+        for i in np.flatnonzero(is_right & (margin[rows] <= 0)):
+            with suppress(TooLarge):
+                by_trains = bound_margin(
+                    builder.build(x_batch[i : i + 1], int(y_batch[i]))
+                )
+                margin[start + i] = max(margin[start + i], by_trains)
     name = _TRAINS if builder else plain
     return BoundsCertificate(bounding.eps, bounding.norm, name, margin)
 
@@ -197,19 +207,6 @@ def _read_budget(
 def _as_input(network: SpikingNetwork, samples: np.ndarray) -> Tensor:
     """Return samples in the precision of a network, on its device."""
     return torch.as_tensor(samples, dtype=dtype_of(network), device=device_of(network))
-
-
-def _follow_trains(
-    builder: ProblemBuilder, x: Tensor, y: Tensor, margins: NDArray[np.float64]
-) -> None:
-    """Raise, in place, the margins [N] that are not above 0, of samples x [N, ...] of classes y."""
-    with keep_modes(builder.bounding.network, False), torch.no_grad():
-        is_right = (builder.bounding.network(x).argmax(1) == y).cpu().numpy()
-    for i in np.flatnonzero(is_right & (margins <= 0)):
-        with suppress(TooLarge):
-            margins[i] = max(
-                margins[i], bound_margin(builder.build(x[i : i + 1], int(y[i])))
-            )
 
 
 @dataclass(frozen=True)
@@ -322,12 +319,22 @@ def _decide_sample(
     """Decide the sample of a row, and write what is found to the decision."""
     start = time.monotonic()
     sample = decision.adversarial[row : row + 1]
-    limits = limit_points(sample, builder.bounding)
-    network = builder.bounding.network
-    point = _as_input(network, sample)
+    bounding = builder.bounding
+    point = _as_input(bounding.network, sample)
     label = int(labels[row])
-    with suppress(TooLarge), keep_modes(network, False), torch.no_grad():
-        falsifier = Falsifier(classifier, point, label, limits, seed + row)
+
+    # sample - eps < point < sample + eps, and lowest <= point <= highest.
+    low = np.nextafter(sample - np.float64(bounding.eps), inf)
+    high = np.nextafter(sample + np.float64(bounding.eps), -inf)
+    if bounding.limits is not None:
+        lowest, highest = bounding.limits
+        low = np.maximum(low, lowest)
+        high = np.minimum(high, highest)
+    least = round_toward(inf, torch.as_tensor(low, device="cpu"), point.dtype)
+    most = round_toward(-inf, torch.as_tensor(high, device="cpu"), point.dtype)
+
+    with suppress(TooLarge), keep_modes(bounding.network, False), torch.no_grad():
+        falsifier = Falsifier(classifier, point, label, (least, most), seed + row)
         search = Search(builder.build(point, label), falsifier)
         is_safe = search.decide(start + seconds, nodes or inf)
         decision.nodes[row] = search.nodes
@@ -337,20 +344,6 @@ def _decide_sample(
             decision.broken[row] = True
             decision.adversarial[row] = falsifier.best[0]
     decision.seconds[row] = time.monotonic() - start
-
-
-def limit_points(sample: np.ndarray, bounding: Bounding) -> Ends:
-    """Return the least and the largest points of a budget, in the network's precision."""
-    # sample - eps < point < sample + eps, and lowest <= point <= highest.
-    low = np.nextafter(sample - np.float64(bounding.eps), inf)
-    high = np.nextafter(sample + np.float64(bounding.eps), -inf)
-    if bounding.limits is not None:
-        lowest, highest = bounding.limits
-        low = np.maximum(low, lowest)
-        high = np.minimum(high, highest)
-    dtype = dtype_of(bounding.network)
-    least = round_toward(inf, torch.as_tensor(low, device="cpu"), dtype)
-    return least, round_toward(-inf, torch.as_tensor(high, device="cpu"), dtype)
 
 
 def bound_operations(

@@ -430,7 +430,10 @@ def _permute(func: Any, x: Box, *args: Any, **options: Any) -> Box:
     """Move values to other places."""
     index = args[0] if func is Tensor.__getitem__ else None
     takes_step = isinstance(index, int)
-    takes_once = _is_slice(index)
+    # Integers and slices take every value once at most.
+    once = int | slice | type(None) | type(Ellipsis)
+    several = index if isinstance(index, tuple) else (index,)
+    takes_once = all(isinstance(part, once) for part in several)
     mixes = x.averaged or x.repeats
     if takes_step:
         # One of several equal steps stands for all of them.
@@ -460,13 +463,6 @@ def _keeps_first(func: Any, x: Box, *args: Any, **options: Any) -> bool:
     if not after.ndim:
         return False
     return len(after) == len(before) and after.stride(0) == before.stride(0)
-
-
-def _is_slice(index: Any) -> bool:
-    """True if an index takes every value once at most."""
-    several = index if isinstance(index, tuple) else (index,)
-    once = int | slice | type(None) | type(Ellipsis)
-    return all(isinstance(part, once) for part in several)
 
 
 def _split(func: Any, x: Box, *args: Any, **options: Any) -> tuple[Box, ...]:
