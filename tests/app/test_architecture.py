@@ -170,7 +170,7 @@ def test_steps_beside_a_function_are_those_of_a_bare_model(tmp_path):
     wanted = Architecture(model=adapted.own(tmp_path), steps=4)
     assert wanted.build_for(few_images()).encoder == Direct(4)
     assert wanted.describe() == f"{wanted.model}, T = 4"
-    drawn = wanted.replace(encoder="poisson")
+    drawn = Architecture(**wanted.settings | {"encoder": "poisson"})
     assert drawn.build_for(few_images()).encoder == drawn.build().encoder == Poisson(4)
     with pytest.raises(ValueError, match=r"^encoder: .*frames or ablation, since"):
         drawn.fit_to(few_frames())
