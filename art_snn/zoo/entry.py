@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import cattrs
-
 from art_snn.checks import first_line, invalid, require, require_distinct
 from art_snn.data import Source
 from art_snn.data.dataset import ValueRange
@@ -22,10 +20,6 @@ SCHEMA = 3
 """Number of the form of the manifest: a new form has a new number."""
 
 _REPEAT = "Run examples/zoo/add.py, which writes it."
-
-_CONVERTER = cattrs.Converter(detailed_validation=False, forbid_extra_keys=True)
-# A whole number stays one, so that it is written again as it was.
-_CONVERTER.register_structure_hook(float, lambda number, _: number)
 
 
 @dataclass(frozen=True)
@@ -173,8 +167,8 @@ def from_text(text: str, source: object) -> Manifest:
         content = json.loads(text)
         if content["schema"] != SCHEMA:
             raise ValueError(f"schema {content['schema']!r}")
-        networks = _CONVERTER.structure(content["networks"], tuple[ZooEntry, ...])
-        data = _CONVERTER.structure(content["data"], tuple[ZooData, ...])
+        networks = tuple(map(_entry, content["networks"]))
+        data = tuple(map(_data, content["data"]))
         for names in ([one.name for one in networks], [one.name for one in data]):
             if names:
                 require_distinct("name", names)
@@ -190,6 +184,26 @@ def from_text(text: str, source: object) -> Manifest:
             "Take another copy of it, or another version of art_snn.",
         ) from error
     return Manifest(networks, data)
+
+
+def _entry(content: Mapping[str, Any]) -> ZooEntry:
+    standard = []
+    for one in content["standard"]:
+        certified = None if one["certified"] is None else Share(**one["certified"])
+        shares = {"clean": Share(**one["clean"]), "certified": certified}
+        standard.append(Standard(**one | shares))
+    made: dict[str, Any] = {
+        name: Share(**content[name]) for name in ("clean", "clean_first")
+    }
+    made |= {name: tuple(content[name]) for name in ("input_shape", "commands")}
+    return ZooEntry(**{**content, **made, "standard": tuple(standard)})
+
+
+def _data(content: Mapping[str, Any]) -> ZooData:
+    limits = content["value_range"]
+    return ZooData(
+        **{**content, "value_range": None if limits is None else tuple(limits)}
+    )
 
 
 def _check(name: str, sha256: str) -> None:

@@ -54,7 +54,7 @@ def changed(**fields: Any) -> str:
         ({"name": "b-plain"}, "distinct"),
         ({"sha256": ""}, "64 digits"),
         ({"data": "none"}, r"data sets of the manifest, got \['none'\]"),
-        ({"clean": 0.9}, "'float' object"),
+        ({"clean": 0.9}, "must be a mapping"),
         ({"clean": {"count": 300, "total": 200}}, "count: expected a whole number from 0 to 200"),
         ({"clean_first": {"count": -1, "total": 2}}, "count: expected a whole number >= 0, got -1"),
     ],
