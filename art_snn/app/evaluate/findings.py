@@ -151,13 +151,18 @@ def _not_examined(target: Target, reason: str) -> Finding:
     )
 
 
+def _count(which: np.ndarray) -> int:
+    """How many samples these are, bool (N,)."""
+    return int(np.count_nonzero(which))
+
+
 def judge_trials(trials: Sequence[Trial], searches: Collection[str]) -> Iterator[Finding]:
     """Reasons to doubt the attacks that their own results give.
 
     :param searches: ids of the stages that ask for no gradient."""
     for trial in trials:
         stage = trial.outcome.stage
-        unanswered = np.count_nonzero(stage == Outcome.UNANSWERED)
+        unanswered = _count(stage == Outcome.UNANSWERED)
         if unanswered:
             finding = without_answer(unanswered, len(stage))
             yield replace(finding, about=trial.name, eps=trial.eps)
@@ -178,7 +183,7 @@ def _judge_searches(trial: Trial, searches: Collection[str]) -> Iterator[Finding
     others = [one.label for one in stages if one.id not in searches]
     places = [place for place, one in enumerate(stages) if one.id in searches]
     broken = np.isin(stage, places)
-    count = np.count_nonzero(broken)
+    count = _count(broken)
     samples = len(stage)
     if others and exceeds(count, samples):
         yield Finding(
@@ -200,8 +205,8 @@ def _compare_budgets(trials: Sequence[Trial]) -> Iterator[Finding]:
     for small, large in pairwise(trials):
         fewer = large.robustness.flipped
         more = small.robustness.flipped
-        few = np.count_nonzero(fewer)
-        many = np.count_nonzero(more)
+        few = _count(fewer)
+        many = _count(more)
         if exceeds(many - few, len(more)):
             yield Finding(
                 "larger-budget-breaks-less",
@@ -252,8 +257,8 @@ def judge_target(target: Target, trials: Sequence[Trial]) -> Iterator[Finding]:
         broken = here & ~np.logical_and.reduce([here, *there])
         if not broken.any():
             continue
-        left = np.count_nonzero(here)
-        more = np.count_nonzero(broken)
+        left = _count(here)
+        more = _count(broken)
         remedy = "art-snn report --board counts what either broke."
         if target.settings.deciding_plan != "standard":
             remedy = f"Run --plan standard; {remedy}"
@@ -287,10 +292,10 @@ def _judge_decisions(norm: str, trials: Sequence[Trial]) -> Iterator[Finding]:
     """The search broke samples that the plan had left."""
     for trial in trials:
         broken = trial.decided
-        count = np.count_nonzero(broken)
+        count = _count(broken)
         if not count:
             continue
-        left = count + np.count_nonzero(trial.outcome.stage == Outcome.STANDING)
+        left = count + _count(trial.outcome.stage == Outcome.STANDING)
         yield Finding(
             "exact-search-broke-more",
             "the exact search broke more",

@@ -113,26 +113,7 @@ class Evaluate(Network):
                 "Add --plan standard, or leave it out.",
             )
         if self.decide is not None:
-            require_number(
-                "decide",
-                self.decide,
-                above=0,
-                remedy="Ten seconds decide most samples of a small network.",
-            )
-            require(
-                self.bounds,
-                "decide",
-                "bounds before the search",
-                "none",
-                "Add --bounds: the search decides what they leave.",
-            )
-            require(
-                self.norm in (None, "inf"),
-                "decide",
-                "the norm inf",
-                self.norm,
-                "Leave it out, or take --norm inf.",
-            )
+            self._check_decide(self.decide)
         require(
             self.examined or not self.strict,
             "strict",
@@ -144,6 +125,29 @@ class Evaluate(Network):
             require_kind(
                 "sources", expand_path("sources", path), FILE, "a checkpoint file"
             )
+
+    def _check_decide(self, seconds: float) -> None:
+        """Refuse a search without bounds before it, or in a norm that it does not take."""
+        require_number(
+            "decide",
+            seconds,
+            above=0,
+            remedy="Ten seconds decide most samples of a small network.",
+        )
+        require(
+            self.bounds,
+            "decide",
+            "bounds before the search",
+            "none",
+            "Add --bounds: the search decides what they leave.",
+        )
+        require(
+            self.norm in (None, "inf"),
+            "decide",
+            "the norm inf",
+            self.norm,
+            "Leave it out, or take --norm inf.",
+        )
 
     @property
     def network_name(self) -> str:
