@@ -202,7 +202,7 @@ def _compare_rules(
     content["attack"] = str(subject.stage)
     content["rules"] = {name: str(rule) for name, rule in rules.items()}
     key = fingerprint(content, classifier, subject.x, subject.y)
-    comparison = load_previous(file, "comparison", Comparison, key)
+    comparison: Comparison | None = load_previous(file, "comparison", Comparison, key)
     if comparison is None:
         words = f"{settings.attack}, eps {settings.eps:.4g}"
         comparison = Comparison(title, key, words, content, *subject.measure_times(rules))

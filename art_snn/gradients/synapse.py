@@ -8,12 +8,11 @@ through time, which is the same filter of the reversed steps::
 
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.autograd import Function
 from torch.overrides import handle_torch_function, has_torch_function_unary
 
-from art_snn.dynamics import Dynamics, Setting, Values, operand, setting
+from art_snn.dynamics import Dynamics
 from art_snn.gradients.shared import apply
 from art_snn.running.context import RUN
 
@@ -27,18 +26,10 @@ def filter_current(current: Tensor, dynamics: Dynamics) -> Tensor:
         return filtered
     steps = RUN.get().averaged
     if steps:
-        # One step stands for all of them.
-        response = operand(mean_response(dynamics, steps), current)
-        return current.mul(response)
+        # One step is the mean of all: its neuron gets the mean response to a constant current.
+        constant = current.expand(steps, *current.shape[1:])
+        return apply(_Filtered, constant, dynamics).mean(0, keepdim=True)
     return apply(_Filtered, current, dynamics)
-
-
-def mean_response(dynamics: Dynamics, steps: int) -> Setting:
-    """By how much the mean synaptic current over T steps rises with a current that is constant."""
-    decay = dynamics.synapse
-    shape = decay.numbers.shape if isinstance(decay, Values) else (1,)
-    response = dynamics.filter(torch.ones(steps, *shape, dtype=torch.float64))
-    return setting(response.mean(0))
 
 
 class _Filtered(Function):

@@ -258,14 +258,15 @@ def _replace_weights(network: SpikingNetwork) -> SpikingNetwork:
             size: Any = module.out_channels if convolves else module.out_features
             module.bias = nn.Parameter(module.weight.new_ones(size))
         elif isinstance(module, _NormBase) and module.running_var is not None:
+            norm: Any = module
             # It passes values on as they are, or none where its weight is 0.
-            module.running_mean.zero_()
-            module.running_var.fill_(1)
-            module.eps = 0.0
+            norm.running_mean.zero_()
+            norm.running_var.fill_(1)
+            norm.eps = 0.0
             # The bias of the weights before it stays as it is.
-            module.bias = None
-            if module.weight is not None:
-                module.weight.copy_(module.weight != 0)
+            norm.bias = None
+            if norm.weight is not None:
+                norm.weight.copy_(norm.weight != 0)
         elif isinstance(module, Normalize):
             module.mean.zero_()
             module.std.fill_(1)
