@@ -40,15 +40,17 @@ def save(network: SpikingNetwork, path: str | Path, **notes: Any) -> None:
 
     The same weights and notes always give the same bytes.
 
-    :param path: a name that ends in .safetensors.
+    :param path: a name that ends in .safetensors; a ~ stands for the home folder, as in
+        :func:`load`.
     :param notes: numbers, strings, lists and dicts to keep with the weights, such as
         accuracy; numpy numbers and arrays become plain ones.
     :raises TypeError: for a note of another type, before anything is written.
     :raises ValueError: for another name, or when a weight is NaN or infinite, before
         anything is written.
     :raises WriteFailed: when the file cannot be written."""
+    path = expand_path("path", path)
     require(
-        Path(path).suffix == _ENDING,
+        path.suffix == _ENDING,
         "path",
         "a name that ends in .safetensors",
         path,
@@ -80,7 +82,7 @@ def load(network: SpikingNetwork, path: str | Path) -> dict[str, Any]:
     :raises FileNotFoundError: when there is no such file.
     :raises CheckpointError: when the file is damaged, is no checkpoint, does not fit, or
         holds NaN, infinity, or tensors without values."""
-    weights, noted = _read(Path(path))
+    weights, noted = _read(path)
     expected = network.state_dict()
     if noted is None:
         # Names as they are, and without the one prefix that a module around the model adds.
@@ -110,12 +112,13 @@ def notes(path: str | Path) -> dict[str, Any]:
 
     :raises FileNotFoundError: when there is no such file.
     :raises CheckpointError: when the file is damaged, no checkpoint, or has unreadable notes."""
-    return _read(Path(path))[1] or {}
+    return _read(path)[1] or {}
 
 
-def _read(path: Path) -> tuple[Mapping[str, Any], dict[str, Any] | None]:
+def _read(path: str | Path) -> tuple[Mapping[str, Any], dict[str, Any] | None]:
     """Weights and notes; None for a file that art_snn did not write."""
-    require_kind("path", expand_path("path", path), FILE, "a checkpoint file")
+    path = expand_path("path", path)
+    require_kind("path", path, FILE, "a checkpoint file")
     if path.suffix == _ENDING:
         return _read_safetensors(path)
     damage = corruption(path, packed=False)

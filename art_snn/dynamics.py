@@ -16,7 +16,7 @@ from art_snn.checks import require, require_count, require_number, set_fields
 
 _THRESHOLDS = (1e-4, 1e4)
 """With these all rules have finite gradients over eight steps, in single and double precision."""
-_USUAL = "The neurons of the papers use 1.0. One that never fires has no spikes."
+_USUAL = "The neurons of the papers use 1.0."
 _POTENTIAL: dict[str, Any] = {
     "within": (-1e4, 1e4),
     "remedy": "Leave it out, the neurons of the papers have none.",
@@ -221,11 +221,12 @@ class Dynamics:
             if value is not None:
                 set_fields(self, **{name: _check(name, value, **bounds)})
 
+        remedy = f"{_USUAL} A neuron that never fires has no spikes to differentiate."
         lowest = min(0.0, least(self.v_reset))
-        threshold = _check("threshold", self.threshold, above=lowest, remedy=_USUAL)
+        threshold = _check("threshold", self.threshold, above=lowest, remedy=remedy)
         set_fields(self, threshold=threshold)
         span = threshold - self.v_reset if self.resets_below else threshold
-        _check("threshold", span, within=_THRESHOLDS, remedy=_USUAL)
+        _check("threshold", span, within=_THRESHOLDS, remedy=remedy)
         self._check_together()
 
     def _check_together(self) -> None:

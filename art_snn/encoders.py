@@ -94,15 +94,15 @@ class Poisson(_Repeating):
         """The l1 radius r within which a class stays more likely than not.
 
         With one uniform draw per value and step for both, the levels of x and x + d
-        differ with probability min(1, N abs(d)). So all of them agree with probability (1
-        - N r)^T at least, and that of a class falls by 1 - (1 - N r)^T at most. It stays
-        above 1/2 up to::
+        differ with probability min(1, N abs(d)). So all of them agree with probability
+        (1 - N r)^T at least, and that of a class falls by 1 - (1 - N r)^T at most. It
+        stays above 1/2 up to::
 
             r = (1 - (3/2 - probability)^(1/T)) / N
 
         No larger radius holds for every network of probability 1. For T = N = 1 it is
-        probability
-        - 1/2, as in Mukhoty et al. (ICLR 2024), whose radius holds for that case alone.
+        probability - 1/2, as in Mukhoty et al. (ICLR 2024), whose radius holds for that
+        case alone.
 
         :param probability: of the class of each sample (N,), or a lower bound of it."""
         surplus = np.maximum(_probabilities(probability) - 0.5, 0.0)
@@ -180,13 +180,16 @@ class Frequency(_Repeating):
             for side in x.shape[-2:]:
                 # L, rounded up.
                 radius = -(-side * (slowest - t) // (2 * slowest))
-                k = torch.arange(side, device=x.device)
+                # On the CPU: a question to a mask on a card is a wait, on "meta" an error.
+                k = torch.arange(side, device="cpu")
                 masks.append((k < radius) | (k >= side - radius))
 
             rows, columns = masks
             mask = rows[:, None] & columns
             # Without a blur: rounding would give black pixels a gradient of any sign.
-            step = wide if mask.all() else torch.fft.ifft2(spectrum * mask).abs()
+            step = wide
+            if not mask.all():
+                step = torch.fft.ifft2(spectrum * mask.to(x.device)).abs()
             encoded.append(step)
         return torch.stack(encoded).to(x.dtype)
 
@@ -224,8 +227,8 @@ class Frames:
 class Ablation(Frames):
     """Event frames of which every value is kept with a probability, and is 0 otherwise.
 
-    Each is drawn by itself, in every pass, in training, too. Its gradient is times the
-    mask.
+    Every value is drawn by itself, in every pass, also in training. Its gradient is
+    multiplied by the same mask.
 
     :param steps: as of :class:`Frames`.
     :param keep: probability that a value is kept, between 0 and 1."""

@@ -186,9 +186,8 @@ class TimeDistributed(nn.Module):
         constant = RUN.get().forms if type(x) is Tensor else None
         packs = self.training and x.ndim == 4 and x.device.type == "cpu"
         packs = packs and are_plain(self.module.modules())
-        for module, func, arguments in (
-            self.forms() if constant is None else constant[self]
-        ):
+        forms = self.forms() if constant is None else constant[self]
+        for module, func, arguments in forms:
             if pooling.suits(module, x) and (constant is not None or are_plain([module])):
                 kernel = pooling.pair(module.kernel_size)
                 x = pooling.average(x, kernel, module.divisor_override)

@@ -63,9 +63,8 @@ class _Average(Function):
         ctx.divisor = divisor or height * width
         rows = reduce(torch.add, [x[..., i::height, :] for i in range(height)])
         sums = reduce(torch.add, [rows[..., j::width] for j in range(width)])
-        return (
-            sums.div_(ctx.divisor) if width > 1 else sums.div(ctx.divisor)
-        )  # No view of x.
+        # With a width of 1 the sums may be a view of x.
+        return sums.div_(ctx.divisor) if width > 1 else sums.div(ctx.divisor)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
@@ -82,9 +81,8 @@ class _Spread(Function):
         if values.device.type != "cpu":  # One kernel is better there than several.
             whole = values.reshape(*outer, h, 1, w, 1).expand(*outer, h, height, w, width)
             return whole.reshape(*outer, h * height, w * width)
-        if (
-            width == 2 and values.dtype.itemsize >= 4
-        ):  # Both at once, as one complex number.
+        if width == 2 and values.dtype.itemsize >= 4:
+            # Both at once, as one complex number.
             row = torch.view_as_real(torch.complex(values, values))
         else:
             row = values.new_empty(*outer, h, w, width)

@@ -72,6 +72,14 @@ def test_weights_buffers_and_notes_survive_a_round_trip_as_plain_values(noted, r
     assert (path.read_bytes(), list(path.parent.iterdir())) == (content, [path])
 
 
+def test_a_tilde_is_the_home_folder_of_saving_and_of_reading(path, monkeypatch):
+    monkeypatch.setenv("HOME" if os.name == "posix" else "USERPROFILE", str(path.parent))
+    source, target = small_network(), small_network()
+    save(source, f"~/{path.name}", accuracy=0.5)
+    assert load(target, f"~/{path.name}") == notes(f"~/{path.name}") == notes(path)
+    assert same(weights(source), weights(target))
+
+
 def test_weights_that_others_saved_are_read_from_both_kinds_of_files(path, foreign):
     source = small_network()
     save_file(source.state_dict(), path)

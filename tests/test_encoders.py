@@ -98,6 +98,8 @@ def test_frequency_encoding_begins_with_the_image_and_keeps_a_constant(sides, st
     assert torch.equal(torch.autograd.grad(encoder(x)[0].sum(), x)[0], torch.ones_like(x))
     shown = encoder(torch.full((2, *sides), 0.3)).flatten().tolist()
     assert shown == pytest.approx([0.3] * (steps * x.numel()), rel=1e-6)
+    # Networks are counted before they are built, on a device without values.
+    assert encoder(x.to("meta")).shape == (steps, *x.shape)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

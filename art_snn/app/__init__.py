@@ -1,1 +1,1 @@
-"""What the commands do: a room for each, with its settings, run, result and figure."""
+"""The commands: of each its settings, its run, its result and its figure."""

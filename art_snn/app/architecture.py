@@ -46,7 +46,7 @@ from art_snn.running.context import keep_modes
 from art_snn.seeding import fix_seed
 
 ZOO = "zoo:"
-"""What the name of a network of the zoo begins with, where commands take it as a model."""
+"""The beginning of the name of a network of the zoo, where commands take it as a model."""
 HUB = "hf:"
 """The same of weights in a repository of Hugging Face."""
 
@@ -116,7 +116,7 @@ class Architecture:
 
     @property
     def is_own(self) -> bool:
-        """Whether code of the user builds the network."""
+        """True if code of the user builds the network."""
         return is_own(self.model)
 
     @property
@@ -326,14 +326,19 @@ def build_forms(
         :func:`art_snn.interop.from_nir`.
     :param steps, encoder, readout: as :func:`art_snn.interop.adapt` takes them for such a model.
     :param axes: of one sample, which the last forms flatten into one; 0: nothing is flattened."""
-    remedy = "Commands that read weights take it; art_snn.zoo.load gives one of the zoo."
-    got = f"{model}, which names a trained network"
-    require(not model.startswith((ZOO, HUB)), "model", "a model to build", got, remedy)
+    require(
+        not model.startswith((ZOO, HUB)),
+        "model",
+        "a model to build",
+        f"{model}, which names a trained network",
+        "Commands that read weights take it; art_snn.zoo.load gives one of the zoo.",
+    )
     if _is_nir(model):
         name, options = parse_call(model, "model")
         for option in options:
-            remedy = "They are options of a NIR file."
-            require_choice("model", option, _READING, remedy=remedy)
+            require_choice(
+                "model", option, _READING, remedy="They are options of a NIR file."
+            )
         options["encoder"] = encoder or Direct(steps or DEFAULTS["steps"])
         options["readout"] = readout
         networks = iter([from_nir(name, **options)])

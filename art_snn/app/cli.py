@@ -148,10 +148,8 @@ def _parse_settings(words: Sequence[str]) -> Any:
     # One command needs the settings of no other.
     names = [words[0]] if words[0] in COMMANDS else list(COMMANDS)
     commands = {name: _settings_class(name) for name in names}
-    if words[0] in (
-        "-h",
-        "--help",
-    ):  # The list of all commands has one sentence for each.
+    # The list of all commands has one sentence for each.
+    if words[0] in ("-h", "--help"):
         for name, kind in commands.items():
             sentence = kind.__doc__.partition("\n\n")[0]
             commands[name] = make_dataclass(name, [], namespace={"__doc__": sentence})

@@ -37,6 +37,7 @@ from art_snn.checks import require, require_distinct
 from art_snn.classifier import PyTorchSpikingClassifier, wrap
 from art_snn.engine.body import readout_dtype
 from art_snn.gradients import Gradient, check_applicable, parse_rule, parse_rules
+from art_snn.gradients.names import split_parts
 from art_snn.network import SpikingNetwork
 from art_snn.progress import progress_over
 from art_snn.training.recipe import Recipe, autocast, compute_dtype
@@ -108,7 +109,7 @@ class Costs(Result):
         return [heading, Table(titles, rows), Notes(self.remarks)]
 
     def label(self, row: str) -> str:
-        """What a row measures, in words."""
+        """The words for what a row measures."""
         if row == INFERENCE:
             return "inference, no gradient"
         if row.startswith(STOCK):
@@ -183,14 +184,15 @@ def run(settings: Cost) -> Costs:
             "gpu",
             "Use cpu, or install a CUDA build.",
         )
+        models = split_parts(",".join(settings.model))
         # No model at all is refused, too.
-        require_distinct("model", settings.model)
+        require_distinct("model", models)
         steps = settings.steps or (None,)
         require_distinct("steps", steps)
 
         loads = [
             replace(settings, model=(model,), steps=None if count is None else (count,))
-            for model, count in product(settings.model, steps)
+            for model, count in product(models, steps)
         ]
         rules = parse_rules(
             settings.rules or ("stbp" if settings.training_step else "rga,stbp")

@@ -188,8 +188,12 @@ def run(settings: Inspect) -> _Inspection:
             labels[-1] = y.shape[1] - 1
             data = Dataset("random samples", x, labels, x, labels)
         else:
-            expected = f"None next to {subject.source.name}, whose samples have channels"
-            refuse_given(settings, ["channels"], expected, "Leave it out.")
+            refuse_given(
+                settings,
+                ["channels"],
+                f"None next to {subject.source.name}, whose samples have channels",
+                "Leave it out.",
+            )
             data = subject.load_data()
         network = subject.build(data).to(torch_device(settings.device))
         x = data.x_test[: settings.batch_size]
@@ -246,7 +250,10 @@ def _find_neurons(
     for layer, calls in record_calls(network, x):
         name, dynamics = layer.site.name, layer.site.dynamics
         single = dynamics.max_spikes == 1
-        counts = [x != 0 if single else x / operand(dynamics.amplitude, x) for x in calls]
+        counts = [
+            call != 0 if single else call / operand(dynamics.amplitude, call)
+            for call in calls
+        ]
         # Rules may ask less of a neuron than its equations.
         asked = sites.get(name, layer.site).dynamics
         reasons = {n: rule.objection(asked, network.encoder) for n, rule in rules.items()}
@@ -288,7 +295,7 @@ def _try_rule(
     except ArgumentError as error:
         return trial | {"refusal": str(error)}
     except Exception as error:
-        # A model that fails under a rule is what is to be listed out.
+        # The command finds out under which rules a model fails.
         words = f"{type(error).__name__}: {first_line(error)}{locate_own(error)}"
         return trial | {"refusal": f"it failed with {words}"}
     return trial | {

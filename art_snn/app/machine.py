@@ -27,9 +27,8 @@ def keep_memory() -> None:
     tuned = any(name.startswith(("MALLOC_", "GLIBC_TUNABLES")) for name in os.environ)
     if tuned or os.environ.get("ART_SNN_KEEP_MEMORY") == "0":
         return
-    with suppress(
-        AttributeError, OSError, TypeError
-    ):  # Other libraries lack the function.
+    # Other libraries lack the function.
+    with suppress(AttributeError, OSError, TypeError):
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(_MMAP_MAX, 0)
         mallopt(_TRIM_THRESHOLD, 2**30)

@@ -166,9 +166,8 @@ def resolve_network(settings: SubjectSettings, *, drawn: bool = False) -> Resolv
                 source, **{name: value for name, value in held.items() if value}
             )
         path = local_file(about)
-    weights = path is not None or is_own(model) or drawn
     require(
-        weights,
+        path is not None or is_own(model) or drawn,
         "checkpoint",
         "the weights of the network",
         f"{model} without weights",
@@ -244,7 +243,7 @@ def random_samples(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Random samples ``(samples, *input_shape)`` in [0, 1] and one-hot labels for a network.
 
-    None is 3 channels of 32 x 32 pixels. A network of the user's own has its
+    None is 3 channels of 32 x 32 pixels. A network of the user has its
     input_shape, or needs a size. What it does not take, or what does not fit into
     memory, is refused."""
     image = (channels or 3, *(image_size or 32,) * 2)
@@ -257,9 +256,13 @@ def random_samples(
         if isinstance(network.encoder, Frames):
             size = (network.encoder.steps or DEFAULTS["steps"], *image)
         model, form = architecture.model, shape or (None,) * len(size)
-        got = f"{model}, which takes samples of shape {form}"
-        remedy = "Images are [C, H, W]."
-        require(len(form) == len(size), "image_size", "a network of images", got, remedy)
+        require(
+            len(form) == len(size),
+            "image_size",
+            "a network of images",
+            f"{model}, which takes samples of shape {form}",
+            "Images are [C, H, W].",
+        )
         sides = ("channels", channels, form[-3]), ("image_size", image_size, form[-1])
         for name, given, taken in sides:
             require(

@@ -52,7 +52,7 @@ def booleans(text: str) -> np.ndarray:
 
 
 Measured = Annotated[float, "NaN and infinities among them"]
-"""What a measurement gave, even where that is no finite number."""
+"""A number that was measured, finite or not."""
 
 
 def expect(holds: object, expected: str, value: object) -> None:
@@ -133,7 +133,7 @@ def _make_converter() -> cattrs.Converter:
 
 
 converter = _make_converter()
-"""What turns results into JSON and back."""
+"""The converter of results into JSON and back."""
 
 
 def as_json(content: object) -> Any:

@@ -13,7 +13,7 @@ from art_snn.checks import printable
 from art_snn.metrics import Share
 
 COLOURS = {"stbp": "#0072b2", "rga": "#d55e00"}
-"""Of rules, the same in every picture."""
+"""Colours of rules, the same in every picture."""
 SERIES = (
     "#0072b2",
     "#d55e00",
@@ -24,7 +24,7 @@ SERIES = (
     "#6b6b1a",
     "#45c4e8",
 )
-"""Of lines in a picture, one after the other."""
+"""Colours of the lines in a picture, one after the other."""
 GREY = "#999999"
 Form = Literal["text", "markdown"]
 _MARKUP = re.compile(
@@ -118,9 +118,8 @@ def _render_table(table: Table, form: Form) -> str:
 def _escape_markdown(text: str) -> str:
     """The text with a backslash before whatever Markdown would take for markup, in one line."""
     escaped = _MARKUP.sub(r"\\\g<0>", printable(text).strip())
-    return re.sub(
-        r"^(\d+)(?=[.)](?:\s|$))", r"\1\\", escaped
-    )  # A list of numbers begins so.
+    # A list of numbers begins so.
+    return re.sub(r"^(\d+)(?=[.)](?:\s|$))", r"\1\\", escaped)
 
 
 def to_percent(shares: Iterable[Share]) -> tuple[np.ndarray, np.ndarray]:

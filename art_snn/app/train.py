@@ -163,9 +163,8 @@ def train_network(settings: Train, data: Dataset, team: Team = ALONE) -> Trainin
         recipe = adversary.defence.fit_recipe(recipe)
     _require_own_folder(settings.output)
     with fix_seed(recipe.seed):
-        classifier.predict(
-            data.x_test[:1]
-        )  # Complains before the training, if anything does.
+        # A prediction complains, if anything does, before the training begins.
+        classifier.predict(data.x_test[:1])
 
     notes = _note_training(settings, subject, data, recipe, adversary, classifier)
     history = train(

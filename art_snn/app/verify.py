@@ -1,4 +1,4 @@
-"""Whether an evaluation can be repeated, on samples that nobody can foresee: report --verify."""
+"""Checks that an evaluation can be repeated, on samples that nobody can foresee."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -53,12 +53,13 @@ _LARGER = 1.25
 _PATIENCE = 60.0
 """Seconds for each decision, here perhaps on a slower machine."""
 _LUCK = 1 / 16
-"""Share of them that may fall, or one: another seed breaks what an honest attack did not."""
+"""Share of the samples that stand which may fall, or one of them: another seed breaks what an
+honest attack did not."""
 _Check = tuple[str, bool | np.bool_, str]
 """The name of a check, whether it passed, and in words what was compared."""
 _MEANING = (
     "A pass does not mean that the number is right: other attacks may break more, and a few forged "
-    "samples among many are not seen. They are drawn anew each time, now with seed {}."
+    "samples among many are not seen. Each time others are drawn, now with seed {}."
 )
 
 
@@ -214,11 +215,14 @@ class _Verification:
         largest = 9 * (1 + len(budgets)) * x.size + 2**20
         excerpt = read_excerpt(self.file.parent, largest)
         order = np.argsort(excerpt["eps"])
-        same = np.array_equal(excerpt["x"], x)
-        if not same or excerpt["eps"][order].tolist() != [*budgets]:
+        same = (
+            np.array_equal(excerpt["x"], x)
+            and excerpt["adversarial"].dtype == x.dtype
+            and excerpt["eps"][order].tolist() == [*budgets]
+        )
+        if not same:
             # What is of other samples or budgets can be compared with nothing.
-            words = f"{EXCERPT} is of other samples or budgets"
-            yield "broken samples", False, words
+            yield "broken samples", False, f"{EXCERPT} is of other samples or budgets"
             return
 
         broken = excerpt["broken"][order]
@@ -282,9 +286,8 @@ class _Verification:
             assert attack.outcome is not None
 
             fell = np.count_nonzero(attack.outcome.stage != Outcome.STANDING)
-            at = describe_budgets(norm, eps)
-            names = join_words([stage.label for stage in stages])
-            words = f"{fell} of {len(rows)} drawn fall {at} to {names}"
+            names = join_words(stage.label for stage in stages)
+            words = f"{fell} of {len(rows)} drawn fall {verdict.budget} to {names}"
             yield "standing", fell <= max(1, _LUCK * len(rows)), words
 
     def _choose_stages(self, eps: float) -> tuple[Stage, ...]:
@@ -381,8 +384,8 @@ class _Verification:
         broken = np.isfinite(claimed)
         words = (
             f"{(good & broken).sum()} of {broken.sum()} break the network within their "
+            f"budgets, as {DECIDED} has them"
         )
-        words += f"budgets, as {DECIDED} has them"
         return "search", good[broken].all(), words
 
     def _check_proven(self, bounds: Bounds) -> _Check:

@@ -6,8 +6,10 @@ from torch import Tensor
 from art_snn.attacks.iterated import BallState, IteratedAttack, checkpoints
 from art_snn.gradients.shared import align
 
-MOMENTUM, PROGRESS = 0.75, 0.75
-"""alpha, the share of the new step, and rho, the share of steps that must have raised the loss."""
+MOMENTUM = 0.75
+"""alpha, the share of the new step."""
+PROGRESS = 0.75
+"""rho, the share of steps that must have raised the loss."""
 
 
 class _Momentum(BallState):
@@ -22,12 +24,14 @@ class _Momentum(BallState):
         start = self.points
         lowest = start.new_full((len(start),), -torch.inf)
         self.checkpoints = checkpoints(self.attack.max_iter)
-        self.before, self.last = start, lowest
+        self.before = start
+        self.last = lowest
         self.step = self.step_then = align(
             torch.full_like(lowest, 2 * self.ball.eps), start
         )
         self.best = self.best_then = lowest
-        self.best_points, self.best_gradient = start, torch.zeros_like(start)
+        self.best_points = start
+        self.best_gradient = torch.zeros_like(start)
         self.raised = torch.zeros_like(lowest)
         self.then = 0
 
@@ -40,16 +44,22 @@ class _Momentum(BallState):
         self.best_gradient = torch.where(rest, self.best_gradient, gradient)
         if self.done in self.checkpoints:
             gradient = self._look_back(gradient)
-        x, share = self.points, MOMENTUM if self.done else 1.0
+
+        x = self.points
+        share = MOMENTUM if self.done else 1.0
         z = self.ball.project(torch.addcmul(x, self.ball.direction(gradient), self.step))
         moved = torch.lerp(x, z, share).add_(x - self.before, alpha=1 - share)
-        self.before, self.points, self.last = x, self.ball.project(moved), values
+        self.before = x
+        self.last = values
+        self.points = self.ball.project(moved)
 
     def _look_back(self, gradient: Tensor) -> Tensor:
         """Halve steps that make no progress and go back to the best points; the gradients there."""
         same = (self.step == self.step_then).flatten() & (self.best == self.best_then)
         back = same | (self.raised < PROGRESS * (self.done - self.then))
-        self.step_then, self.best_then, self.then = self.step, self.best, self.done
+        self.step_then = self.step
+        self.best_then = self.best
+        self.then = self.done
         self.raised = torch.zeros_like(self.raised)
         rest = align(~back, gradient)
         self.step = torch.where(rest, self.step, self.step / 2)

@@ -67,7 +67,7 @@ class AttackState(ABC):
         """Go on to other points, by values [n] and gradient of the objective at these."""
 
     def goes_on(self, values: Tensor, logits: Tensor, aims: Tensor) -> Tensor | bool:
-        """Whether it goes on with a sample that is not broken, or which ones [n]."""
+        """True to go on with all samples that are not broken, or which of them, bool [n]."""
         return True
 
     @abstractmethod
@@ -147,7 +147,8 @@ class StepwiseAttack(PerSampleAttack):
         self, best: BestPoints, rows: Tensor, points: Tensor, logits: Tensor, aims: Tensor
     ) -> tuple[Tensor, Tensor]:
         """The objective at the points [m], and whether they are broken [m]."""
-        values, broken = self.objective(logits, aims), self.succeeded(logits, aims)
+        values = self.objective(logits, aims)
+        broken = self.succeeded(logits, aims)
         best.take(rows, points, values, broken)
         if best.reached is not None:
             best.reached.take(rows, points, margin(logits, aims))
@@ -247,7 +248,8 @@ def checkpoints(steps: int) -> list[int]:
 
     The first stretch lasts 0.22 n steps, and each next one 0.03 n less, but at least 0.06 n."""
     first, least, less = (max(int(share * steps), 1) for share in (0.22, 0.06, 0.03))
-    ends, length, end = [], first, first
+    ends = []
+    end = length = first
     while end < steps:
         ends.append(end)
         length = max(length - less, least)

@@ -1,4 +1,4 @@
-"""What a norm means: distances of samples and shifts of spikes, budgets, their words, balls."""
+"""Norms as measures: distances of samples, shifts of spikes, budgets and their words, balls."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -62,7 +62,9 @@ class Measure:
     def distances(
         self, x: Tensor, adversarial: Tensor, low: Tensor | float
     ) -> np.ndarray:
-        """Distances of adversarial samples from samples ``[n, *shape]`` of a lowest value [n]."""
+        """Distances [n] of adversarial samples from samples x ``[n, *shape]``.
+
+        :param low: the value without spikes."""
         if self == SHIFT:
             return shifts(x, adversarial, low).largest.astype(float)
         return np.asarray(self.length(adversarial - x).flatten().double().cpu().numpy())
@@ -118,7 +120,7 @@ class Ball:
     high: Tensor
 
     def select(self, which: Tensor) -> "Ball":
-        """The set around some of the samples, rows [m]."""
+        """The ball around some of the samples, rows [m]."""
         return replace(self, centre=self.centre[which])
 
     def project(self, x: Tensor) -> Tensor:

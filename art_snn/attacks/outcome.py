@@ -25,8 +25,8 @@ class StageRecord:
         tried adversarials from elsewhere; "repeated": left out, since it would repeat
         another; "skipped": does not suit the network; "decided": the exact search after a
         plan.
-    :param instead_of: label of the planned stage where the status is "native".
-    :param reason: for "native", "repeated" and "skipped"."""
+    :param instead_of: label of the planned stage that it runs for, under another rule.
+    :param reason: for such stages, and for "repeated" and "skipped"."""
 
     id: str
     label: str

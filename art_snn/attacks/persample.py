@@ -2,6 +2,7 @@
 
 import copy
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import InitVar, dataclass, field, fields
 from typing import Any, ClassVar, NamedTuple
 
@@ -36,9 +37,11 @@ class BestPoints:
     def __init__(
         self, x: Tensor, reached: "BestMargin | None" = None, warm: bool = False
     ) -> None:
-        self.samples, self.values = x.clone(), x.new_full((len(x),), -torch.inf)
+        self.samples = x.clone()
+        self.values = x.new_full((len(x),), -torch.inf)
         self.broken = torch.zeros_like(self.values, dtype=torch.bool)
-        self.reached, self.warm = reached, warm
+        self.reached = reached
+        self.warm = warm
 
     def take(self, rows: Tensor, points: Tensor, values: Tensor, broken: Tensor) -> None:
         """Take in points ``[m, *shape]`` of samples [m] that were not broken before."""
@@ -168,16 +171,13 @@ class CountedAttack(EvasionAttack):  # type: ignore[misc]
             type(self).__name__, len(x), unit="samples", verbose=self.verbose, even=False
         ) as progress:
             queries = Queries(self.estimator, len(samples), self.batch_size, progress)
-            self.forwards, self.backwards = (
-                queries.forwards.numpy(),
-                queries.backwards.numpy(),
-            )
+            self.forwards = queries.forwards.numpy()
+            self.backwards = queries.backwards.numpy()
             self._prepare(samples, classes)
-            for block in (
-                torch.split(queries.rows, self._block_size(samples))
-                if len(samples)
-                else ()
-            ):
+            blocks: Sequence[Tensor] = ()
+            if len(samples):
+                blocks = torch.split(queries.rows, self._block_size(samples))
+            for block in blocks:
                 before = progress.done
                 self._attack(queries, samples, classes, block.to(samples.device))
                 progress.update(before + len(block) - progress.done)

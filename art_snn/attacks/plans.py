@@ -91,7 +91,7 @@ _STANDARD = (
     Stage(SquareSearch, None, {"max_iter": 600, "share": 0.02}, warm=True, within=0.04),
     Stage(SquareSearch, None, {"max_iter": 1000, **SQUARE_ATTACK, "racing": True}),
 )
-"""After those of `fast` stages with new starts, and a search that gives up what is far."""
+"""After the stages of `fast` come new starts, and a search that gives up what is far."""
 
 _FAST_FLIPS = _each(SparseDynamicAttack, (_stbp(2.0), STBP()))
 """With a wide surrogate the search ends soonest, with the fewest flips.

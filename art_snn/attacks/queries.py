@@ -51,7 +51,9 @@ class Queries:
         batch_size: int,
         progress: Progress,
     ) -> None:
-        self.estimator, self.batch_size, self.draws = estimator, batch_size, 1
+        self.estimator = estimator
+        self.batch_size = batch_size
+        self.draws = 1
         self.progress = progress
         self.reports = True
         counters = torch.zeros(2, samples, dtype=torch.long, device="cpu")
@@ -102,16 +104,17 @@ class Queries:
     @contextmanager
     def counting(self) -> Iterator[None]:
         """A block whose passes through the network count for all samples in equal shares."""
-        place, passes = 0, _passes(self.estimator.model)
+        place = 0
+        forwards, backwards = _passes(self.estimator.model)
 
         def count(inputs: Tensor, logits: Tensor) -> None:
             nonlocal place
             rows = (place + torch.arange(len(inputs), device="cpu")) % len(self.rows)
             place += len(inputs)
-            self._forward(rows, passes[0] if logits.requires_grad else 1)
+            self._forward(rows, forwards if logits.requires_grad else 1)
 
             def backward(_: Tensor) -> None:
-                self._count(self.backwards, rows, passes[1])
+                self._count(self.backwards, rows, backwards)
 
             if logits.requires_grad:
                 logits.register_hook(backward)  # type: ignore[no-untyped-call]
@@ -215,7 +218,7 @@ def attacking(
 ) -> AbstractContextManager[object]:
     """A block for one batch, in which a network knows how far the attack goes.
 
-    Behind preprocessing a radius has another unit, and the network learns none."""
+    After preprocessing a radius has another unit, and the network learns none."""
     if not isinstance(estimator.model, SpikingNetwork):
         return nullcontext()
     return estimator.model.attacking(radius if lacks_preprocessing(estimator) else None)

@@ -18,7 +18,7 @@ _IMAGES = 4  # Axes of a batch of images.
 _HALVINGS = (0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
 """Shares of a run after which SquareAttack halves the area of its squares."""
 _RACE = {0.25: 0.25, 0.5: 0.15, 0.75: 0.1}
-"""Shares of a run after which a race gives up where more of the height lacks, and how much."""
+"""After each share of a run a race gives up samples that lack more than so much of their height."""
 SQUARE_ATTACK = {"share": 0.8, "halving": True, "stripes": True}
 """SquareAttack (Andriushchenko et al., ECCV 2020) as a search of ours, for the control."""
 SQUARES = -1
@@ -32,7 +32,8 @@ class _Search(BallState):
     says how far the true class's logit is above the mean of all, at the start [n].
     `draws` are numbers in (-1, 1) of all samples ``[N, steps, 2 + channels]``, two of the
     place and one per channel. They are not copied when samples leave, of which `rows` [n]
-    remain. After `limits` squares a sample leaves that lacks more of its height."""
+    remain. `limits` says after how many squares a sample leaves that lacks more than so
+    much of its height."""
 
     attack: "SquareSearch"
 

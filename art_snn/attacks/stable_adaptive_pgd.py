@@ -6,7 +6,8 @@ from torch import Tensor
 from art_snn.attacks.iterated import BallState, IteratedAttack, checkpoints
 from art_snn.attacks.measures import SMALLEST
 
-KEPT, KEPT_SQUARES = 0.5, 0.8
+KEPT = 0.5
+KEPT_SQUARES = 0.8
 """Shares of the two moments that survive a step."""
 
 

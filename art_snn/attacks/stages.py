@@ -21,7 +21,15 @@ from art_snn.attacks.persample import BestPoints, PerSampleAttack
 from art_snn.attacks.queries import Queries, margin
 from art_snn.checks import SEEDS, quote, require, require_number, set_fields
 from art_snn.classifier.inputs import as_array, as_tensor
-from art_snn.gradients import Gradient, Native, Triangle, short_name
+from art_snn.gradients import (
+    STBP,
+    FastSigmoid,
+    Gradient,
+    Native,
+    RateGradient,
+    Triangle,
+    short_name,
+)
 from art_snn.seeding import fix_seed
 
 LOSSES = {"cross_entropy": "", "difference_logits_ratio": "DLR"}
@@ -47,6 +55,10 @@ _SEARCHES = (
 """Attacks of ART that ask for no gradient."""
 _TILED = 10
 """In the Euclidean norm SquareAttack begins with five by five tiles of two values or more."""
+
+
+WIDE = STBP(surrogate=FastSigmoid(k=10))
+"""The rule in place of rate rules, which need the equations of neurons."""
 
 
 @dataclass(eq=False, repr=False)
@@ -359,13 +371,12 @@ def select_stages(
     """The stages of a plan that run on a spiking network and some of its samples.
 
     A stage whose rule does not suit runs under the network's own gradient, where it has
-    one, unless the same stage runs under it already."""
+    one, and stages of rate rules also under :data:`WIDE`. What runs already is not
+    repeated."""
     judged = [(stage, stage.objection(estimator, norm, some)) for stage in plan.stages]
     suiting = [stage for stage, why in judged if why is None and not stage.transfer]
     rule = estimator.model.rule
-    running = {
-        replace(one, rule=Native()) for one in suiting if (one.rule or rule) == Native()
-    }
+    running = {replace(one, rule=one.rule or rule) for one in suiting}
     stages = []
     records = []
     skipped = []
@@ -375,19 +386,28 @@ def select_stages(
             records.append(stage.record())
             continue
 
-        other = stage if stage.rule is None else replace(stage, rule=Native())
-        objection = other.objection(estimator, norm, some)
+        native = stage if stage.rule is None else replace(stage, rule=Native())
+        objection = native.objection(estimator, norm, some)
         if objection is not None:
             if objection != why and estimator.model.body.objection(Native()) is None:
                 why = f"{why} Nor does the network's own gradient: {objection}"
             skipped.append(stage.record("skipped", reason=why))
-        elif other in running:
-            reason = f"the same stage already runs, {other}. {why}"
-            skipped.append(stage.record("repeated", reason=reason))
-        else:
+            continue
+
+        others = [native]
+        if isinstance(stage.rule, RateGradient):
+            wide = replace(stage, rule=WIDE)
+            if wide.objection(estimator, norm, some) is None:
+                others = [wide, native]
+        others = [other for other in others if other not in running]
+        for other in others:
             running.add(other)
             stages.append(other)
-            records.append(other.record("native", stage.label, why))
+            status: Status = "native" if other == native else "ran"
+            records.append(other.record(status, stage.label, why))
+        if not others:
+            reason = f"the same stage already runs, {native}. {why}"
+            skipped.append(stage.record("repeated", reason=reason))
     return StageSelection(tuple(stages), tuple(records), tuple(skipped))
 
 

@@ -161,7 +161,7 @@ def _read_budget(
     norm: Norm,
     method: BoundingMethod,
 ) -> tuple[Bounding, np.ndarray]:
-    """Check a network, samples and a budget; return what bounds spikes by a method, and samples.
+    """Check a network, samples and a budget; return the passes of boxes, and the samples.
 
     :raises TypeError: when x is no array of real numbers.
     :raises ValueError: for a network without bounds, preprocessing, or a bad sample or
@@ -188,8 +188,9 @@ def _read_budget(
             "Scale the samples, or make the classifier with other clip_values.",
         )
     if isinstance(network.body, ModelBody):
-        # Adapted networks verify their model, or refuse it.
+        # Adapted networks verify their model, or refuse it. That may show what has no bounds.
         classifier.predict(samples[:1])
+        check_bounded(network)
     return Bounding(network, method, eps, float(measure.norm), limits), samples
 
 

@@ -133,7 +133,7 @@ class Dataset:
     def hold_out(
         self, share: float = 0.1, seed: int = 0, argument: str = "share"
     ) -> "Dataset":
-        """Training samples split anew, for choices that must not see the test samples.
+        """Training samples split again, for choices that must not see the test samples.
 
         :param share: of the training samples that are held out, between 0 and 1.
         :param seed: of the split, which keeps the classes' proportions.

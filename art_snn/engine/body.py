@@ -46,16 +46,17 @@ class OwnTime:
 class Traits:
     """Traits of a model of another framework that the first passes have shown.
 
-    :param single: whether a call computes one time step, so that the loop over them is ours.
-    :param writes: whether it writes into its input.
-    :param reads: whether it reads the state of its neurons.
-    :param draws: whether the model draws from torch's generators, the encoder left out.
+    :param single: True if a call computes one time step, so that the loop over them is ours.
+    :param writes: True if it writes into its input.
+    :param reads: True if it reads the state of its neurons.
+    :param draws: True if the model draws from torch's generators, the encoder left out.
     :param failed: why it does not compute one time step in a call, as a sentence; else empty.
-    :param preludes: calls of every neuron before the first time step.
-    :param silent: neurons that no pass calls.
-    :param batches: those on which its neurons were compared with their dynamics.
-    :param mixed: those of which samples were exchanged for others.
-    :param passes: gradient passes at the input under rules of ours.
+    :param steps: time steps T of a pass, where one has shown them.
+    :param preludes: number of calls of every neuron before the first time step.
+    :param silent: names of the neurons that no pass calls.
+    :param batches: number of batches on which its neurons were compared with their dynamics.
+    :param mixed: number of batches of which samples were exchanged for others.
+    :param passes: number of gradient passes at the input under rules of ours.
     :param slopes: where it makes spikes whose slope alone is exchanged, once that is known."""
 
     single: bool = False

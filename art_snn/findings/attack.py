@@ -79,7 +79,8 @@ class _Attacked(Subject):
 def _invalid(subject: _Attacked) -> Finding | None:
     """Some returned samples are no numbers, beyond the budget, or have impossible values."""
     samples, finite, *_ = subject.run
-    x, returned = as_tensor(subject.x).double(), as_tensor(samples).double()
+    x = as_tensor(subject.x).double()
+    returned = as_tensor(samples).double()
     far = subject.measure.distances(x, returned, 0)
     low, high = subject.limits
     outside = (samples < low) | (samples > high)

@@ -14,7 +14,7 @@ from torch import nn
 from art_snn.attacks.measures import EUCLIDEAN, Norm
 from art_snn.attacks.queries import margin
 from art_snn.behaviour import DIFFERENCE, logit_spread
-from art_snn.checks import ArgumentError
+from art_snn.checks import ArgumentError, quote, require
 from art_snn.classifier.inputs import as_tensor
 from art_snn.files import digest
 from art_snn.findings.finding import (
@@ -33,7 +33,11 @@ from art_snn.seeding import uniform_noise
 
 AnySubject = TypeVar("AnySubject", bound=Subject)
 
-NARROW, LARGE, SMALL = 1 / 16, 0.5, 1e-3
+NARROW = 1 / 16
+"""The share of the range that samples use at least."""
+LARGE = 0.5
+SMALL = 1e-3
+"""Shares of the range from which on a budget is too large, and below which too small."""
 
 RANDOM = "random-network"
 _ALONE = 1e-3
@@ -106,7 +110,8 @@ def _range_left(subject: Subject) -> Finding | None:
     values = subject.estimator.clip_values
     if values is None:
         return None
-    (low, high), (least, most) = values, subject.limits
+    low, high = values
+    least, most = subject.limits
     outside = float(((subject.x < least) | (subject.x > most)).mean())
     used = float(np.ptp(subject.x)) / subject.span
     if outside == 0 and used >= NARROW:
@@ -344,7 +349,8 @@ def gradients_vanish(subject: Subject) -> Finding | None:
     """Some gradients, or all, are 0 throughout, not finite, cut, or refused.
 
     Where another rule that attacks the same samples has a gradient at each, it is a note."""
-    model, right = subject.estimator.model, int(subject.correct.sum())
+    model = subject.estimator.model
+    right = int(subject.correct.sum())
     zero, infinite = _lose(subject.gradients, right)
     lost = zero | infinite
     if not lost.any():
@@ -354,8 +360,9 @@ def gradients_vanish(subject: Subject) -> Finding | None:
         with model.using(rule):
             others[spell(rule)] = np.any(_lose(subject.differentiate(), right), axis=0)
     everywhere = np.all([lost, *others.values()], axis=0)
-    samples, remedy = np.zeros(len(subject.x), bool), OTHER_RULES
+    samples = np.zeros(len(subject.x), bool)
     samples[subject.correct] = everywhere if everywhere.any() else lost
+    remedy = OTHER_RULES
     if isinstance(subject.gradients, ArgumentError):
         remedy = Remedy(f"Change the network as it says: {subject.gradients}")
     elif everywhere.all():
@@ -368,9 +375,9 @@ def gradients_vanish(subject: Subject) -> Finding | None:
         "share not finite": float(infinite.mean()),
     }
     counts = {f"samples by {name}": int(mask.sum()) for name, mask in others.items()}
-    words = "where gradient attacks have no direction"
+    words = ", where gradient attacks have no direction"
     if others:
-        words = f"by all {1 + len(others)} rules for {everywhere.sum()}"
+        words = f"; at {everywhere.sum()} all {1 + len(others)} rules have none"
     return Finding(
         "vanished-gradients",
         "vanished gradients",
@@ -380,8 +387,7 @@ def gradients_vanish(subject: Subject) -> Finding | None:
         "al., NeurIPS 2022); a note if only some rules have none",
         (remedy,),
         sentence=f"The gradient{by} is 0 for {zero.sum()} and not finite for {infinite.sum()} of "
-        f"{right} correctly classified samples, {words}. "
-        f"{list_samples(samples)}",
+        f"{right} correctly classified samples{words}. {list_samples(samples)}",
         severity="warning" if everywhere.any() else "note",
     )
 
@@ -398,10 +404,8 @@ def _mixed_gradients(subject: Subject) -> Finding | None:
     network = subject.estimator.model
     if not isinstance(network, SpikingNetwork) or isinstance(network.rule, Native):
         return None
-    natives, layers = (
-        network.body.own_gradient_neurons(),
-        len(network.body.neuron_layers()),
-    )
+    natives = network.body.own_gradient_neurons()
+    layers = len(network.body.neuron_layers())
     if not natives:
         return None
     return Finding(
@@ -421,7 +425,7 @@ def _mixed_gradients(subject: Subject) -> Finding | None:
 
 
 def _exchanged_slopes(subject: Subject) -> Finding | None:
-    """The rule knows the slopes of some spikes alone."""
+    """Temporal rules know no more of some neurons than the slope of their spikes."""
     network = subject.estimator.model
     places = isinstance(network, SpikingNetwork) and network.body.places
     if not places:
@@ -519,11 +523,18 @@ def examine(
     :param y: true classes, indices (N,) or scores (N, K).
     :param eps: budget of the attacks, in the unit of the samples.
     :param norm: numpy.inf or 2; of event frames 0 or "shift", about whose budgets nothing is said.
-    :param rules: other rules with which all of these samples are attacked. Where one of
-        them has a gradient, that of the present rule may vanish.
+    :param rules: other rules of a spiking network, with which all of these samples are
+        attacked. Where one of them has a gradient, that of the present rule may vanish.
     :param batch_size: samples per pass; seed: of what is drawn; verbose: show progress.
     :return: the findings, in the order of the checks; none are no proof of a sound evaluation.
     :raises TypeError: when x or y is no array of real numbers.
     :raises ValueError: for no sample, another shape, or a bad setting."""
+    require(
+        not rules or isinstance(estimator.model, SpikingNetwork),
+        "rules",
+        "none, since the network is not spiking",
+        quote(rules),
+        "Leave them out.",
+    )
     subject = Subject(estimator, x, y, eps, norm, batch_size, seed, tuple(rules))
     return run_checks(CHECKS, subject, verbose=verbose)

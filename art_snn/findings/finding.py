@@ -154,7 +154,7 @@ class Subject:
 
     @cached_property
     def measure(self) -> Measure:
-        """What the norm means."""
+        """The measure of the norm."""
         return require_measure(self.norm)
 
     def predict(self, x: np.ndarray, draws: int) -> list[np.ndarray]:
@@ -252,7 +252,8 @@ class Subject:
     @property
     def limits(self) -> tuple[np.ndarray, np.ndarray]:
         """Lowest and highest values, rounding included; infinite without clip_values."""
-        values, slack = self.estimator.clip_values, ROUNDING * self.span
+        values = self.estimator.clip_values
+        slack = ROUNDING * self.span
         low, high = (-np.inf, np.inf) if values is None else values
         return np.asarray(low) - slack, np.asarray(high) + slack
 

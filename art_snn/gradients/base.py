@@ -20,7 +20,7 @@ class NeuronRef:
     dynamics: Dynamics
 
     def fire(self, firing: "Firing", current: Tensor) -> Tensor:
-        """What the neuron gives the next layer: the spikes of a firing, at their height."""
+        """The output for the next layer: the spikes of a firing times their amplitude."""
         with set_in_block(RUN, replace(RUN.get(), in_neuron=True)):
             spikes = firing(self, current)
         amplitude = self.dynamics.amplitude
@@ -120,7 +120,7 @@ class Body(ABC):
     def version_key(self, *, exact: bool) -> Hashable:
         """Changes with the network's modules, their settings, modes and hooks, and with weights.
 
-        :param exact: whether weights that are written through `.data`, which torch does
+        :param exact: True if weights that are written through `.data`, which torch does
             not count, change it too. Buffers of modules in training mode, which passes
             write, then do not."""
 

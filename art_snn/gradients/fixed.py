@@ -28,13 +28,13 @@ from art_snn.running.context import RUN
 def weights_fixed() -> AbstractContextManager[object]:
     """A block in which weights are constants, if they are in this run and a graph is made."""
     return (
-        _FixedWeights()
+        FixedWeights()
         if RUN.get().constant_weights and torch.is_grad_enabled()
         else nullcontext()
     )
 
 
-class _FixedWeights(TorchFunctionMode):
+class FixedWeights(TorchFunctionMode):
     """Within the block, and in the present thread, parameters are constants to autograd.
 
     Operations of rules, while neurons fire, are left alone."""

@@ -36,7 +36,7 @@ _NUMBER = re.compile(
 )
 
 
-def _split_parts(text: str) -> list[str]:
+def split_parts(text: str) -> list[str]:
     """The parts of a text between the commas outside of parentheses, without empty ones."""
     parts = [""]
     depth = 0
@@ -57,7 +57,7 @@ def _split_call(text: str, argument: str) -> tuple[str, list[str], dict[str, Any
         raise invalid(argument, _FORM, quote(text), remedy)
     bare = []
     options = dict[str, Any]()
-    for part in _split_parts(call[2] or ""):
+    for part in split_parts(call[2] or ""):
         option = _OPTION.fullmatch(part)
         if option is None:
             bare.append(part)
@@ -172,7 +172,7 @@ def _with_defaults(name: str, inner: Sequence[Gradient]) -> Gradient | None:
 
 def parse_rules(text: str) -> dict[str, Gradient]:
     """Rules by their texts, with commas between; a ValueError for an unknown one, or for none."""
-    rules = {part: parse_rule(part, "rules") for part in _split_parts(text)}
+    rules = {part: parse_rule(part, "rules") for part in split_parts(text)}
     require(rules, "rules", "at least one", "none", "Name some.")
     return rules
 

@@ -24,12 +24,12 @@ _CACHED_ELEMENTS = 2**20
 def blocks(x: Tensor, steps: int) -> list[slice]:
     """Slices of the batch axis of x [T, N, ...], of which `steps` time steps fit into the cache.
 
-    All threads of torch share that of one."""
+    All threads of torch share that of one. An empty batch is one block."""
     size = samples = x.shape[1]
     if x.device.type == "cpu":
         size = _CACHED_ELEMENTS * samples // max(1, steps * x[0].numel())
     size = max(1, size)
-    return [slice(start, start + size) for start in range(0, samples, size)]
+    return [slice(start, start + size) for start in range(0, max(1, samples), size)]
 
 
 def sum_slopes(

@@ -129,11 +129,9 @@ class TemporalFiring:
     def slope_at(self, potential: Tensor, site: NeuronRef) -> Tensor:
         """The slope of spikes at a potential u [T, N, ...], a new tensor of its shape."""
         at_step = self.prepare(potential, site)
-        distance = potential - site.dynamics.threshold
-        if at_step is None and self.rule.elementwise:
-            return self.rule.slope_in_place(distance, site)
         if at_step is None:
-            return self.rule.slope(distance, site)
+            at_step = _at_step(self.rule, site, potential, in_place=True)
+        distance = potential - site.dynamics.threshold
         return at_step(distance, slice(None), slice(None))
 
 
@@ -209,18 +207,19 @@ def _recursion(ctx: Any, g: Tensor, u: Tensor, at_u: Tensor | None) -> Tensor:
     :param at_u: the gradient at u apart from that through the spikes; None for 0."""
     rule, site, dynamics = ctx.rule, ctx.site, ctx.site.dynamics
     at_step = ctx.at_step or _at_step(rule, site, u, in_place=True)
+    decays = dynamics.decays(len(u))
+    last = len(u) - 1
     # So that four tensors of all time steps stay in the cache.
-    parts, last, decays = blocks(u, 4 * len(u)), len(u) - 1, dynamics.decays(len(u))
-    z, q = (torch.empty_like(u[:, part]) for part in (parts or [slice(None)])[:1] * 2)
+    parts = blocks(u, 4 * len(u))
+    z = torch.empty_like(u[:, parts[0]])
+    q = torch.empty_like(z)
     total = torch.empty_like(u[0]) if ctx.summed else None
     d = torch.empty_like(u) if total is None else total
     for block in parts:
-        us, n = u[:, block], u[:, block].shape[1]
-        h = at_step(
-            torch.sub(us, operand(dynamics.threshold, u), out=z[:, :n]),
-            slice(None),
-            block,
-        )
+        us = u[:, block]
+        n = us.shape[1]
+        distance = torch.sub(us, operand(dynamics.threshold, u), out=z[:, :n])
+        h = at_step(distance, slice(None), block)
         qs = _shares(rule, site, us[:last], h[:last], q[:last, :n])
         here = d[:, block] if total is None else z[:, :n]
         torch.mul(g[:, block], h, out=here)

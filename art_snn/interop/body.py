@@ -26,6 +26,7 @@ from art_snn.running.context import RUN
 
 READOUTS = ("mean", "sum", "spikes", "potential")
 Readout = Literal["mean", "sum", "spikes", "potential"] | Callable[[Any], Tensor] | None
+_NOBODY_KNOWS = "nobody knows the equations of its neurons; register_neuron states them"
 
 
 class ModelBody(NetworkBody):
@@ -95,9 +96,7 @@ class ModelBody(NetworkBody):
         # Neurons without a reset that return their potential are left out: mostly it is read out.
         members = self.members
         if not members.ruled and not members.exchanged:
-            reason = (
-                "no neuron of the model is recognised; register_neuron makes one known"
-            )
+            reason = _NOBODY_KNOWS
             compiled = "OptimizedModule" in {
                 type(m).__name__ for m in self.layers.modules()
             }
@@ -154,8 +153,11 @@ class ModelBody(NetworkBody):
             return "the model reads the state of its neurons"
         if members.steps_alone:
             return "the model calls its neurons step by step"
-        if members.exchanged or not members.neurons:
-            return f"{next(iter(members.exchanged), 'a neuron')} has equations that nobody knows"
+        if not members.neurons:
+            return _NOBODY_KNOWS
+        if members.exchanged:
+            name, why = next(iter(members.exchanged.items()))
+            return f"the equations of {name} are not used: {why}"
         if members.natives:
             return f"{next(iter(members.natives))} is differentiated by its own gradient"
         return "the model makes its time steps itself" if self.loops_itself else None

@@ -9,28 +9,35 @@ tensors with a gradient, as a reset may, is left as it is."""
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from os import sep
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd import Function
-from torch.overrides import TorchFunctionMode
 
+from art_snn.gradients.fixed import FixedWeights, constant
 from art_snn.gradients.shared import apply, straight_through
 
 
 @dataclass
 class _Trace:
-    """What is known of a tensor: the spikes in it, and what it was before `detach`.
+    """What is known of a tensor: the spikes in it, and the parts of a straight-through sum.
 
     :param spikes: 0 and 1 with the slope of the rule, of a mask or of numbers made of it.
-    :param soft: the soft part that was subtracted from the spikes or added to them.
-    :param source: the tensor that it was detached from."""
+    :param hard: how often the spikes are in a sum.
+    :param soft: the soft part of a sum.
+    :param live: how often the soft part is in it with a gradient.
+    :param dead: how often it is in it detached.
+    :param step: 0 and 1 with the slope, where the tensor is a sign."""
 
     spikes: Tensor | None = None
+    hard: int = 0
     soft: Tensor | None = None
-    source: Tensor | None = None
+    live: int = 0
+    dead: int = 0
+    step: Tensor | None = None
 
 
 _UNKNOWN = _Trace()
@@ -51,6 +58,28 @@ def _spikes_in(value: Any) -> Tensor | None:
     return trace.spikes if trace.soft is None else None
 
 
+def _as_sum(value: Any) -> _Trace:
+    """A term as a straight-through sum of itself; a tensor of which nothing is known is soft."""
+    trace = _trace(value)
+    if trace is _UNKNOWN and _differs(value):
+        return _Trace(soft=value, live=1)
+    return trace
+
+
+def _add_traces(a: _Trace, b: _Trace, sign: int) -> _Trace | None:
+    """The sum a + sign b; None if it has other spikes or soft parts than one of each."""
+    for one, other in ((a.spikes, b.spikes), (a.soft, b.soft)):
+        if one is not None and other is not None and one is not other:
+            return None
+    return _Trace(
+        a.spikes if b.spikes is None else b.spikes,
+        a.hard + sign * b.hard,
+        a.soft if b.soft is None else b.soft,
+        a.live + sign * b.live,
+        a.dead + sign * b.dead,
+    )
+
+
 class _Slope(Function):
     """Known spikes forward; backward the gradient times a slope."""
 
@@ -69,28 +98,39 @@ class _Slope(Function):
         return grad * (slope(kept) if this.lazy else kept), None, None, None
 
 
-class Comparisons(TorchFunctionMode):
+class Comparisons(FixedWeights):
     """A mode in which what comparisons give has the slopes of a pass.
 
-    :param this: the :class:`~art_snn.interop.slopes.SlopePass`."""
+    :param this: the :class:`~art_snn.interop.slopes.SlopePass`.
+    :param fixed: True if weights are constants, too: two modes would cost twice as much."""
 
-    def __init__(self, this: Any) -> None:
+    def __init__(self, this: Any, fixed: bool) -> None:
         super().__init__()
         self.this = this
+        self.fixed = fixed
 
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
-        handle = _HANDLERS.get(func)
-        if handle is None or self.this.paused:
+        handle = None if self.this.paused else _HANDLERS.get(func)
+        if handle is None:
+            if self.fixed:
+                return super().__torch_function__(func, types, args, kwargs)
             return func(*args, **kwargs)
-        if handle is _assign:
+        if handle is _assign and not kwargs:
             return _assign(func, *args)
+        if self.fixed:
+            args = tuple(map(constant, args))
         output = func(*args, **kwargs)
-        if not isinstance(output, Tensor):
+        if not isinstance(output, Tensor) or handle is _assign:
             return output
-        return handle(self, func, (*args, *kwargs.values()), output)
+        if kwargs:
+            if not kwargs.keys().isdisjoint(_CHANGING):
+                return output
+            named = (kwargs[name] for name in _ARGUMENTS if name in kwargs)
+            args = (*args, *named)
+        return handle(self, func, args, output)
 
     def spikes(self, mask: Tensor, above: Any, below: Any) -> Tensor | None:
         """The spikes of a mask [N, ...] that is True where one thing is above another.
@@ -111,8 +151,15 @@ class Comparisons(TorchFunctionMode):
                 return apply(_Slope, z, mask.to(z.dtype), self.this, place)
 
 
-_PACKAGES = (str(Path(__file__).parents[1]), str(Path(torch.__file__).parent))
+_PACKAGES = tuple(
+    f"{folder}{sep}"
+    for folder in (Path(__file__).parents[1], Path(torch.__file__).parent)
+)
 """Where the line that compares is not looked for."""
+_ARGUMENTS = ("condition", "input", "mask", "other", "values", "value")
+"""Names of arguments in the order in which functions of torch take them."""
+_CHANGING = ("alpha", "out", "rounding_mode")
+"""Arguments with which a function computes something else."""
 _Handler = Callable[..., Any]
 """(mode, function of torch, its arguments, what it has given) -> what it gives.
 
@@ -132,7 +179,7 @@ def _give(output: Tensor, spikes: Tensor | None, graph: Tensor | None = None) ->
     if output.is_floating_point() and torch.is_grad_enabled():
         graph = graph.to(output.dtype).expand_as(output)
         output = straight_through(output.detach(), graph)
-    return _mark(output, _Trace(spikes))
+    return _mark(output, _Trace(spikes, 1))
 
 
 def _compare(rising: bool) -> _Handler:
@@ -146,8 +193,28 @@ def _compare(rising: bool) -> _Handler:
 def _step(mode: Comparisons, func: Any, args: Any, output: Any) -> Any:
     """`heaviside` and `sign`: a step at 0."""
     spikes = mode.spikes(output > 0, args[0], 0)
-    rise = 2 if func in _find("sign") else 1
-    return output if spikes is None else _give(output, spikes, rise * spikes)
+    if spikes is None:
+        return output
+    if func not in _find("sign"):
+        return _give(output, spikes)
+    return _mark(_give(output, spikes, 2 * spikes), _Trace(step=spikes))
+
+
+def _cut(mode: Comparisons, func: Any, args: Any, output: Any) -> Any:
+    """`relu` and `clamp` of a sign, which make 0 and 1 of it."""
+    step = _trace(args[0]).step
+    return (
+        _give(output, step) if step is not None and torch.equal(output, step) else output
+    )
+
+
+def _move(mode: Comparisons, func: Any, args: Any, output: Any) -> Any:
+    """A mask in another shape, or a part of it."""
+    spikes = _spikes_in(args[0])
+    if spikes is None or output.requires_grad:
+        return output
+    with torch.enable_grad():
+        return _give(output, func(spikes, *args[1:]))
 
 
 def _negate(mode: Comparisons, func: Any, args: Any, output: Any) -> Any:
@@ -155,14 +222,14 @@ def _negate(mode: Comparisons, func: Any, args: Any, output: Any) -> Any:
     return output if spikes is None else _give(output, 1 - spikes)
 
 
-def _join(both: bool) -> _Handler:
-    """Masks of which both hold, or either."""
+def _join(shared: int) -> _Handler:
+    """Masks of which both hold, or at least one (1), or one alone (2)."""
 
     def handle(mode: Comparisons, func: Any, args: Any, output: Any) -> Any:
         if not any(_spikes_in(arg) is not None for arg in args):
             return output
         a, b = (_numbers(arg) for arg in args)
-        return _give(output, a * b if both else a + b - a * b)
+        return _give(output, a + b - shared * a * b if shared else a * b)
 
     return handle
 
@@ -174,12 +241,17 @@ def _numbers(value: Any) -> Any:
 
 
 def _cast(mode: Comparisons, func: Any, args: Any, output: Any) -> Any:
-    return output if output.requires_grad else _give(output, _spikes_in(args[0]))
+    spikes = _spikes_in(args[0])
+    if spikes is None or output.requires_grad:
+        return output
+    if spikes.dtype == output.dtype:
+        return _mark(spikes.clone(), _Trace(spikes, 1))
+    return _give(output, spikes)
 
 
 def _calculate(mode: Comparisons, func: Any, args: Any, output: Any) -> Any:
     """Products and sums of a mask, and the parts of a straight-through sum."""
-    if len(args) != 2 or all(_trace(arg) is _UNKNOWN for arg in args):
+    if len(args) != 2 or _trace(args[0]) is _trace(args[1]) is _UNKNOWN:
         return output
     masks = [_spikes_in(arg) is not None and not _is_number(arg) for arg in args]
     if any(masks):
@@ -187,31 +259,29 @@ def _calculate(mode: Comparisons, func: Any, args: Any, output: Any) -> Any:
         with torch.enable_grad():
             graph = func(*numbers)
         return _give(output, graph)
-    for a, b in (args[:2], args[1::-1]) if func in _SUMS else (args[:2],):
-        trace = _trace(a)
-        soft = _source(b)
-        if trace.spikes is None or not _differs(soft):
-            continue
-        if trace.soft is None:
-            return _mark(output, _Trace(trace.spikes, soft))
-        if trace.soft is soft:
-            return _give(output, trace.spikes)
-    return output
+    if func not in _SIGNS:
+        return output
+    one, other = args[::-1] if func in _REVERSED else args
+    total = _add_traces(_as_sum(one), _as_sum(other), _SIGNS[func])
+    if total is None or total.soft is None:
+        return output
+    if (total.hard, total.live, total.dead) == (1, 1, -1):
+        assert total.spikes is not None
+        return straight_through(output.detach(), total.spikes.to(output.dtype))
+    return _mark(output, total if torch.is_grad_enabled() else _detached(total))
 
 
 def _is_number(value: Any) -> bool:
     return not isinstance(value, Tensor) or value.is_floating_point()
 
 
-def _source(value: Any) -> Any:
-    """What a tensor was before `detach`; anything else as it is."""
-    source = _trace(value).source
-    return value if source is None else source
-
-
 def _detach(mode: Comparisons, func: Any, args: Any, output: Any) -> Any:
-    trace = _trace(args[0])
-    return _mark(output, replace(trace, source=_source(args[0])))
+    trace = _as_sum(args[0])
+    return output if trace is _UNKNOWN else _mark(output, _detached(trace))
+
+
+def _detached(trace: _Trace) -> _Trace:
+    return replace(trace, live=0, dead=trace.dead + trace.live)
 
 
 def _choose(mode: Comparisons, func: Any, args: Any, output: Any) -> Any:
@@ -246,18 +316,25 @@ def _find(*names: str) -> list[Any]:
     return [getattr(place, n) for n in names for place in places if hasattr(place, n)]
 
 
-_SUMS = _find("add", "__add__", "__radd__")
+_REVERSED = _find("rsub", "__rsub__")
+_SIGNS = dict.fromkeys(_find("add", "__add__", "__radd__"), 1)
+_SIGNS |= dict.fromkeys(_find("sub", "subtract", "__sub__") + _REVERSED, -1)
+"""Sums and differences, and the sign of the second term."""
+_VIEWS = "view reshape flatten squeeze unsqueeze transpose permute expand __getitem__"
 _ROWS: list[tuple[_Handler, str]] = [
     (_compare(True), "gt ge greater greater_equal __gt__ __ge__"),
     (_compare(False), "lt le less less_equal __lt__ __le__"),
     (_step, "heaviside sign"),
     (_negate, "logical_not bitwise_not __invert__"),
-    (_join(True), "logical_and bitwise_and __and__ __rand__"),
-    (_join(False), "logical_or bitwise_or __or__ __ror__"),
+    (_join(0), "logical_and bitwise_and __and__ __rand__"),
+    (_join(1), "logical_or bitwise_or __or__ __ror__"),
+    (_join(2), "logical_xor bitwise_xor __xor__ __rxor__"),
     (_cast, "to type type_as float double half bfloat16 int long"),
     (_calculate, "mul multiply div true_divide __mul__ __rmul__ __truediv__"),
     (_calculate, "add sub subtract rsub __add__ __radd__ __sub__ __rsub__"),
     (_detach, "detach"),
+    (_cut, "relu clamp clamp_min clip"),
+    (_move, _VIEWS),
     (_choose, "where"),
     (_fill, "masked_fill"),
     (_assign, "__setitem__ masked_fill_"),

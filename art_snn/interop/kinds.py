@@ -222,9 +222,8 @@ def _reset_alone(module: nn.Module, steps: int | None) -> None:
     still = nn.Sequential()
     vars(still)["reset"] = lambda: None
     vars(module)["_modules"] = dict.fromkeys(children, still)
-    with suppress(
-        Exception
-    ):  # What it cannot reset keeps its state, as the model has it.
+    # What it cannot reset keeps its state, as the model has it.
+    with suppress(Exception):
         _reset_by_itself(module, steps)
     vars(module)["_modules"] = children
 

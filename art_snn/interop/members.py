@@ -25,11 +25,11 @@ from art_snn.interop.kinds import RESETTING, Layout, NeuronKind, Returned, Unkno
 from art_snn.running.context import set_in_block
 
 _COPIED = frozenset({"_memories", "_memories_rv", "_buffers"})
-# Where modules keep what a pass changes, next to plain attributes.
+"""Where modules keep what a pass changes, next to plain attributes."""
 _SHARED = ("_parameters", "_modules", "forward", "training")
-# No state.
+"""Attributes without state."""
 _TIME_AXES = {"samples first": 1, "samples merged": 1, "time last": -1}
-# Of the other layouts it is the first.
+"""The time axis of layouts whose first axis is another one."""
 _COMPILED = "torch.jit compiled it, so its calls are not seen: give it as it was before"
 
 

@@ -121,9 +121,12 @@ class Reading:
 
     def describe(self, nodes: Nodes) -> str:
         """The neurons of all nodes in words, equal ones once; or why the reader refuses them."""
-        fire = [(name, node) for name, node, _ in nodes if node["type"] in ("IF", "LIF")]
         try:
-            words = [str(self.read_neurons(name, node)) for name, node in fire]
+            words = [
+                str(self.read_neurons(name, node))
+                for name, node, _ in nodes
+                if node["type"] in ("IF", "LIF")
+            ]
         except ArgumentError as error:
             return f"nothing: {error}"
         return "; ".join(dict.fromkeys(words))
@@ -171,8 +174,13 @@ def _fill_in(what: str, like: str, node: Node, share: Any) -> dict[str, Any]:
     :raises ValueError: for a node that the reader cannot read."""
 
     def need(expected: str, holds: bool) -> None:
-        got, remedy = f"another at {what}", 'like="nir" reads any.'
-        require(holds, "graph", f"{expected}, as {like} needs it", got, remedy)
+        require(
+            holds,
+            "graph",
+            f"{expected}, as {like} needs it",
+            f"another at {what}",
+            'like="nir" reads any.',
+        )
 
     leaky = "tau" in node
     r = node["r"]

@@ -71,7 +71,9 @@ def read_graph(path: Any) -> Node:
     room = min(_EXPANSION * size, _UNPACKED + size)
 
     def find(name: str, link: Any) -> str | None:
-        """The name of what is not in the file, once, as a group or as an array without code."""
+        """The name of an item that is refused; None for a group or array that the file holds once.
+
+        Arrays have numbers or texts, and no code."""
         nonlocal items, room
         item: Any = content[name] if type(link) is h5py.HardLink else None
         odd = not isinstance(item, h5py.Group | h5py.Dataset)

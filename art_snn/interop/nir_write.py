@@ -224,7 +224,8 @@ def _write_layer(
         # (x - mean) / std is a convolution of single pixels with a diagonal matrix.
         std = module.std
         folded = (torch.diag(1 / std)[..., None, None], -module.mean / std)
-        module = nn.Conv2d(len(std), len(std), 1)
+        # Layers on this device draw no weights.
+        module = nn.Conv2d(len(std), len(std), 1, device="meta")
     return _write_weighted(name, module, folded, shape)
 
 

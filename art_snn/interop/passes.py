@@ -84,7 +84,7 @@ class ModelPass:
 
 
 class FiringPass(ModelPass):
-    """A pass in which something of ours answers the calls of neurons, but of natives."""
+    """A pass in which something of ours answers the calls of neurons, except those of natives."""
 
     def __init__(self, body: Any, encoded: Tensor, firing: Firing) -> None:
         super().__init__(body, encoded)

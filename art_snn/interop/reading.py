@@ -53,12 +53,12 @@ class Potentials:
         self.before.append(u)
         self.after.append(after)
 
-    def show(self, earlier: dict[int, int]) -> None:
+    def show(self, earlier: dict[Tensor, int]) -> None:
         """Replace the state that the neuron has written on its module by one with its gradient.
 
-        :param earlier: the version of every tensor before."""
+        :param earlier: the :func:`versions` before the neuron ran."""
         for attributes, name, value in _state(self.member.module):
-            written = [x for x in _tensors(value) if earlier.get(id(x)) != _version(x)]
+            written = [x for x in _tensors(value) if earlier.get(x) != _version(x)]
             if not written:
                 continue
             leaves, form = tree_flatten(value)
@@ -86,9 +86,11 @@ class Potentials:
         return apply(_Sealed, (value.clone(),), f"{name} of {self.member.name}", last)
 
 
-def versions(module: nn.Module) -> dict[int, int]:
-    """The number of writes into each tensor of the state of a module, by its id."""
-    return {id(x): _version(x) for _, _, value in _state(module) for x in _tensors(value)}
+def versions(module: nn.Module) -> dict[Tensor, int]:
+    """The number of writes into each tensor of the state of a module.
+
+    It holds the tensors, so that no later one has the id of one of these."""
+    return {x: _version(x) for _, _, value in _state(module) for x in _tensors(value)}
 
 
 def copy_state(module: nn.Module) -> list[Tensor]:

@@ -14,7 +14,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -31,6 +31,7 @@ from art_snn.gradients.temporal import TemporalFiring
 from art_snn.interop.comparisons import Comparisons
 from art_snn.interop.kinds import Exchanged
 from art_snn.interop.members import RUNNING
+from art_snn.running.context import RUN, set_in_block
 
 SpikeFunction = type[Function]
 _Slope = Callable[[Tensor], Tensor]
@@ -130,11 +131,16 @@ class SlopePass:
     @contextmanager
     def exchanged(self) -> Iterator[None]:
         """A block in which spikes of this thread have the slopes of the rule."""
-        with (
-            _exchange(self.functions),
-            Comparisons(self) if self.comparing else nullcontext(),
-        ):
-            yield
+        with _exchange(self.functions):
+            if not self.comparing:
+                yield
+                return
+            run = RUN.get()
+            fixed = run.constant_weights and torch.is_grad_enabled()
+            # The mode of comparisons also makes weights constant.
+            left = replace(run, constant_weights=False)
+            with set_in_block(RUN, left), Comparisons(self, fixed):
+                yield
 
     @contextmanager
     def left_alone(self) -> Iterator[None]:
@@ -193,13 +199,17 @@ class _Exchanged(Function):
     """The backward of a call whose slope was exchanged: the gradient times a slope."""
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, grad: Tensor | None) -> tuple[Tensor | None, ...]:
         this, place, form, threshold, slope, count = ctx.exchanged
+        results: list[Tensor | None] = [None] * count
+        if grad is None:
+            return tuple(results)
         this.arrive(place)
         (kept,) = ctx.saved_tensors
         h = form.sum_slopes(kept, threshold, slope) if this.lazy else kept
-        results: list[Tensor | None] = [None] * count
         results[form.potential] = grad * h
+        if form.threshold is not None and ctx.needs_input_grad[form.threshold]:
+            results[form.threshold] = -(grad * h).sum_to_size(threshold.shape)
         return tuple(results)
 
 
@@ -224,17 +234,19 @@ def name_of(function: SpikeFunction) -> str:
 @contextmanager
 def _exchange(functions: Iterable[SpikeFunction]) -> Iterator[None]:
     """A block in which functions ask the pass of the thread that calls them."""
-    with _LOCK:
-        for function in functions:
-            users, methods = _USERS.get(function, (0, {}))
-            if not users:
-                methods = _replace_methods(function)
-            _USERS[function] = (users + 1, methods)
+    exchanged: list[SpikeFunction] = []
     try:
+        with _LOCK:
+            for function in functions:
+                users, methods = _USERS.get(function, (0, {}))
+                if not users:
+                    methods = _replace_methods(function)
+                _USERS[function] = (users + 1, methods)
+                exchanged.append(function)
         yield
     finally:
         with _LOCK:
-            for function in functions:
+            for function in exchanged:
                 users, methods = _USERS.pop(function)
                 if users > 1:
                     _USERS[function] = (users - 1, methods)

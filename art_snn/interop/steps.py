@@ -102,9 +102,8 @@ class _Calls:
         if self.spikes_matter and self.fired.requires_grad:
             pairs = zip(spikes, self.stacked, strict=True)
             g = torch.stack([torch.zeros_like(x) if g is None else g for g, x in pairs])
-            g = g.to(
-                self.fired.dtype
-            )  # Spikes of snnTorch and sinabs are single precision.
+            # Spikes of snnTorch and sinabs are single precision.
+            g = g.to(self.fired.dtype)
             (gradient,) = torch.autograd.grad(
                 self.fired, self.stacked, g, retain_graph=True
             )
@@ -306,7 +305,9 @@ class _BySteps(torch.autograd.Function):
 
 
 def graph_nodes(roots: Iterable[Any], ends: Iterable[Any] = ()) -> set[Any]:
-    """The nodes of a graph, from some on, pieces of cut ones among them; not beyond the ends."""
+    """The nodes that some lead to, themselves included, without the ends and what follows these.
+
+    Of a graph that is cut, the nodes of all pieces are among them."""
     seen = set()
     outside = {None, *ends}
     waiting = list(roots)

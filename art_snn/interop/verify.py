@@ -50,12 +50,14 @@ from art_snn.running.context import RUN, WATCHED, set_in_block
 from art_snn.running.digests import count_writes, settings
 
 _REMEMBERED = 256
-# States that a network remembers to be verified.
+"""States that a network remembers to be verified."""
 _TRIES = 8
-# Batches on which neurons are compared until each has fired and been silent, and samples exchanged
-# until that has changed something.
-_FIRST, _EVERY = (4, 8, 16), 32
-# Gradient passes before which neurons are compared again.
+"""Batches on which neurons are compared until each has fired and been silent, and samples exchanged
+until that has changed something."""
+_FIRST = (4, 8, 16)
+"""Early gradient passes before which neurons are compared again."""
+_EVERY = 32
+"""Neurons are also compared again before one of so many later gradient passes."""
 _DRAWS = (
     "the model draws random numbers in evaluation mode, so the same samples get other logits in "
     "every pass. F.dropout needs training=self.training. If the model is meant to be random, "
@@ -104,7 +106,7 @@ def verify(body: ModelBody, rule: Gradient | None, x: Tensor) -> None:
 def _observe_runs(body: ModelBody, x: Tensor) -> None:
     """Find out whether the model draws, and whether it reads the state of its neurons.
 
-    It does where it computes something else if it cannot read it."""
+    It reads the state if it computes something else where modules do not show theirs."""
     traits = body.traits
     results = list[Tensor]()
     try:
@@ -147,7 +149,8 @@ def _verify_setup(
     # Training alone changes weights all the time.
     if len(x) > 1 and (rule is None or x.requires_grad or "rows" not in facts):
         rows = few if traits.mixed else inputs
-        once("rows", lambda: _compare_rows(body, rows), count_writes(body.weights()))
+        weights = count_writes(body.layers.parameters())
+        once("rows", lambda: _compare_rows(body, rows), weights)
     if rule is None:
         return
     if not native:
@@ -160,8 +163,8 @@ def _verify_setup(
         batch = few if steps and traits.batches else inputs
         once("spikes", lambda: _compare_spikes(body, batch))
         if x.requires_grad and "spikes" in facts:
-            weights = body.version_key(exact=False)
-            once(weights, lambda: not later or _compare_spikes(body, inputs[:1]))
+            version = body.version_key(exact=False)
+            once(version, lambda: not later or _compare_spikes(body, inputs[:1]))
         traits.passes += x.requires_grad
         again = traits.passes in _FIRST or traits.passes % _EVERY == 0
         if x.requires_grad and again and not steps:
@@ -180,7 +183,7 @@ def _same_draws(x: Tensor) -> AbstractContextManager[None]:
 @contextmanager
 def _isolated(x: Tensor) -> Iterator[None]:
     """A block whose passes draw no random numbers from the caller's and are not watched."""
-    # In half precision, as training may run, neurons of two makes part at rounding.
+    # In half precision, as training may run, two ways of computing neurons differ.
     exact = torch.autocast(x.device.type, enabled=False)
     with _same_draws(x), set_in_block(WATCHED, ()), exact:
         yield
@@ -238,9 +241,7 @@ def _find_slopes(body: ModelBody, x: Tensor, temporal: bool) -> None:
         this = _run_backward(run, rule, forms)
     assert this.shares is not None
     shares = {place: sum(some) / len(some) for place, some in this.shares.items()}
-    # What is always true is a condition, no spike.
-    calls = {place: n for place, n in this.reached.items() if shares[place] < 1}
-    slopes = Slopes(forms, unexplained, calls, shares)
+    slopes = Slopes(forms, unexplained, this.reached, shares)
     body.traits.slopes = slopes
     _require_spikes(body, slopes)
     if temporal and slopes.calls and not body.places:

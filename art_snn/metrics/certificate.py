@@ -39,9 +39,11 @@ _COMPARED = 16
 def _least_lead(
     counts: NDArray[np.int64], answer: int, draws: int, alpha: float
 ) -> float:
-    """A lower bound, of confidence 1 - alpha, of (1 + P - Q) / 2 for a class of
-    probability P. Q is that of any other, or of no answer. What holds of P where Q is 1 -
-    P holds of it."""
+    """A lower bound, of confidence 1 - alpha, of (1 + P - Q) / 2.
+
+    P is the probability of the class that is the answer, and Q that of any other one, or
+    of no answer. With two outcomes Q is 1 - P, and the number is P. What is proven of P
+    there holds of the number."""
     least = _lower_bound(int(counts[answer]), draws, alpha / 2)
     others = [*np.delete(counts, answer).tolist(), draws - int(counts.sum())]
     most = 1 - _lower_bound(draws - max(others), draws, alpha / 2 / len(others))
@@ -100,7 +102,7 @@ class Certificate:
         """Share of samples that are right under every change of that size or less.
 
         :param radius: l1 norm of the change.
-        :param events: in its place numbers of events: flips, added, removed, moved, or several.
+        :param events: instead, numbers of events: flips, added, removed, moved, or several.
         :raises ValueError: for changes of another kind than the encoder certifies."""
         return Share.of(self.certified(radius=radius, **events))
 
@@ -221,8 +223,8 @@ def _require_draws_alone(network: SpikingNetwork, samples: np.ndarray) -> None:
     """Refuse a network whose logits of a sample depend on more than what its encoder draws of it.
 
     Samples go through the network. Then what the encoder draws of them does, with the
-    same random numbers: next to the samples, next to NaN in their place, and with NaN for
-    all but the first."""
+    same random numbers: next to the samples, next to NaN instead, and with NaN for all
+    but the first."""
     rows = np.resize(np.arange(len(samples)), _COMPARED)
     x = torch.as_tensor(samples[rows], device=device_of(network)).to(dtype_of(network))
     with keep_modes(network, False), fix_seed(0):
@@ -266,7 +268,7 @@ def _require_draws_alone(network: SpikingNetwork, samples: np.ndarray) -> None:
 
 
 def _certifying_encoder(estimator: PyTorchClassifier) -> Any:
-    """The encoder of a network, where it says what draws certify, and stands behind no other."""
+    """The encoder of a network; ValueError unless it says what its own draws certify."""
     remedy = "Put it into the network, after the encoder; before it, changes have another unit."
     network = require_network("estimator", estimator, remedy)
     require_composed(network, "estimator")

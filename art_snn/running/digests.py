@@ -58,12 +58,11 @@ def find_exchanged_forward(module: nn.Module) -> Any:
 
 def settings(modules: Modules, without: Container[tuple[type, str]] = ()) -> Settings:
     """Plain attributes of modules by (module, attribute), as values that can be compared."""
+    # In copies of the attributes, since other threads may add to them.
     return {
         (name, attribute): comparable(held)
         for name, module in modules
-        for attribute, held in dict(
-            vars(module)
-        ).items()  # Other threads may add to them.
+        for attribute, held in dict(vars(module)).items()
         if attribute not in _INTERNAL and (type(module), attribute) not in without
     }
 

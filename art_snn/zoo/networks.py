@@ -154,9 +154,10 @@ def _cache() -> Path:
 
 def _fetch(file: str, digest: str, looked: Path) -> Path:
     """The file in the cache, where it appears once all its bytes are there and right."""
-    folder, address = _cache(), _address()
+    folder = _cache()
     if _holds(folder / file, digest):
         return folder / file
+    address = _address()
     options = {
         "base_url": f"{address}/",
         "registry": {file: digest},

@@ -4,7 +4,8 @@
 
 The networks are Norse's LIFCell and LSNNCell, and adaptive neurons written by hand. Each is
 attacked with its own gradient, then with the slopes of two surrogates, then by the plan `fast`.
-The neurons need no `register_neuron`. The table shows accuracy in %.
+The neurons need no `register_neuron`: equations that are known are not used, either. The table
+shows accuracy in %.
 """
 
 import argparse
@@ -16,7 +17,7 @@ import torch
 from art.attacks.evasion import ProjectedGradientDescent
 from torch import Tensor, nn
 
-from art_snn import PyTorchSpikingClassifier
+from art_snn import PyTorchSpikingClassifier, SpikingNetwork
 from art_snn.app.tables import Table, render
 from art_snn.attacks import SpikingAutoAttack
 from art_snn.data import digits
@@ -39,13 +40,15 @@ RULES: dict[str, Any] = {
 
 
 class NorseNetwork(nn.Module):
-    """Two layers of a cell of Norse, and potentials as outputs: [N, 1, 8, 8] -> [N, 10]."""
+    """Three layers of a cell of Norse, and potentials as outputs: [N, 1, 8, 8] -> [N, 10]."""
 
     def __init__(self, cell: Callable[[], nn.Module]) -> None:
         super().__init__()
         self.body = norse.SequentialState(
             nn.Flatten(),
             nn.Linear(64, 100),
+            cell(),
+            nn.Linear(100, 100),
             cell(),
             nn.Linear(100, 100),
             cell(),
@@ -112,13 +115,23 @@ if norse is not None:
     }
 
 
+def hand_written() -> SpikingNetwork:
+    """An untrained network for the command line: --model attack_any_neuron.py:hand_written."""
+    return adapt(HandWritten(), encoder=None)
+
+
+def norse_lif() -> SpikingNetwork:
+    """The same of Norse's LIFCell, whose equations are not used."""
+    return adapt(NorseNetwork(norse.LIFCell), encoder=None, equations=False)
+
+
 def train(build: Callable[[], nn.Module], seed: int, small: bool) -> PyTorchSpikingClassifier:
     """A network that was trained on digits with its own gradient."""
     torch.manual_seed(seed)
     data = digits()
     model = build()
     classifier = PyTorchSpikingClassifier(
-        adapt(model, encoder=None),
+        adapt(model, encoder=None, equations=False),
         nn.CrossEntropyLoss(),
         data.input_shape,
         data.classes,

@@ -95,6 +95,11 @@ def test_several_models_and_time_steps_give_growth(tmp_path, peaks):
     assert len(costs.draw().axes) == 4
 
 
+def test_models_may_be_named_with_commas_between_as_the_pages_do(tmp_path, peaks):
+    costs = run(settings(tmp_path, model=("vgg5,cnn4", "vgg11"), rules="stbp", image_size=16))
+    assert [cell.model for cell in costs.cells] == ["vgg5", "cnn4", "vgg11"]
+
+
 def test_a_training_step_uses_the_rule_and_keeps_the_weights(tmp_path, peaks):
     costs = run(settings(tmp_path, training_step=True, train_dtype="bfloat16"))
     assert list(costs.cells[0].seconds) == ["inference", "stbp"]

@@ -105,7 +105,7 @@ def test_a_bare_model_without_neurons_is_refused_under_rules_that_need_spikes(tm
     words = ("--model", adapted.own(tmp_path, "none"), "--image-size", "4", "--channels", "1")
     text, found = inspect(*words, "--rules", "stbp,rga,native")
     assert "got none by an autograd function" in found["rules"]["stbp"]["refusal"]
-    assert "Refused under rga: no neuron of the model is recognised" in " ".join(text.split())
+    assert "Refused under rga: nobody knows the equations" in " ".join(text.split())
     assert found["rules"]["native"]["engine"]
     assert "layout" not in text
 

@@ -112,6 +112,9 @@ def other_plan(content):
 
 
 FAR = {"adversarial": lambda one: (one["adversarial"] <= 0.5).astype(np.float32)}
+TEXTS = {"adversarial": lambda one: one["adversarial"].astype("U8")}
+SINGLE = {name: partial(lambda name, one: one[name][0], name) for name in ("eps", "broken")}
+SINGLE["adversarial"] = lambda one: one["adversarial"][0]
 HARMLESS = {"adversarial": lambda one: np.stack([one["x"], one["x"]])}
 FIRST = "record/first.npz"
 CONTENTS = {
@@ -133,6 +136,8 @@ CASES = {
     "far": (lambda folder: swap(folder, **FAR), "ball: "),
     "harmless": (lambda folder: swap(folder, **HARMLESS), "fool the network"),
     "flags": (lambda folder: swap(folder, broken=lambda one: ~one["broken"]), "broken samples: "),
+    "texts": (lambda folder: swap(folder, **TEXTS), "of other samples or"),
+    "no list of budgets": (lambda folder: swap(folder, **SINGLE), "first.npz: expected"),
     "others": (lambda folder: swap(folder, x=lambda one: one["x"][::-1]), "of other samples or"),
 }
 

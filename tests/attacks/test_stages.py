@@ -30,8 +30,8 @@ from art_snn.attacks.pgd import PGD, STEP, STEPS
 from art_snn.attacks.plans import DLR, PAPERS, PLANS, resolve_plan
 from art_snn.attacks.square_search import SquareSearch
 from art_snn.attacks.stable_adaptive_pgd import StableAdaptivePGD
-from art_snn.attacks.stages import ArtAttack, Plan, Stage, select_stages
-from art_snn.gradients import ASSG, CBA, EOT, HART, ATan, Native, Triangle
+from art_snn.attacks.stages import WIDE, ArtAttack, Plan, Stage, select_stages
+from art_snn.gradients import ASSG, CBA, EOT, HART, ATan, Native, TemporalGradient, Triangle
 from art_snn.interop import adapt
 from art_snn.seeding import fix_seed
 from tests import classifiers as small
@@ -209,8 +209,8 @@ def test_those_without_gradients_are_the_ones_that_the_audit_sees_ask_for_predic
 
 
 @pytest.fixture(scope="module")
-def native(data):
-    """A classifier of digits with neurons written into its forward, which nobody recognises.
+def inline(data):
+    """A model of digits with neurons written into its forward, which nobody recognises.
 
     In double precision, where no batch rounds a potential over its threshold."""
     seed_everything()
@@ -221,21 +221,40 @@ def native(data):
         optimizer.zero_grad()
         nn.functional.cross_entropy(model(x), y).backward()
         optimizer.step()
-    return around(adapt(model.double(), encoder=None, gradient="native"), (1, 8, 8), CLASSES)
+    return model.double()
+
+
+@pytest.fixture(scope="module")
+def native(inline):
+    """A classifier around it that has its own gradient alone."""
+    return around(adapt(inline, encoder=None, elsewhere="native"), (1, 8, 8), CLASSES)
+
+
+@pytest.fixture
+def exchanged(inline):
+    """A classifier around it of which temporal rules exchange the slopes."""
+    return around(adapt(inline, encoder=None), (1, 8, 8), CLASSES)
+
+
+EXCHANGES = pytest.mark.filterwarnings("ignore:the rule knows no equations")
 
 
 @pytest.mark.parametrize(
     ("norm", "eps"), [(np.inf, 0.1), pytest.param(2, 0.4, marks=pytest.mark.slow)]
 )
-@pytest.mark.parametrize("own", [False, True], ids=["stbp", "native"])
-def test_what_pgd_7_breaks_every_plan_breaks(own, norm, eps, native, trained_layers, data):
-    classifier = native if own else build(copy.deepcopy(trained_layers))
+@pytest.mark.parametrize("kind", ["stbp", "native", "exchanged"])
+@EXCHANGES
+def test_what_pgd_7_breaks_every_plan_breaks(
+    kind, norm, eps, native, exchanged, trained_layers, data
+):
+    ours = build(copy.deepcopy(trained_layers))
+    classifier = {"stbp": ours, "native": native, "exchanged": exchanged}[kind]
     classifier.model.double()
     x, y = data.x_test.astype(np.float64), data.y_test
     rows = np.flatnonzero(classifier.predict(x).argmax(1) == y)[:24]
     x, y = x[rows], y[rows]
     options = {"eps_step": STEP * eps, "max_iter": STEPS, "batch_size": len(x), **QUIET}
-    with classifier.model.using(Native() if own else STBP()):
+    with classifier.model.using(Native() if kind == "native" else STBP()):
         pgd = ArtPGD(classifier, norm=norm, eps=eps, **options).generate(x, y)
     broken = classifier.predict(pgd).argmax(1) != y
     assert 4 < broken.sum() < len(x)
@@ -281,6 +300,24 @@ def test_every_attack_of_a_plan_runs_once_under_the_native_gradient(name, norm, 
     assert {one.instead_of for one in found.native} <= {one.label for one in asking}
 
 
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("name", PLANS)
+@EXCHANGES
+def test_where_slopes_are_exchanged_rate_rules_alone_make_way_for_the_native_gradient(
+    name, norm, exchanged
+):
+    plan, some = resolve_plan(name, norm), torch.rand(2, 1, 8, 8, dtype=torch.float64)
+    found = select_stages(plan, exchanged, norm, some)
+    rates = [one for one in plan.stages if not isinstance(one.rule, TemporalGradient | None)]
+    kept = [stage for stage in plan.stages if stage not in rates]
+    assert [one for one in found.stages if one in kept] == kept
+    assert {one.rule for one in found.stages if one not in kept} <= {WIDE, Native()}
+    replaced = [one for one in (*found.records, *found.skipped) if one.reason]
+    assert {one.instead_of or one.label for one in replaced} == {one.label for one in rates}
+    why = "nobody knows the equations of its neurons; register_neuron states them"
+    assert all(why in one.reason for one in replaced)
+
+
 def test_networks_of_art_snn_keep_all_stages_of_a_plan(trained_layers, known):
     classifier, some = build(trained_layers), torch.as_tensor(known[0][:2])
     for name in PLANS:
@@ -313,7 +350,7 @@ def test_where_other_rules_suit_one_that_does_not_is_replaced_once():
 def test_stages_that_ask_for_the_native_gradient_themselves_stay_as_they_are(rule):
     classifier = around(adapted.network("inline"), adapted.SHAPE, 3)
     given = Stage(AutoPGD, rule, SHORT)
-    plan = Plan("mine", (Stage(AutoPGD, STBP(), SHORT), given, given))
+    plan = Plan("mine", (Stage(AutoPGD, CBA(), SHORT), given, given))
     x = np.random.default_rng(0).random((4, *adapted.SHAPE), dtype=np.float32)
     attack = SpikingAutoAttack(classifier, eps=0.01, plan=plan, **QUIET)
     attack.generate(x)
@@ -338,19 +375,21 @@ def test_a_network_that_cuts_its_own_gradient_too_is_told_so():
     assert attack.outcome.stage.tolist() == [Outcome.STANDING] * 4
 
 
-def test_a_random_network_is_attacked_by_draws_of_the_native_gradient():
+@pytest.mark.parametrize(("elsewhere", "rule"), [("native", "native"), (None, "stbp")])
+@EXCHANGES
+def test_a_random_network_is_attacked_by_draws_of_a_gradient_that_it_has(elsewhere, rule):
     class Frame(adapted.Inline):
         def forward(self, x):
             return super().forward(x.flatten(0, 1)).unflatten(0, (len(x), -1))
 
     torch.manual_seed(0)
-    network = adapt(Frame(16, 3), encoder=Poisson(4), gradient="native", readout="mean")
+    network = adapt(Frame(16, 3), encoder=Poisson(4), readout="mean", elsewhere=elsewhere)
     classifier = around(network, adapted.SHAPE, 3)
     plan = Plan("mine", (Stage(AutoPGD, STBP(), SHORT),))
     attack = SpikingAutoAttack(classifier, eps=0.3, plan=plan, **QUIET)
     attack.generate(np.random.default_rng(0).random((3, *adapted.SHAPE), dtype=np.float32))
     assert attack.outcome.draws > 1
-    assert [one.id for one in attack.outcome.stages] == ["native-auto-pgd-3"]
+    assert [one.id for one in attack.outcome.stages] == [f"{rule}-auto-pgd-3"]
 
 
 class Far(SquareAttack):

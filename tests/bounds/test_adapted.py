@@ -14,6 +14,7 @@ from tests.bounds.random_networks import Drawn, around, check
 from tests.conftest import varied
 from tests.interop.stacks import CLASSES, INPUTS, STEPS
 from tests.interop.test_equations import CASES as ALL
+from tests.interop.test_reading import Recording
 
 CASES = [case for case in ALL if str(case) not in ("no reset", "grown")]
 TOGETHER = [c for c in CASES if adapt(c.make(), **c.options).body.bounds_objection() is None]
@@ -61,3 +62,15 @@ def test_adapted_models_are_certified_as_they_are(case):
     classifier, x = around(network, (INPUTS,), CLASSES), samples().numpy()
     y = classifier.predict(x).argmax(1)
     assert certify_bounds(classifier, x, y, 1e-4).certified.mean() > 0.5
+
+
+def test_a_model_that_reads_its_neurons_is_refused_in_the_first_call():
+    class Reading(nn.Sequential):
+        def forward(self, x):
+            super().forward(x)
+            return self[1].v_seq
+
+    network = adapt(Reading(nn.Linear(INPUTS, CLASSES), Recording()), STEPS)
+    classifier, x = around(network, (INPUTS,), CLASSES), samples().float().numpy()
+    with pytest.raises(ValueError, match="got the model reads the state of its neurons"):
+        certify_bounds(classifier, x, np.zeros(8, int), 1e-4)

@@ -180,8 +180,19 @@ def test_layers_without_bounds_are_refused_by_name(message):
         certify(classifier(LAYERS[message]()))
 
 
-def loop(model: type[nn.Module]):
-    return around(adapt(model(6, CLASSES), encoder=None, gradient="native"), (6,))
+class Repeated(nn.Module):
+    """Makes its time steps itself, for neurons that are known and take all in one call."""
+
+    def __init__(self, inputs: int, classes: int) -> None:
+        super().__init__()
+        self.body = adapted.model(shape=(inputs,), classes=classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.body(x.expand(adapted.STEPS, *x.shape)).mean(0)
+
+
+def loop(model: type[nn.Module], **options):
+    return around(adapt(model(6, CLASSES), encoder=None, **options), (6,))
 
 
 def compiled():
@@ -201,7 +212,10 @@ NETWORKS = {
     r".* layers\.0\.module\.1\.w \(Top.*\), with The following .* TorchScript": compiled,
     "a classifier of a spiking network, got str": lambda: "no classifier",
     "a network whose neurons take all time steps in one call, got": lambda: loop(adapted.Loop),
-    "a network whose neurons take all .* the model makes its": lambda: loop(adapted.Inline),
+    "a network whose neurons take all .* the model makes its": lambda: loop(Repeated),
+    ".* nobody knows the equations of its .* register_neuron": lambda: loop(adapted.Inline),
+    ".* equations of its neurons; register": lambda: loop(adapted.Inline, elsewhere="native"),
+    ".* the equations of lif are not used": lambda: loop(adapted.Loop, equations=False),
 }
 OPTIONS = {
     "an encoder that draws nothing, got Poisson": {"encoder": Poisson(3)},

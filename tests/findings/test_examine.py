@@ -126,8 +126,8 @@ def test_gradients_that_are_not_finite_or_too_narrow_are_found(trained_layers, s
 def test_gradients_that_vanish_by_some_rules_of_several_are_a_note(trained_layers, samples):
     narrow = build(trained_layers, gradient=STBP(surrogate=Triangle(width=0.001)))
     for rules, severity, words in (
-        ([STBP(surrogate=Triangle(width=0.002))], "warning", "by all 2 rules for 1"),
-        ([STBP(surrogate=Triangle(width=0.002)), RGA()], "note", "by all 3 rules for 0"),
+        ([STBP(surrogate=Triangle(width=0.002))], "warning", "; at 1 all 2 rules have none"),
+        ([STBP(surrogate=Triangle(width=0.002)), RGA()], "note", "; at 0 all 3 rules have none"),
     ):
         (finding,) = examine(narrow, *samples, eps=0.1, rules=rules)
         assert (finding.id, finding.severity) == ("vanished-gradients", severity)
@@ -217,6 +217,11 @@ def test_bad_input_is_refused_by_name(options, message, trained_layers, samples)
     usual = {"x": samples[0], "y": samples[1], "eps": 0.1}
     with pytest.raises(ValueError, match=f"^{message}"):
         examine(build(trained_layers), **usual | options)
+
+
+def test_rules_are_refused_for_a_network_that_is_not_spiking(plain, samples):
+    with pytest.raises(ValueError, match=r"^rules: .*RGA"):
+        examine(plain, *samples, eps=0.1, rules=[RGA()])
 
 
 def test_a_model_that_mixes_samples_is_refused_instead_of_examined():

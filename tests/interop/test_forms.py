@@ -234,8 +234,10 @@ def test_samples_that_cannot_be_told_apart_prove_nothing(silent, rule):
         answer(network, rule, x)
 
 
-def test_samples_are_exchanged_once_for_every_state_of_the_weights():
+@pytest.mark.parametrize("frozen", [False, True])
+def test_samples_are_exchanged_once_for_every_state_of_the_weights(frozen):
     network, calls = adapt(chain(Steps()), steps=STEPS), []
+    network.requires_grad_(not frozen)
     network.layers.register_forward_hook(lambda *_: calls.append(1))
     spent = []
     with torch.no_grad():

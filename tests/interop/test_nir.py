@@ -278,8 +278,10 @@ SINABS = {"reset": "soft", "max_spikes": None, "floor": -0.5}
 def test_a_network_comes_back_bit_for_bit(further, decay, dt, tmp_path):
     normal = Normalize((0.25, 0.5, 0.75, 1), (0.5, 0.25, 2, 1))
     network, x = ours([Timed(normal)], decay=decay, **further), torch.rand(64, 1, 4, 4)
+    state = torch.get_rng_state()
     with pytest.warns(UserWarning, match="hold dt=.*, the encoder Direct.steps=6., the readout"):
         to_nir(network, tmp_path / "net.nir", dt)
+    assert torch.equal(torch.get_rng_state(), state)
     options = {"max_spikes": math.inf, "reset": "soft", "floor": -0.5} if further is SINABS else {}
     options = {"reset": "hard", "strict": "strict" in further, "dt": dt, "steps": 6} | options
     again, twin = (from_nir(tmp_path / "net.nir", **options) for _ in range(2))

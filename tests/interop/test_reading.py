@@ -67,7 +67,7 @@ register_neuron(RecordingStep, dynamics=dynamics, layout="step")
 READ = {
     "v": lambda neuron: neuron.v,
     "v_seq": lambda neuron: neuron.v_seq.mean(0),
-    "cell": lambda neuron: neuron.cell.v,
+    "cell": lambda neuron: (neuron.cell.v + neuron.cell.same) / 2,
     "past": lambda neuron: torch.stack(neuron.past["of"][:STEPS]).mean(0),
     "spikes": lambda neuron: (neuron.spikes + neuron.v_seq).mean(0),
     "trace": lambda neuron: neuron.trace.mean(0),
@@ -161,7 +161,7 @@ def test_state_whose_gradient_is_not_known_is_refused_by_name(make, what, rule):
 
 
 class Celled(RecordingStep):
-    """It keeps its potential in a module inside."""
+    """It keeps its potential in two tensors of a module inside."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -170,6 +170,7 @@ class Celled(RecordingStep):
     def forward(self, x: Tensor) -> Tensor:
         s = super().forward(x)
         self.cell.v = 1.0 * self.v
+        self.cell.same = 1.0 * self.v
         return s
 
 

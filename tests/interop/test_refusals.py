@@ -419,7 +419,7 @@ def test_models_without_a_known_neuron_have_their_own_gradient_where_that_is_ask
 
     network = adapt(Stack(Unknown), steps=STEPS, gradient="native")
     assert gradients(network, "native", inputs())[1].any()
-    with pytest.raises(ValueError, match="recognised; register_neuron"):
+    with pytest.raises(ValueError, match="nobody knows the equations"):
         network.gradient = "bptr"
 
 

@@ -179,7 +179,7 @@ def test_the_moments_of_assg_belong_to_the_calls_of_a_place():
 
 @pytest.mark.parametrize("rule", ["rga", "hart", "bptr"])
 def test_rate_rules_and_bounds_need_equations(rule):
-    with pytest.raises(ValueError, match="no neuron of the model is recognised"):
+    with pytest.raises(ValueError, match=r"nobody knows the equations.*register_neuron"):
         adapt(Leaky(), STEPS, gradient=rule)
     assert "nobody knows" in adapt(Leaky(), STEPS).body.bounds_objection()
 
@@ -330,3 +330,12 @@ def test_activation_checkpointing_is_refused():
     model = Leaky(lambda u: checkpoint(FUNCTIONS["function"], u, use_reentrant=False))
     with pytest.raises(ValueError, match="activation checkpointing"):
         gradient(adapt(model, STEPS, gradient=NATIVE).eval())
+
+
+def test_a_threshold_that_is_learned_has_the_gradient_that_it_has_in_a_comparison():
+    theta, model, grads = nn.Parameter(torch.tensor(0.9)), Leaky(), []
+    for spike in (lambda u: unknown.FireAt.apply(u, theta, 10.0), lambda u: (u >= theta).to(u)):
+        model.spike = spike
+        network = adapt(model, STEPS, gradient=NATIVE, training_gradient=NATIVE)
+        grads += torch.autograd.grad(network(samples())[:, 0].sum(), theta)
+    same_gradient(*grads)

@@ -76,6 +76,7 @@ FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "threshold tensor": lambda u: FireAt.apply(u, torch.ones(HIDDEN), 10.0),
     "threshold inside": FireInside.apply,
 }
+ONE, NONE = torch.ones(()), torch.zeros(())
 COMPARISONS: dict[str, Callable[[Tensor], Tensor]] = {
     "cast": lambda u: (u >= 1).float(),
     "turned": lambda u: (u >= 1.0).to(u.dtype),
@@ -90,12 +91,20 @@ COMPARISONS: dict[str, Callable[[Tensor], Tensor]] = {
     "sign": lambda u: (torch.sign(u - 1) + 1) / 2,
     "whole number": lambda u: (u >= 1).int().float(),
     "either": lambda u: ((u >= 1) | (u.detach() < -99)).float(),
+    "one alone": lambda u: ((u >= 1) ^ (u.detach() < -99)).float(),
+    "names": lambda u: torch.where(condition=torch.ge(other=ONE, input=u), other=NONE, input=ONE),
+    "positive sign": lambda u: torch.sign(u - 1).relu(),
+    "clamped sign": lambda u: torch.sign(u - 1).clamp(min=0),
+    "view": lambda u: (u >= 1).unsqueeze(0)[0, :].float(),
 }
 SUMS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "gap": lambda hard, soft: (hard - soft).detach() + soft,
     "gap last": lambda hard, soft: soft + (hard - soft).detach(),
     "parts": lambda hard, soft: hard.detach() - soft.detach() + soft,
     "sum first": lambda hard, soft: soft + hard.detach() - soft.detach(),
+    "soft first": lambda hard, soft: soft - soft.detach() + hard,
+    "soft apart": lambda hard, soft: hard + (soft - soft.detach()),
+    "taken": lambda hard, soft: soft - (soft - hard).detach(),
 }
 
 

@@ -69,7 +69,7 @@ class Store:
         return bool(kept == name)
 
     def put(self, name: str, result: object, arrays: Arrays, took: float) -> None:
-        """Write a block, in the place of an earlier one of that name.
+        """Write a block, which replaces an earlier one of that name.
 
         :param took: seconds that it took."""
         content = {"key": self.key, "name": name, "result": as_json(result), "took": took}

@@ -50,7 +50,9 @@ def decide_block(block: Block, eps: float, part: Part) -> tuple[None, Arrays]:
             for column in ("safe", "broken", "adversarial"):
                 arrays[column][row] = getattr(decision, column)[0]
         except Exception as error:  # The sample stays open; the record says why.
-            arrays["raised"][row] = f"{type(error).__name__}: {first_line(error)}"
+            arrays["raised"][row] = (
+                f"{type(error).__name__}: {first_line(error).rstrip('.')}"
+            )
         arrays["asked"][row] = True
 
         unknown = np.count_nonzero(arrays["asked"] & ~arrays["safe"] & ~arrays["broken"])

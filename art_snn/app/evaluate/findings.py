@@ -93,7 +93,7 @@ def list_examinations(target: Target) -> Mapping[str, Callable[[], list[Finding]
 def _examine_network(
     target: Target, rules: Sequence[Gradient], arguments: dict[str, Any]
 ) -> list[Finding]:
-    """All of it at the smallest budget, and at every other one whether it fits the range."""
+    """The findings at the smallest budget, and at every other one whether it fits the range."""
     classifier = target.classifier
     first, *more = rules
     with classifier.model.using(first):

@@ -93,8 +93,13 @@ class Evaluate(Network):
         if self.eps is not None:
             require_distinct("eps", self.eps)
         if self.fail_under is not None:
-            remedy = "It is a share: 0.3 for 30 %."
-            require_number("fail_under", self.fail_under, above=0, up_to=1, remedy=remedy)
+            require_number(
+                "fail_under",
+                self.fail_under,
+                above=0,
+                up_to=1,
+                remedy="It is a share: 0.3 for 30 %.",
+            )
         for name, role in {
             "decide": "before the search",
             "strict": "that decides",
@@ -122,9 +127,13 @@ class Evaluate(Network):
             )
 
     def _check_decide(self, seconds: float) -> None:
-        """Refuse a search that nothing leaves samples to, or that no norm suits."""
-        remedy = "Ten seconds decide most samples of a small network."
-        require_number("decide", seconds, above=0, remedy=remedy)
+        """Refuse a search without bounds before it, or in a norm that it does not take."""
+        require_number(
+            "decide",
+            seconds,
+            above=0,
+            remedy="Ten seconds decide most samples of a small network.",
+        )
         require(
             self.bounds,
             "decide",

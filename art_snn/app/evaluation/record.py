@@ -179,11 +179,8 @@ class Provenance:
 
     def __post_init__(self) -> None:
         expect(self.examined >= 0, "samples of at least 0", self.examined)
-        expect(
-            min(self.block, self.batch_size) > 0,
-            "a block and batch size of at least 1",
-            0,
-        )
+        smallest = min(self.block, self.batch_size)
+        expect(smallest > 0, "a block and batch size of at least 1", smallest)
         expect(0 <= self.seed <= SEEDS, f"a seed from 0 to {SEEDS}", self.seed)
 
 
@@ -477,7 +474,7 @@ def read_excerpt(folder: Path, largest: int = LARGEST) -> dict[str, np.ndarray]:
         "adversarial": budgets + x,
         "broken": budgets + x[:1],
     }
-    fits = shapes == expected and arrays["broken"].dtype == bool
+    fits = len(budgets) == 1 and shapes == expected and arrays["broken"].dtype == bool
     require(fits, "first", content, f"arrays of shapes {shapes}", remedy)
     return arrays
 

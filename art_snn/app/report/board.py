@@ -346,5 +346,6 @@ def render_board_page(board: Board) -> str:
     """The table of records; its script sorts and filters it, which can be read without."""
     table, notes, points = board
     drawing = draw_board(points) if points else None
-    content = {"table": table, "notes": notes, "drawing": drawing, "reading": READING}
-    return render_template("board.html.j2", **content)
+    return render_template(
+        "board.html.j2", table=table, notes=notes, drawing=drawing, reading=READING
+    )

@@ -38,7 +38,8 @@ def _neuron(module: Any) -> Dynamics:
 def _clear_states(module: Any, steps: int | None) -> None:
     if getattr(module, "num_timesteps", steps) == -1 and steps is not None:
         # It has the size of its batch, and would mix samples and steps of another one.
-        module.batch_size, module.num_timesteps = -1, steps
+        module.batch_size = -1
+        module.num_timesteps = steps
     for name, state in module._buffers.items():
         if isinstance(state, torch.Tensor):
             module._buffers[name] = torch.zeros(0, device=state.device)

@@ -130,7 +130,7 @@ def test_an_interrupted_search_decides_nothing_twice(whole, folder, monkeypatch)
 def test_a_search_that_ends_in_an_error_leaves_the_sample_open(whole, folder, monkeypatch):
     def fail(classifier, x, y, eps, **options):
         if options["seed"] % 3 == 1:
-            raise RuntimeError("no neuron\nand more")
+            raise RuntimeError("no neuron.\nand more")
         return search(classifier, x, y, eps, **options)
 
     monkeypatch.setattr(blocks, "PAUSE", 0)
