@@ -1,7 +1,7 @@
 """The neurons of a network, and the engine with which every rule runs on it: found by trying."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -38,6 +38,8 @@ _TITLES = (
     "rules",
 )
 """Columns of the table of neurons."""
+_EXCHANGED = "slope exchanged at "
+"""What begins the notes that have a table of their own."""
 
 
 @dataclass(frozen=True)
@@ -91,28 +93,27 @@ class _Neurons:
 
 @dataclass(frozen=True)
 class _Inspection(Result):
-    """Neurons and rules of one network; the settings are its encoder, rules and the like.
-
-    :param exchanged: where the slope of spikes alone is exchanged -> calls, threshold and share."""
+    """Neurons and rules of one network; the settings are its encoder, rules and the like."""
 
     title: str
     settings: Mapping[str, Any]
     neurons: Sequence[_Neurons]
     rules: Mapping[str, Mapping[str, Any]]
-    exchanged: Mapping[str, str] = field(default_factory=dict)
     name: ClassVar[str] = "inspect"
 
     def parts(self) -> list[Part]:
         """A row per layer of neurons and one per rule, with the reasons below them."""
-        heading = [
-            f"{name.replace('_', ' ')}: {value}" for name, value in self.settings.items()
-        ]
+        heading = []
+        places = []
+        for name, value in self.settings.items():
+            if name.startswith(_EXCHANGED):
+                places.append([name.removeprefix(_EXCHANGED), value])
+            else:
+                heading.append(f"{name.replace('_', ' ')}: {value}")
         names = list(self.rules)
         neurons = Table(_TITLES, [one.row(names) for one in self.neurons])
-        places = Table(
-            ("slope exchanged at", "remark"), list(map(list, self.exchanged.items()))
-        )
-        tables = [table for table in (neurons, places) if table.rows]
+        exchanged = Table((_EXCHANGED.strip(), "remark"), places)
+        tables = [table for table in (neurons, exchanged) if table.rows]
         rows = []
         zero: dict[str, int] = {}
         refusals: dict[str, list[str]] = {}
@@ -123,8 +124,8 @@ class _Inspection(Result):
                 kind, _, reason = trial["engine"].partition(": ")
                 zero[name] = vanished["count"]
                 cells = [kind, f"{zero[name]} of {vanished['total']}", reason]
-            elif trial["refusal"]:
-                refusals.setdefault(trial["refusal"], []).append(name)
+            elif why := trial["refusal"] or (not self.neurons and trial["objection"]):
+                refusals.setdefault(why, []).append(name)
                 cells[-1] = "refused: see below"
             rows.append([name, *cells])
         rules = Table(("rule", "engine", "zero gradient", "remark"), rows)
@@ -155,13 +156,6 @@ class _Inspection(Result):
         for (rule, reason, read_out), names in neurons.items():
             where = " where others read its spikes" if read_out else ""
             lines.append(f"{rule} does not apply to {', '.join(names)}{where}: {reason}.")
-        if not self.neurons:
-            reasons: dict[str, list[str]] = {}
-            for rule, trial in self.rules.items():
-                reasons.setdefault(trial["objection"], []).append(rule)
-            for reason, rules in reasons.items():
-                if reason:
-                    lines.append(f"{', '.join(rules)} do not apply: {reason}.")
         return lines
 
 
@@ -246,10 +240,7 @@ def _inspect_network(
         "training_gradient": str(network.training_gradient),
         **network.body.notes(),
     }
-    exchanged = dict(network.body.places)
-    for place in exchanged:  # They have a table of their own.
-        del settings[f"slope exchanged at {place}"]
-    return _Inspection(title, settings, neurons, results, exchanged)
+    return _Inspection(title, settings, neurons, results)
 
 
 def _find_neurons(

@@ -176,7 +176,9 @@ def _computes_a_step(body: ModelBody, encoded: Tensor) -> bool:
     """True if a call of a model without known neurons computes one time step.
 
     It then keeps a state from call to call, and takes the steps of [T, N, ...] for samples."""
-    if body.members.neurons:
+    seen = _try(body, encoded[0])
+    most = max(seen.calls.values(), default=1)
+    if body.members.neurons or seen.error or most > 1:
         return False
 
     def begin() -> None:
@@ -189,35 +191,28 @@ def _computes_a_step(body: ModelBody, encoded: Tensor) -> bool:
         # Silent neurons show by their state alone that they have one.
         return [outputs[0], *copy_state(body.layers)]
 
-    seen = _try(body, encoded[0])
-    if seen.error or max(seen.calls.values(), default=1) > 1:
-        return False
     rows = encoded.shape[1:2]
     with body.restoring():
         begin()
-        changed = _differing(run(encoded[0]), run(encoded[0]))
-    if not any(one.shape[:1] == rows for one, _ in changed):
+        pairs = zip(run(encoded[0]), run(encoded[0]), strict=False)
+    if all(a.shape[:1] != rows or torch.equal(a, b) for a, b in pairs):
         return False
     others = encoded.clone()
     others[0] = mirror_samples(others[0])
     try:
         with body.restoring():
             begin()
-            results = run(encoded)
+            steps = run(encoded)
             begin()
-            changed = _differing(results, run(others))
+            pairs = zip(steps, run(others), strict=False)
     except Exception:
         return True
-    pairs = [(results[0], results[0]), *changed]
-    return all(
-        len(encoded) in a.shape[:1] and torch.equal(a[1:], b[1:]) for a, b in pairs
+    # What does not depend on the steps before has a row for each of them.
+    rows = encoded.shape[:1]
+    return steps[0].shape[:1] == rows and all(
+        torch.equal(a, b) or (a.shape[:1] == rows and torch.equal(a[1:], b[1:]))
+        for a, b in pairs
     )
-
-
-def _differing(one: list[Tensor], other: list[Tensor]) -> list[tuple[Tensor, Tensor]]:
-    """The pairs of tensors of two runs that differ."""
-    pairs = zip(one, other, strict=False)
-    return [(a, b) for a, b in pairs if not torch.equal(a, b)]
 
 
 def _try(
