@@ -96,6 +96,7 @@ def test_a_hard_part_without_a_graph_is_one_too():
     compare_with_native(Leaky(unknown.hidden_from_autograd), STBP(surrogate=Sigmoid(alpha=4)))
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit")
 @pytest.mark.parametrize("model", LOOPS)
 def test_states_recurrence_delays_and_readouts_stay_as_they_are(model):
     compare_with_native(model())
