@@ -186,22 +186,8 @@ def train_network(settings: Train, data: Dataset, team: Team = ALONE) -> Trainin
         start=notes["start"]["weights"] if notes["start"] else "",
         team=team,
     )
-
-    logits = classifier.predict(data.x_test, recipe.batch_size)
     title = f"{architecture.describe(network)} on {data.name}"
-    if adversary is not None and adversary.defence != AT():
-        title += f", hardened by {adversary.defence!r}"
-    _, precision = compute_dtype(recipe.train_dtype, classifier.device)
-    title += f", trained in {precision}" if precision else ""
-    result = Training(
-        tuple(history),
-        Share.of(logits.argmax(1) == data.y_test),
-        title,
-        adversary.describe() if adversary else "",
-        recipe,
-        notes,
-        describe_stall(history, recipe.epochs, logits.shape[1], adversary),
-    )
+    result = _judge_training(classifier, data, recipe, adversary, history, notes, title)
     if team.leads:
         accuracy = result.test.value
         checkpoint.save(network, weights, **notes, test_accuracy=accuracy)
@@ -237,6 +223,32 @@ def _note_training(
         notes["start"] = {"file": file, "weights": weights_digest(classifier)}
         notes["training"] = f"{subject.training or 'given weights'}, then {words}"
     return notes
+
+
+def _judge_training(
+    classifier: PyTorchSpikingClassifier,
+    data: Dataset,
+    recipe: Recipe,
+    adversary: AdversarialTraining | None,
+    history: Sequence[Epoch],
+    notes: dict[str, Any],
+    title: str,
+) -> Training:
+    """The result of a training, with the test samples that are classified correctly at its end."""
+    logits = classifier.predict(data.x_test, recipe.batch_size)
+    if adversary is not None and adversary.defence != AT():
+        title += f", hardened by {adversary.defence!r}"
+    _, precision = compute_dtype(recipe.train_dtype, classifier.device)
+    title += f", trained in {precision}" if precision else ""
+    return Training(
+        tuple(history),
+        Share.of(logits.argmax(1) == data.y_test),
+        title,
+        adversary.describe() if adversary else "",
+        recipe,
+        notes,
+        describe_stall(history, recipe.epochs, logits.shape[1], adversary),
+    )
 
 
 def _resolve_subject(settings: Train) -> ResolvedNetwork:
