@@ -424,16 +424,18 @@ def _function(module: ModuleType, model: str) -> Callable[[], Any]:
         f"{model}, and there is no function {name!r} in {place}",
         "Check its spelling.",
     )
-    signature = inspect.signature(function)
-    try:
-        signature.bind()
-    except TypeError as error:
-        raise invalid(
-            "model",
-            "a function that can be called without arguments",
-            f"{model} ({error})",
-            "Give it defaults, or wrap it in a function of its own.",
-        ) from error
+    optional = inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD
+    parameters = inspect.signature(function).parameters.values()
+    needed = [
+        p.name for p in parameters if p.default is p.empty and p.kind not in optional
+    ]
+    require(
+        not needed,
+        "model",
+        "a function that can be called without arguments",
+        f"{model}, which needs {', '.join(needed)}",
+        "Give them defaults, or wrap it in a function of its own.",
+    )
     return function  # type: ignore[no-any-return]
 
 
@@ -456,8 +458,9 @@ def _run_file(file: Path) -> ModuleType:
 
 
 def _import_module(name: str) -> ModuleType:
+    relative = not name or name.startswith(".")
     require(
-        name and not name.startswith("."),
+        not relative,
         "model",
         _FORM,
         f"{name!r} as the module",
