@@ -115,7 +115,7 @@ def test_a_field_that_holds_something_else_is_refused_by_its_name(change, reason
     results.write_result(file, WHOLE | change)
     pattern = reason if ".*" in reason else re.escape(reason)
     with pytest.raises(ArgumentError, match=rf"results\.json, which .* \(its field {pattern}"):
-        results.load_previous(file, "kind", Kept, lambda _: True)
+        results.load_previous(file, "kind", Kept, "one")
 
 
 def test_fields_of_every_kind_are_read_and_those_with_a_usual_value_may_be_missing(tmp_path):
@@ -123,9 +123,9 @@ def test_fields_of_every_kind_are_read_and_those_with_a_usual_value_may_be_missi
     for name in needed:
         results.write_result(tmp_path / "a.json", {k: v for k, v in needed.items() if k != name})
         with pytest.raises(ArgumentError, match=rf"cannot be read \(its field {name}: missing\)"):
-            results.load_previous(tmp_path / "a.json", "kind", Kept, lambda _: True)
+            results.load_previous(tmp_path / "a.json", "kind", Kept, "one")
     results.write_result(tmp_path / "a.json", needed)
-    kept = results.load_previous(tmp_path / "a.json", "kind", Kept, lambda _: True)
+    kept = results.read_result(tmp_path / "a.json", Kept)
     assert (kept.time, kept.name, kept.counts, kept.share) == (0.5, "a", {"x": 2}, Share(1, 2))
     assert kept.flips.tolist() == [False, True, False, True]
     assert (kept.done, kept.loss) == (False, None)
