@@ -25,6 +25,8 @@ def filter_current(current: Tensor, dynamics: Dynamics) -> Tensor:
         )
         return filtered
     steps = RUN.get().averaged
+    if steps == 1:
+        return current
     if steps:
         # One step is the mean of all: its neuron gets the mean response to a constant current.
         constant = current.expand(steps, *current.shape[1:])
