@@ -10,13 +10,14 @@ from typing import TypeVar
 
 import numpy as np
 import torch
+from numpy import ndarray
 from torch import Tensor
 
 from art_snn.seeding import fix_seed
 
 DIFFERENCE = 1e-4
 """Share of the length of the logits by which those of a network without chance may differ."""
-Samples = TypeVar("Samples", Tensor, np.ndarray)
+Samples = TypeVar("Samples", Tensor, ndarray)
 Result = TypeVar("Result")
 
 
@@ -45,7 +46,7 @@ def predict_by_draws(
     return predictions
 
 
-def logit_spread(predictions: Sequence[np.ndarray]) -> float:
+def logit_spread(predictions: Sequence[ndarray]) -> float:
     """The largest difference of a logit between predictions [N, K], in lengths of the logits."""
     lengths = np.linalg.norm(predictions[0], axis=1, keepdims=True)
     scaled = np.stack(predictions) / np.where(lengths > 0, lengths, 1)
@@ -53,7 +54,7 @@ def logit_spread(predictions: Sequence[np.ndarray]) -> float:
     return float(spread.max(initial=0))
 
 
-def is_random(predictions: Sequence[np.ndarray], y: np.ndarray) -> bool:
+def is_random(predictions: Sequence[ndarray], y: ndarray) -> bool:
     """True where predictions [N, K] differ by more than rounding, or in how many are right."""
     counts = {int((logits.argmax(1) == y).sum()) for logits in predictions}
     return logit_spread(predictions) > DIFFERENCE or len(counts) > 1

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import safetensors.torch
 import torch
+from numpy import ndarray
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
@@ -235,7 +236,7 @@ def _to_plain(name: str, value: Any) -> Any:
     """The note with numpy numbers and arrays turned into plain ones."""
 
     def convert(entry: Any) -> Any:
-        if isinstance(entry, np.generic | np.ndarray):
+        if isinstance(entry, np.generic | ndarray):
             return entry.tolist()
         raise TypeError(
             f"{name}: expected a number, a string, or lists and dicts of them, got {entry!r}. "

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy import ndarray
 from numpy.lib import format as npy
 from torch import Tensor
 
@@ -68,7 +69,7 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     write_text(path, json.dumps(checked, indent=1) + "\n")
 
 
-def write_arrays(path: Path, **arrays: np.ndarray) -> None:
+def write_arrays(path: Path, **arrays: ndarray) -> None:
     """Write the arrays as a compressed .npz file."""
     with atomic_write(path) as partial, partial.open("wb") as stream:
         np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
@@ -82,7 +83,7 @@ def read_arrays(
     *,
     names: Container[str] | None = None,
     largest: int = LARGEST,
-) -> dict[str, np.ndarray]:
+) -> dict[str, ndarray]:
     """The arrays of a .npz file, by name. Sizes that it states are checked before it is unpacked.
 
     :param argument: named in complaints, with what was expected and the remedy.
@@ -122,7 +123,7 @@ def _check_members(members: Iterable[zipfile.ZipInfo], largest: int) -> None:
         raise ValueError(f"it states {size:,} bytes, unpacked, of at most {largest:,}")
 
 
-def _unpack(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
+def _unpack(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> ndarray:
     """One array, whose header must fit the size of its member before memory is taken."""
     with archive.open(info) as member:
         shape, _, kind = _HEADERS[npy.read_magic(member)](member)
@@ -131,7 +132,7 @@ def _unpack(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
             stated = f"{info.file_size:,} bytes states {kind} of shape {shape}"
             raise ValueError(f"{info.filename} of {stated}")
         member.seek(0)
-        array: np.ndarray = npy.read_array(member, allow_pickle=False)
+        array: ndarray = npy.read_array(member, allow_pickle=False)
     return array
 
 
@@ -168,7 +169,7 @@ def corruption(path: Path, *, packed: bool = True) -> str | None:
     return None if bad is None else f"is damaged in its part {bad}"
 
 
-def digest(settings: object, *arrays: np.ndarray | Tensor) -> str:
+def digest(settings: object, *arrays: ndarray | Tensor) -> str:
     """SHA-256 of the repr of the settings, without addresses, and of the bytes of the arrays."""
     text = re.sub(r" at 0x[0-9a-fA-F]+", "", repr(settings))
     # Batch norms of torch before 2.13 do not show that they have a bias.

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from matplotlib.figure import Figure
+from numpy import ndarray
 
 from art_snn.app.machine import describe_machine, measure_medians
 from art_snn.app.network import resolve_network
@@ -229,8 +230,8 @@ class _Subject:
 
     settings: Compare
     classifier: PyTorchSpikingClassifier
-    x: np.ndarray
-    y: np.ndarray
+    x: ndarray
+    y: ndarray
 
     @property
     def stage(self) -> Stage:
@@ -268,7 +269,7 @@ class _Subject:
         )
         return f"{describe_machine(settings.device)}; {how}", seconds.pop(""), seconds
 
-    def differentiate(self, rule: Gradient, name: str) -> np.ndarray:
+    def differentiate(self, rule: Gradient, name: str) -> ndarray:
         """Gradients at the clean samples, flat (N, D) in float64."""
         parts = []
         settings = self.settings
@@ -283,7 +284,7 @@ class _Subject:
         return np.concatenate(parts).reshape(count, -1).astype(np.float64)
 
     def measure_rule(
-        self, name: str, rule: Gradient, clean: np.ndarray, reference: np.ndarray
+        self, name: str, rule: Gradient, clean: ndarray, reference: ndarray
     ) -> _Row:
         """The success of an attack with a rule, and the direction of its gradients.
 

@@ -19,6 +19,7 @@ import torch
 from art.estimators.classification import PyTorchClassifier
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy import ndarray
 from torch import nn
 
 from art_snn.app.architecture import Architecture, is_own
@@ -276,7 +277,7 @@ def resolve_architecture(settings: Cost) -> Architecture:
     )
 
 
-def draw_samples(settings: Cost, count: int) -> tuple[np.ndarray, np.ndarray]:
+def draw_samples(settings: Cost, count: int) -> tuple[ndarray, ndarray]:
     """Random samples ``(count, *input_shape)`` and one-hot labels."""
     return random_samples(
         resolve_architecture(settings),
@@ -286,7 +287,7 @@ def draw_samples(settings: Cost, count: int) -> tuple[np.ndarray, np.ndarray]:
     )
 
 
-def build_network(settings: Cost, x: np.ndarray, y: np.ndarray) -> SpikingNetwork:
+def build_network(settings: Cost, x: ndarray, y: ndarray) -> SpikingNetwork:
     """The network for the samples, in evaluation mode on the device.
 
     A network of the user takes the time steps once it is built."""
@@ -305,7 +306,7 @@ def build_network(settings: Cost, x: np.ndarray, y: np.ndarray) -> SpikingNetwor
 
 
 def make_call(
-    settings: Cost, row: str, network: SpikingNetwork, x: np.ndarray, y: np.ndarray
+    settings: Cost, row: str, network: SpikingNetwork, x: ndarray, y: ndarray
 ) -> Callable[[], object]:
     """The call that a row measures; a training step changes the network."""
     if settings.training_step and row != INFERENCE:
@@ -349,7 +350,7 @@ def measure_row_peak(settings: Cost, row: str, *, apart: bool = True) -> int:
 
 
 def training_step(
-    network: nn.Module, x: np.ndarray, y: np.ndarray, train_dtype: str | None = None
+    network: nn.Module, x: ndarray, y: ndarray, train_dtype: str | None = None
 ) -> Callable[[], float]:
     """A call that takes one step of training on samples x with one-hot labels y."""
     # Gradients of an earlier step would not count as memory of this one.

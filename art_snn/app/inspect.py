@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
+from numpy import ndarray
 
 from art_snn.app.machine import torch_device
 from art_snn.app.network import random_samples, record_calls, resolve_network
@@ -210,8 +210,8 @@ def run(settings: Inspect) -> _Inspection:
 
 def _inspect_network(
     network: SpikingNetwork,
-    x: np.ndarray,
-    y: np.ndarray | None,
+    x: ndarray,
+    y: ndarray | None,
     rules: Mapping[str, Gradient],
     title: str = "",
 ) -> _Inspection:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy import ndarray
 from torch import Tensor
 
 from art_snn import checkpoint, zoo
@@ -240,7 +241,7 @@ def random_samples(
     *,
     channels: int | None = None,
     image_size: Any = None,
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[ndarray, ndarray]:
     """Random samples ``(samples, *input_shape)`` in [0, 1] and one-hot labels for a network.
 
     None is 3 channels of 32 x 32 pixels. A network of the user has its

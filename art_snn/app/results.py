@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 from filelock import FileLock, Timeout
+from numpy import ndarray
 
 from art_snn.app.settings import Run
 from art_snn.app.tables import Form, Part, render
@@ -44,7 +45,7 @@ _SCHEMA = 1
 """Number of the form that results have as JSON: a new form has a new number."""
 
 
-def booleans(text: str) -> np.ndarray:
+def booleans(text: str) -> ndarray:
     """Booleans (N,) of one digit each, as :func:`as_json` writes them."""
     return np.array([digit == "1" for digit in text], dtype=bool)
 
@@ -77,7 +78,7 @@ def _read_number(value: Any, kind: Any) -> float:
     return value  # type: ignore[no-any-return]
 
 
-def _read_array(content: Any, kind: Any) -> np.ndarray:
+def _read_array(content: Any, kind: Any) -> ndarray:
     """An array of the dtype that its annotation names, booleans where it names none."""
     dtype = next((get_args(part)[0] for part in get_args(kind)[1:]), np.bool_)
     if dtype is np.bool_:
@@ -90,10 +91,10 @@ def _read_array(content: Any, kind: Any) -> np.ndarray:
 
 
 def _is_array(kind: Any) -> bool:
-    return np.ndarray in (kind, get_origin(kind))
+    return ndarray in (kind, get_origin(kind))
 
 
-def _write_array(array: np.ndarray) -> Any:
+def _write_array(array: ndarray) -> Any:
     """Booleans as a text of one digit each, numbers as a list."""
     return "".join(np.where(array, "1", "0")) if array.dtype == bool else array.tolist()
 
@@ -140,7 +141,7 @@ def as_json(content: object) -> Any:
 
 
 def fingerprint(
-    settings: object, classifier: PyTorchSpikingClassifier, x: np.ndarray, y: np.ndarray
+    settings: object, classifier: PyTorchSpikingClassifier, x: ndarray, y: ndarray
 ) -> str:
     """A key that changes with settings (their repr), network, weights, clip values and samples.
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+from numpy import ndarray
 from tabulate import tabulate
 
 from art_snn.checks import printable
@@ -122,7 +123,7 @@ def _escape_markdown(text: str) -> str:
     return re.sub(r"^(\d+)(?=[.)](?:\s|$))", r"\1\\", escaped)
 
 
-def to_percent(shares: Iterable[Share]) -> tuple[np.ndarray, np.ndarray]:
+def to_percent(shares: Iterable[Share]) -> tuple[ndarray, ndarray]:
     """Shares in percent (N,), and the lengths of their error bars below and above (2, N)."""
     some = list(shares)
     values = 100 * np.array([share.value for share in some])

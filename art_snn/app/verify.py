@@ -7,6 +7,7 @@ from pathlib import Path
 from secrets import randbits
 
 import numpy as np
+from numpy import ndarray
 
 from art_snn import zoo
 from art_snn.app.evaluation.adversarials import Submission, in_range, min_budgets
@@ -111,8 +112,8 @@ class _Verification:
 
     evaluation: Evaluation
     classifier: PyTorchSpikingClassifier
-    x: np.ndarray
-    y: np.ndarray
+    x: ndarray
+    y: ndarray
     file: Path
     rng: np.random.Generator
 
@@ -142,7 +143,7 @@ class _Verification:
             except ArgumentError as error:
                 yield name, False, error.complaint
 
-    def _draw(self, which: np.ndarray, most: int = _DRAWN) -> np.ndarray:
+    def _draw(self, which: ndarray, most: int = _DRAWN) -> ndarray:
         """The numbers of some of these samples, bool (N,), in their order."""
         return np.sort(self.rng.permutation(np.flatnonzero(which))[:most])
 
@@ -238,7 +239,7 @@ class _Verification:
         yield self._check_ball(points, x[rows], np.array(budgets)[at])
         yield self._check_adversarials(points, self.y[rows])
 
-    def _check_ball(self, points: np.ndarray, x: np.ndarray, eps: np.ndarray) -> _Check:
+    def _check_ball(self, points: ndarray, x: ndarray, eps: ndarray) -> _Check:
         """Adversarials of samples x (n, ...) in their range, and within their budgets eps (n,)."""
         fits = in_range(points, self.classifier)
         try:
@@ -253,7 +254,7 @@ class _Verification:
         words += f"{(least / eps[fits]).max(initial=0):.4g} of its budget"
         return "ball", not outside, words
 
-    def _check_adversarials(self, points: np.ndarray, y: np.ndarray) -> _Check:
+    def _check_adversarials(self, points: ndarray, y: ndarray) -> _Check:
         """Adversarials (n, ...) of samples of classes y fool the network, a random one mostly."""
         source = self.evaluation.provenance
         drawing = any(trial.outcome.draws > 1 for trial in self.evaluation.trials)
@@ -370,7 +371,7 @@ class _Verification:
             if bounds.decided.any():
                 yield self._check_proven(bounds)
 
-    def _check_broken(self, claimed: np.ndarray) -> _Check:
+    def _check_broken(self, claimed: ndarray) -> _Check:
         """The search broke samples at budgets (N,), infinite where it did not, as it wrote them."""
         file = self.file.parent / DECIDED
         largest = max(self.evaluation.budgets)

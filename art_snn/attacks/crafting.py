@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from art.attacks import EvasionAttack, evasion
+from numpy import ndarray
 
 from art_snn.attacks.auto_pgd import AutoPGD
 from art_snn.attacks.measures import Norm, require_measure
@@ -178,8 +179,8 @@ def batches(samples: int, size: int, seed: int, progress_label: str) -> Iterator
 
 
 def predict_logits(
-    classifier: PyTorchSpikingClassifier, x: np.ndarray, batch_size: int, seed: int
-) -> np.ndarray:
+    classifier: PyTorchSpikingClassifier, x: ndarray, batch_size: int, seed: int
+) -> ndarray:
     """Logits (N, K), drawn from the seed where the network is random.
 
     :raises ValueError: when a sample holds NaN or infinity."""
@@ -197,12 +198,12 @@ def predict_logits(
 def craft_batch(
     stage: Stage,
     classifier: PyTorchSpikingClassifier,
-    x: np.ndarray,
-    y: np.ndarray,
+    x: ndarray,
+    y: ndarray,
     *,
     norm: Norm,
     eps: float,
-) -> np.ndarray:
+) -> ndarray:
     """Adversarial samples of one batch ``(N, *input_shape)`` with labels (N,).
 
     The network's rule gives the gradients. Rules such as ASSG remember nothing before the batch,
@@ -222,15 +223,15 @@ def craft(
     stage: Stage,
     rule: Gradient,
     classifier: PyTorchSpikingClassifier,
-    x: np.ndarray,
-    y: np.ndarray,
+    x: ndarray,
+    y: ndarray,
     *,
     norm: Norm,
     eps: float,
     batch_size: int,
     seed: int,
     progress_label: str,
-) -> np.ndarray:
+) -> ndarray:
     """Adversarial samples of x ``(N, *input_shape)``, class indices y (N,), crafted with the rule.
 
     The network keeps its own rule; a stage's own rule comes first. Every batch has the

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy import ndarray
 from torch import Tensor
 
 from art_snn.checks import (
@@ -59,9 +60,7 @@ class Measure:
         dims = tuple(range(1, change.ndim))
         return torch.linalg.vector_norm(change, float(self.norm), dims, keepdim=True)  # type: ignore[no-any-return]
 
-    def distances(
-        self, x: Tensor, adversarial: Tensor, low: Tensor | float
-    ) -> np.ndarray:
+    def distances(self, x: Tensor, adversarial: Tensor, low: Tensor | float) -> ndarray:
         """Distances [n] of adversarial samples from samples x ``[n, *shape]``.
 
         :param low: the value without spikes."""
@@ -159,7 +158,7 @@ def _scale_to(change: Tensor, longest: float) -> Tensor:
     return change * (longest / EUCLIDEAN.length(change).clamp_min(SMALLEST)).clamp_max(1)
 
 
-def rounding_of(samples: Tensor) -> np.ndarray:
+def rounding_of(samples: Tensor) -> ndarray:
     """The length by which rounding may take samples [n, ...] out of a ball [n].
 
     It is 1e-6 of the largest value of each; values below 1 count as 1."""
@@ -170,9 +169,9 @@ def rounding_of(samples: Tensor) -> np.ndarray:
 class Shifts(NamedTuple):
     """Of every sample the largest shift of a spike, the sum of all in steps, and how many moved."""
 
-    largest: np.ndarray
-    total: np.ndarray
-    moved: np.ndarray
+    largest: ndarray
+    total: ndarray
+    moved: ndarray
 
 
 def shifts(clean: Any, adversarial: Any, low: Any = 0.0) -> Shifts:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
+from numpy import ndarray
 from numpy.typing import NDArray
 
 from art_snn.metrics import Robustness
@@ -60,7 +61,7 @@ class Outcome:
     backwards: NDArray[np.int64]
     distance: NDArray[np.float64]
     votes: NDArray[np.int64]
-    adversarials: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
+    adversarials: ndarray = field(default_factory=lambda: np.zeros((0, 0)))
 
     COLUMNS = ("stage", "forwards", "backwards", "distance", "votes")
     STANDING = -1
@@ -97,7 +98,7 @@ class Outcome:
             **columns,
         )
 
-    def expand(self, attacked: NDArray[np.bool_], samples: np.ndarray) -> "Outcome":
+    def expand(self, attacked: NDArray[np.bool_], samples: ndarray) -> "Outcome":
         """The outcome on all samples, of which some were attacked; the others stand unqueried.
 
         :param attacked: which samples it is about, bool (N,); samples: all of them ``(N, ...)``."""

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from art.estimators.classification import PyTorchClassifier
+from numpy import ndarray
 from torch import Tensor
 
 from art_snn.attacks.measures import Norm, require_measure, rounding_of
@@ -218,7 +219,7 @@ class SpikingAutoAttack(CountedAttack):
     verbose: bool = True
     on_stage: Callable[[StageRecord, int, int], None] | None = None
     candidates: Sequence[Candidates] = ()
-    resume: Mapping[str, np.ndarray] | None = None
+    resume: Mapping[str, ndarray] | None = None
 
     outcome: Outcome | None = field(init=False, default=None)
     _running: tuple[_BlockAttack, int] | None = field(init=False, default=None)
@@ -228,7 +229,7 @@ class SpikingAutoAttack(CountedAttack):
         with fix_seed(self.seed):
             return super().generate(x, y)
 
-    def standing(self) -> dict[str, np.ndarray]:
+    def standing(self) -> dict[str, ndarray]:
         """How far the plan is, within `on_stage`: what `resume` takes for the same samples."""
         assert self._running is not None, "ask within on_stage"
         run, done = self._running

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from art.attacks import EvasionAttack, evasion
 from art.estimators.classification import PyTorchClassifier
+from numpy import ndarray
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -287,7 +288,7 @@ class Candidates:
     :param present: for which samples there is one, bool (N,); other points are never tried."""
 
     name: str
-    points: np.ndarray
+    points: ndarray
     present: NDArray[np.bool_]
 
     def select(self, rows: Any) -> "Candidates":

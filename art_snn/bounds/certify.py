@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from art.estimators.classification import PyTorchClassifier
+from numpy import ndarray
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -86,8 +87,8 @@ class BoundsCertificate:
 
 def certify_bounds(
     classifier: PyTorchClassifier,
-    x: np.ndarray,
-    y: np.ndarray,
+    x: ndarray,
+    y: ndarray,
     eps: float,
     norm: Norm = np.inf,
     method: str | None = None,
@@ -166,11 +167,11 @@ def _choose_builder(bounding: Bounding, method: str | None) -> ProblemBuilder | 
 
 def _read_budget(
     classifier: PyTorchClassifier,
-    x: np.ndarray,
+    x: ndarray,
     eps: float,
     norm: Norm,
     method: BoundingMethod,
-) -> tuple[Bounding, np.ndarray]:
+) -> tuple[Bounding, ndarray]:
     """Check a network, samples and a budget; return the passes of boxes, and the samples.
 
     :raises TypeError: when x is no array of real numbers.
@@ -204,7 +205,7 @@ def _read_budget(
     return Bounding(network, method, eps, float(measure.norm), limits), samples
 
 
-def _as_input(network: SpikingNetwork, samples: np.ndarray) -> Tensor:
+def _as_input(network: SpikingNetwork, samples: ndarray) -> Tensor:
     """Return samples in the precision of a network, on its device."""
     return torch.as_tensor(samples, dtype=dtype_of(network), device=device_of(network))
 
@@ -225,7 +226,7 @@ class Decision:
     eps: float
     safe: NDArray[np.bool_]
     broken: NDArray[np.bool_]
-    adversarial: np.ndarray
+    adversarial: ndarray
     nodes: NDArray[np.int64]
     seconds: NDArray[np.float64]
 
@@ -248,8 +249,8 @@ class Decision:
 
 def decide_bounds(
     classifier: PyTorchClassifier,
-    x: np.ndarray,
-    y: np.ndarray,
+    x: ndarray,
+    y: ndarray,
     eps: float,
     *,
     seconds: float = 10.0,
@@ -311,7 +312,7 @@ def _decide_sample(
     row: int,
     builder: ProblemBuilder,
     classifier: PyTorchClassifier,
-    labels: np.ndarray,
+    labels: ndarray,
     seed: int,
     seconds: float,
     nodes: int | None,
@@ -348,7 +349,7 @@ def _decide_sample(
 
 def bound_operations(
     classifier: PyTorchClassifier,
-    x: np.ndarray,
+    x: ndarray,
     eps: float,
     norm: Norm = np.inf,
     batch_size: int = 32,

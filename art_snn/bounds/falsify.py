@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from math import inf
 
-import numpy as np
 import torch
 from art.estimators.classification import PyTorchClassifier
+from numpy import ndarray
 from torch import Tensor
 from torch.nn.functional import one_hot
 
@@ -92,7 +92,7 @@ class Falsifier:
         self.sample = x.clamp(self.low, self.high)
 
     @property
-    def best(self) -> np.ndarray:
+    def best(self) -> ndarray:
         """The point of the smallest margin [1, ...]."""
         return self.points[:1].cpu().numpy()
 

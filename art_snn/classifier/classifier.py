@@ -13,6 +13,7 @@ import torch
 from art.data_generators import DataGenerator
 from art.estimators.classification import PyTorchClassifier
 from art.utils import check_and_transform_label_format
+from numpy import ndarray
 from torch import Tensor, nn
 
 from art_snn.checks import invalid, require, require_choice, require_count
@@ -133,11 +134,11 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
 
     def predict(
         self,
-        x: np.ndarray,
+        x: ndarray,
         batch_size: int = 128,
         training_mode: bool = False,
         **kwargs: Any,
-    ) -> np.ndarray:
+    ) -> ndarray:
         """Logits.
 
         :param x: samples ``(N, *input_shape)``, numpy or torch, as everywhere below.
@@ -203,7 +204,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
     def class_gradient(
         self,
         x: Any,
-        label: int | list[int] | np.ndarray | None = None,
+        label: int | list[int] | ndarray | None = None,
         training_mode: bool = False,
         gradient: Gradient | str | None = None,
         **kwargs: Any,
@@ -277,8 +278,8 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
 
     def fit(
         self,
-        x: np.ndarray,
-        y: np.ndarray,
+        x: ndarray,
+        y: ndarray,
         batch_size: int = 128,
         nb_epochs: int = 10,
         training_mode: bool = True,

@@ -10,6 +10,7 @@ from art.preprocessing.standardisation_mean_std.numpy import StandardisationMean
 from art.preprocessing.standardisation_mean_std.pytorch import (
     StandardisationMeanStdPyTorch,
 )
+from numpy import ndarray
 from torch import Tensor
 
 from art_snn.checks import invalid, require
@@ -56,7 +57,7 @@ def fill(values: Tensor, samples: Tensor | None, value: float) -> Tensor:
     return values.masked_fill(align(rows, values), value)
 
 
-def as_array(values: Any) -> np.ndarray:
+def as_array(values: Any) -> ndarray:
     """A tensor of any device as numpy, in half precision as single; an array as torch takes it."""
     if isinstance(values, Tensor):
         half = values.dtype in (torch.float16, torch.bfloat16)
@@ -74,7 +75,7 @@ def as_tensor(x: Any) -> Tensor:
 
 
 def _is_finite(x: Any) -> Any:
-    return np.isfinite(x) if isinstance(x, np.ndarray) else torch.isfinite(x)
+    return np.isfinite(x) if isinstance(x, ndarray) else torch.isfinite(x)
 
 
 def _check_form(x: Any, input_shape: tuple[int, ...]) -> Any:
@@ -108,12 +109,12 @@ def refuse_masked(argument: str, values: Any) -> None:
 def _require_numbers(argument: str, values: Any, remedy: str) -> None:
     """TypeError unless torch takes the values as real numbers (not long doubles)."""
     kind = type(values).__name__
-    if isinstance(values, Tensor | np.ndarray):
+    if isinstance(values, Tensor | ndarray):
         kind = f"{kind} of dtype {values.dtype}"
     if isinstance(values, Tensor) and not values.is_complex():
         return
     if (
-        isinstance(values, np.ndarray)
+        isinstance(values, ndarray)
         and values.dtype.kind in "buif"
         and values.itemsize <= 8
     ):
@@ -157,7 +158,7 @@ def check_labels(y: Any, samples: int, classes: int) -> None:
     )
 
 
-def class_indices(y: Any, samples: int, classes: int) -> np.ndarray:
+def class_indices(y: Any, samples: int, classes: int) -> ndarray:
     """The true classes (N,), int64, of labels in any form that :func:`check_labels` takes."""
     check_labels(y, samples, classes)
     labels = as_array(y)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy import ndarray
 from sklearn.model_selection import train_test_split
 
 from art_snn.checks import (
@@ -52,10 +53,10 @@ class Dataset:
         from 0 to 99,999; and for a bad range."""
 
     name: str
-    x_train: np.ndarray
-    y_train: np.ndarray
-    x_test: np.ndarray
-    y_test: np.ndarray
+    x_train: ndarray
+    y_train: ndarray
+    x_test: ndarray
+    y_test: ndarray
     value_range: ValueRange | None = (0.0, 1.0)
     mirrored: bool = False
 
@@ -76,8 +77,8 @@ class Dataset:
     def split(
         cls,
         name: str,
-        x: np.ndarray,
-        y: np.ndarray,
+        x: ndarray,
+        y: ndarray,
         test_share: float | None = None,
         seed: int = 0,
         **options: Any,
@@ -169,11 +170,8 @@ def require_range(value_range: object) -> ValueRange:
 
 
 def check_labelled_samples(
-    names: tuple[str, str],
-    x: np.ndarray,
-    y: np.ndarray,
-    value_range: ValueRange | None = None,
-) -> np.ndarray:
+    names: tuple[str, str], x: ndarray, y: ndarray, value_range: ValueRange | None = None
+) -> ndarray:
     """The labels as int64 [N], once samples and labels have been checked.
 
     :param names: of both, in complaints.
@@ -183,7 +181,7 @@ def check_labelled_samples(
     x_name, y_name = names
     for name, array in ((x_name, x), (y_name, y)):
         require(
-            isinstance(array, np.ndarray) and not isinstance(array, np.ma.MaskedArray),
+            isinstance(array, ndarray) and not isinstance(array, np.ma.MaskedArray),
             name,
             "a numpy array",
             type(array).__name__,
@@ -215,7 +213,7 @@ def check_labelled_samples(
     return y.astype(np.int64, copy=False)
 
 
-def _check_shapes(x_train: np.ndarray, x_test: np.ndarray) -> None:
+def _check_shapes(x_train: ndarray, x_test: ndarray) -> None:
     """Refuse anything but images or event frames of one shape, with the channels before the sides.
 
     More than three channels before a width of at most three count as sides before
@@ -244,7 +242,7 @@ def _check_shapes(x_train: np.ndarray, x_test: np.ndarray) -> None:
     )
 
 
-def check_values(name: str, x: np.ndarray, value_range: ValueRange | None) -> None:
+def check_values(name: str, x: ndarray, value_range: ValueRange | None) -> None:
     """Refuse NaN, infinity, and values outside the range where there is one."""
     if not x.size:
         return
@@ -270,8 +268,8 @@ def check_values(name: str, x: np.ndarray, value_range: ValueRange | None) -> No
 
 
 def _stratify(
-    y: np.ndarray, share: float, seed: int, argument: str
-) -> tuple[np.ndarray, np.ndarray]:
+    y: ndarray, share: float, seed: int, argument: str
+) -> tuple[ndarray, ndarray]:
     """Indices of two disjoint parts that hold all samples, shuffled, each class in proportion.
 
     The share, between 0 and 1, is that of the second part; complaints name it as
@@ -383,7 +381,7 @@ def _read_parts(path: Path, largest: int) -> dict[str, Any]:
     return {name: content[name] for name in _SPLIT}
 
 
-def _arrange(name: str, x: np.ndarray, scaled: bool) -> np.ndarray:
+def _arrange(name: str, x: ndarray, scaled: bool) -> ndarray:
     """Images [N, C, H, W] or event frames [N, T, C, H, W], float32.
 
     :param scaled: bring images to shares of the largest value, in [0, 1]."""

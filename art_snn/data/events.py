@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy import ndarray
 from torch.nn import functional
 
 from art_snn.checks import (
@@ -94,7 +95,7 @@ def _convert(
         kind.sensor_size, n_event_bins=frames
     )
 
-    def frame(recording: Any) -> np.ndarray:
+    def frame(recording: Any) -> ndarray:
         # tonic gives floating point for a recording without events.
         counts = to_frame(recording).astype(np.int16, copy=False)
         if size is None:
@@ -113,11 +114,11 @@ def _convert(
 
 
 def _part(
-    recordings: Any, frame: Callable[[Any], np.ndarray], words: str
-) -> tuple[np.ndarray, np.ndarray]:
+    recordings: Any, frame: Callable[[Any], ndarray], words: str
+) -> tuple[ndarray, ndarray]:
     # By name, since tonic lists some sets in the order of the file system.
     order = np.argsort(np.array([str(file) for file in recordings.data]))
-    x: np.ndarray | None = None
+    x: ndarray | None = None
     y = np.asarray(recordings.targets, np.int64)[order]
     for row, index in enumerate(
         progress_over(order, f"Frames, {words} part", unit="recordings")

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy import ndarray
 from PIL import Image
 from sklearn.datasets import load_digits
 from torch.nn import functional
@@ -113,7 +114,7 @@ def _open_parts(name: str, root: Path, download: bool) -> list[Any]:
         raise MissingFile("data", complaint) from error
 
 
-def _resize(x: np.ndarray, size: Sides) -> np.ndarray:
+def _resize(x: ndarray, size: Sides) -> ndarray:
     """Images [N, C, H, W] uint8 by bilinear interpolation, with antialiasing where they shrink."""
     if size is None or x.shape[2:] == size:
         return x
@@ -194,7 +195,7 @@ def _image_folder(path: Path) -> ImageFolder:
 
 def _read_samples(
     samples: Sequence[tuple[str, int]], size: Sides
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[ndarray, ndarray]:
     """Pictures [N, C, H, W] as shares of 255 and classes [N], from files with their classes.
 
     One channel where all of them are grey, otherwise RGB. Without a size they must all
@@ -219,7 +220,7 @@ def _read_samples(
     return x, np.array([label for _, label in samples])
 
 
-def _read_picture(path: str, size: Sides) -> np.ndarray:
+def _read_picture(path: str, size: Sides) -> ndarray:
     """[H, W, 1] of a grey picture, [H, W, 3] of any other."""
     try:
         with Image.open(path) as stream:

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from art.attacks import EvasionAttack
 from art.estimators.classification import PyTorchClassifier
+from numpy import ndarray
 from torch import Tensor
 
 from art_snn.attacks.measures import SHIFT, Norm, require_measure, rounding_of
@@ -29,7 +30,7 @@ class _Attacked(Subject):
     attack: EvasionAttack
 
     @cached_property
-    def run(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    def run(self) -> tuple[ndarray, ndarray, ndarray, ndarray]:
         """Samples that the attack returns, and which of them are finite (N,).
 
         The original stands for a sample that is not. Then come points on the way of the
@@ -61,7 +62,7 @@ class _Attacked(Subject):
 
         with fix_seed(self.seed), watching(self.estimator, take):
             returned = self.attack.generate(self.x.copy(), self.y.copy())
-        array = isinstance(returned, np.ndarray)
+        array = isinstance(returned, ndarray)
         require(
             array and returned.shape == self.x.shape,
             "attack",
@@ -142,8 +143,8 @@ CHECKS_OF_ATTACKS = (_invalid, _silent_successes)
 
 def examine_attack(
     attack: EvasionAttack,
-    x: np.ndarray,
-    y: np.ndarray,
+    x: ndarray,
+    y: ndarray,
     *,
     eps: float,
     norm: Norm = np.inf,

@@ -8,6 +8,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 from art.estimators.classification import PyTorchClassifier
+from numpy import ndarray
 from scipy.special import log_softmax
 from torch import nn
 
@@ -392,9 +393,9 @@ def gradients_vanish(subject: Subject) -> Finding | None:
     )
 
 
-def _lose(gradients: object, count: int) -> tuple[np.ndarray, np.ndarray]:
+def _lose(gradients: object, count: int) -> tuple[ndarray, ndarray]:
     """Which of the gradients, of that count of samples, are 0 throughout, and not finite."""
-    rows = gradients if isinstance(gradients, np.ndarray) else np.zeros((count, 1))
+    rows = gradients if isinstance(gradients, ndarray) else np.zeros((count, 1))
     values = tuple(range(1, rows.ndim))
     return np.asarray(~rows.any(values)), np.asarray(~np.isfinite(rows).all(values))
 
@@ -476,7 +477,7 @@ def _unstable_loss(subject: Subject) -> Finding | None:
     )
 
 
-def _margins(subject: Subject, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+def _margins(subject: Subject, x: ndarray, y: ndarray) -> ndarray:
     """Best other logit minus that of the true class [N]."""
     return margin(as_tensor(subject.logits(x)), as_tensor(y)).numpy()
 
@@ -502,8 +503,8 @@ CHECKS = (
 
 def examine(
     estimator: PyTorchClassifier,
-    x: np.ndarray,
-    y: np.ndarray,
+    x: ndarray,
+    y: ndarray,
     *,
     eps: float,
     norm: Norm = np.inf,

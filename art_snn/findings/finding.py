@@ -8,6 +8,7 @@ from typing import Literal, get_args
 import numpy as np
 import torch
 from art.estimators.classification import PyTorchClassifier
+from numpy import ndarray
 from scipy.stats import binomtest
 
 from art_snn.attacks.measures import EUCLIDEAN, ROUNDING, Measure, Norm, require_measure
@@ -51,7 +52,7 @@ def exceeds(count: int, of: int) -> bool:
     )
 
 
-def list_samples(which: np.ndarray) -> str:
+def list_samples(which: ndarray) -> str:
     """A sentence with the numbers of some samples, bool (N,), counted from 0: the first five."""
     rows = np.flatnonzero(which).tolist()
     more = f" and {len(rows) - 5} more" if len(rows) > 5 else ""
@@ -124,8 +125,8 @@ class Subject:
     :raises ValueError: for no sample, another shape, or a bad setting."""
 
     estimator: PyTorchClassifier
-    x: np.ndarray
-    y: np.ndarray
+    x: ndarray
+    y: ndarray
     eps: float
     norm: Norm = np.inf
     batch_size: int = 32
@@ -157,22 +158,22 @@ class Subject:
         """The measure of the norm."""
         return require_measure(self.norm)
 
-    def predict(self, x: np.ndarray, draws: int) -> list[np.ndarray]:
+    def predict(self, x: ndarray, draws: int) -> list[ndarray]:
         """Predictions (N, K) from so many random states, the first that of the seed."""
         predict = partial(self.estimator.predict, x, batch_size=self.batch_size)
         return predict_by_draws(predict, self.seed, draws)
 
-    def logits(self, x: np.ndarray) -> np.ndarray:
+    def logits(self, x: ndarray) -> ndarray:
         """Predictions (N, K), from the random state of the seed."""
         return self.predict(x, 1)[0]
 
     @cached_property
-    def evaluations(self) -> list[np.ndarray]:
+    def evaluations(self) -> list[ndarray]:
         """Predictions of the same samples from five random states."""
         return self.predict(self.x, DRAWS_TO_EXAMINE)
 
     @property
-    def clean(self) -> np.ndarray:
+    def clean(self) -> ndarray:
         """Predictions (N, K)."""
         return self.evaluations[0]
 
@@ -182,7 +183,7 @@ class Subject:
         return is_random(self.evaluations, self.y)
 
     @cached_property
-    def again(self) -> tuple[np.ndarray, np.ndarray]:
+    def again(self) -> tuple[ndarray, ndarray]:
         """Predictions of the same samples from one random state, before and after others."""
         first, _, again = call_again(self.logits, self.x, mirror_samples(self.x))
         return first, again
@@ -193,27 +194,27 @@ class Subject:
         return not np.array_equal(*self.again, equal_nan=True)
 
     @cached_property
-    def answered(self) -> np.ndarray:
+    def answered(self) -> ndarray:
         """Which samples have logits that are numbers, bool (N,)."""
         return np.asarray(~np.isnan(self.clean).any(1))
 
     @cached_property
-    def correct(self) -> np.ndarray:
+    def correct(self) -> ndarray:
         """Which samples are classified correctly, bool (N,)."""
         return np.asarray((self.clean.argmax(1) == self.y) & self.answered)
 
-    def wrong(self, x: np.ndarray) -> np.ndarray:
+    def wrong(self, x: ndarray) -> ndarray:
         """True where what was made of the samples is misclassified, bool (N,).
 
         Of random networks the majority of five predictions decides."""
         predictions = self.predict(x, DRAWS_TO_EXAMINE if self.random else 1)
         return count_votes(predictions, as_tensor(self.y)).most.numpy()
 
-    def broken(self, which: np.ndarray) -> tuple[int, ...]:
+    def broken(self, which: ndarray) -> tuple[int, ...]:
         """Numbers of these samples, bool (N,), as a finding has them."""
         return () if self.random else tuple(np.flatnonzero(which).tolist())
 
-    def differentiate(self) -> np.ndarray | ArgumentError | None:
+    def differentiate(self) -> ndarray | ArgumentError | None:
         """Gradients of the loss at the correctly classified samples.
 
         The network's own complaint where it refuses them, None where autograd has none."""
@@ -234,7 +235,7 @@ class Subject:
     gradients = cached_property(differentiate)
     """Those by the present rule."""
 
-    def gradient(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    def gradient(self, x: ndarray, y: ndarray) -> ndarray:
         """Gradient of the cross entropy at one batch of samples."""
         samples, classes = (
             torch.as_tensor(a, device=self.estimator.device) for a in (x, y)
@@ -250,7 +251,7 @@ class Subject:
         return float(np.max(np.subtract(high, low)))
 
     @property
-    def limits(self) -> tuple[np.ndarray, np.ndarray]:
+    def limits(self) -> tuple[ndarray, ndarray]:
         """Lowest and highest values, rounding included; infinite without clip_values."""
         values = self.estimator.clip_values
         slack = ROUNDING * self.span

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from art.attacks import EvasionAttack
 from art.estimators.classification import PyTorchClassifier
+from numpy import ndarray
 from torch import Tensor
 
 from art_snn.attacks.auto_pgd import AutoPGD, OnwardPGD
@@ -69,7 +70,7 @@ class _WhiteBox(Subject):
             adversarials = attack.generate(self.x, self.y)
         return self.judge(adversarials)
 
-    def judge(self, adversarials: np.ndarray) -> Robustness:
+    def judge(self, adversarials: ndarray) -> Robustness:
         """The outcome of an attack that made these of the samples."""
         return Robustness(self.correct, ~self.wrong(adversarials))
 
@@ -270,8 +271,8 @@ CHECKS_OF_FRAMES = (_noise_as_strong, _steps_still_help)
 
 def examine_strength(
     estimator: PyTorchClassifier,
-    x: np.ndarray,
-    y: np.ndarray,
+    x: ndarray,
+    y: ndarray,
     *,
     eps: float,
     norm: Norm = np.inf,
@@ -314,7 +315,7 @@ def examine_strength(
         square_iter=require_count("square_iter", square_iter, remedy="500 are usual."),
     )
     cut = run_checks((gradients_vanish,), subject, "gradients")
-    if not isinstance(subject.gradients, np.ndarray):
+    if not isinstance(subject.gradients, ndarray):
         return cut
     checks = CHECKS_OF_FRAMES if measure.counted else CHECKS_OF_STRENGTH
     return run_checks(checks, subject, "gradients", verbose)

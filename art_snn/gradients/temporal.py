@@ -126,13 +126,13 @@ class TemporalFiring:
             return apply(_ThroughTime, current, self.rule, site, self.prepare)
         return site.dynamics.simulate(current)
 
-    def slope_at(self, potential: Tensor, site: NeuronRef) -> Tensor:
-        """The slope of spikes at a potential u [T, N, ...], a new tensor of its shape."""
-        at_step = self.prepare(potential, site)
-        if at_step is None:
-            at_step = _at_step(self.rule, site, potential, in_place=True)
-        distance = potential - site.dynamics.threshold
-        return at_step(distance, slice(None), slice(None))
+    def slope_at(self, distance: Tensor, site: NeuronRef) -> Tensor:
+        """The slope [N, ...], a new tensor, of spikes of one step at u - threshold."""
+        if self.rule.elementwise:
+            return self.rule.slope(distance, site)
+        steps = distance[None]
+        at_step = self.prepare(steps, site) or _at_step(self.rule, site, steps)
+        return at_step(steps, slice(None), slice(None))[0]
 
 
 class _ThroughTime(Function):

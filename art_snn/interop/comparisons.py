@@ -9,6 +9,7 @@ tensors with a gradient, as a reset may, is left as it is."""
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from os import sep
 from pathlib import Path
 from typing import Any
@@ -21,18 +22,46 @@ from art_snn.gradients.fixed import FixedWeights, constant
 from art_snn.gradients.shared import apply, straight_through
 
 
+class _Spikes:
+    """The spikes of one comparison, which have no graph before they are numbers.
+
+    :param z: what is above 0 where there are spikes [N, ...], with its graph.
+    :param mask: where there are spikes.
+    :param this: the :class:`~art_snn.interop.slopes.SlopePass`.
+    :param place: the line that compares."""
+
+    def __init__(self, z: Tensor, mask: Tensor, this: Any, place: str) -> None:
+        self.z = z
+        self.mask = mask
+        self.this = this
+        self.place = place
+        slope = this.slope(place, mask)
+        self.slope = slope if this.lazy else slope(z.detach())
+
+    def attach(self, values: Tensor) -> Tensor:
+        """Values [N, ...] of these spikes, with the gradient of the rule."""
+        with torch._C.DisableTorchFunction():
+            return apply(_Slope, self.z, (values,), self)
+
+    @cached_property
+    def numbers(self) -> Tensor:
+        """0 and 1 with the gradient of the rule."""
+        with torch.enable_grad():
+            return self.attach(self.mask.to(self.z.dtype))
+
+
 @dataclass
 class _Trace:
     """What is known of a tensor: the spikes in it, and the parts of a straight-through sum.
 
-    :param spikes: 0 and 1 with the slope of the rule, of a mask or of numbers made of it.
+    :param spikes: those in it, as numbers with a gradient, or as a comparison made them.
     :param hard: how often the spikes are in a sum.
     :param soft: the soft part of a sum.
     :param live: how often the soft part is in it with a gradient.
     :param dead: how often it is in it detached.
     :param step: 0 and 1 with the slope, where the tensor is a sign."""
 
-    spikes: Tensor | None = None
+    spikes: Tensor | _Spikes | None = None
     hard: int = 0
     soft: Tensor | None = None
     live: int = 0
@@ -55,7 +84,17 @@ def _mark(value: Tensor, trace: _Trace) -> Tensor:
 def _spikes_in(value: Any) -> Tensor | None:
     """The spikes that a mask, or a tensor made of one, stands for, if it does."""
     trace = _trace(value)
-    return trace.spikes if trace.soft is None else None
+    if trace.soft is not None:
+        return None
+    spikes = trace.spikes
+    return spikes.numbers if isinstance(spikes, _Spikes) else spikes
+
+
+def _attach(values: Tensor, spikes: Tensor | _Spikes) -> Tensor:
+    """Values of spikes, with their gradient."""
+    if isinstance(spikes, _Spikes):
+        return spikes.attach(values)
+    return straight_through(values, spikes.to(values.dtype).expand_as(values))
 
 
 def _as_sum(value: Any) -> _Trace:
@@ -81,21 +120,20 @@ def _add_traces(a: _Trace, b: _Trace, sign: int) -> _Trace | None:
 
 
 class _Slope(Function):
-    """Known spikes forward; backward the gradient times a slope."""
+    """Values of spikes forward; backward the gradient times a slope."""
 
     @staticmethod
-    def forward(ctx: Any, z: Tensor, spikes: Tensor, this: Any, place: str) -> Tensor:
-        slope = this.slope(place, spikes)
-        ctx.save_for_backward(z if this.lazy else slope(z.detach()))
-        ctx.exchanged = (this, place, slope)
-        return spikes.view_as(spikes)
+    def forward(ctx: Any, z: Tensor, values: tuple[Tensor], spikes: _Spikes) -> Tensor:
+        ctx.save_for_backward(z if spikes.this.lazy else spikes.slope)
+        ctx.spikes = spikes
+        return values[0]
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        this, place, slope = ctx.exchanged
-        this.arrive(place)
+        this, slope = ctx.spikes.this, ctx.spikes.slope
+        this.arrive(ctx.spikes.place)
         (kept,) = ctx.saved_tensors
-        return grad * (slope(kept) if this.lazy else kept), None, None, None
+        return grad * (slope(kept) if this.lazy else kept), None, None
 
 
 class Comparisons(FixedWeights):
@@ -132,7 +170,7 @@ class Comparisons(FixedWeights):
             args = (*args, *named)
         return handle(self, func, args, output)
 
-    def spikes(self, mask: Tensor, above: Any, below: Any) -> Tensor | None:
+    def spikes(self, mask: Tensor, above: Any, below: Any) -> _Spikes | None:
         """The spikes of a mask [N, ...] that is True where one thing is above another.
 
         None where nothing has a gradient, or the line that compares makes no spikes."""
@@ -146,9 +184,7 @@ class Comparisons(FixedWeights):
             return None
         # Also where the model makes no graph. It may change values in place later.
         with torch.enable_grad():
-            z = above - below
-            with torch._C.DisableTorchFunction():
-                return apply(_Slope, z, mask.to(z.dtype), self.this, place)
+            return _Spikes(above - below, mask, self.this, place)
 
 
 _PACKAGES = tuple(
@@ -171,14 +207,14 @@ def _differs(value: Any) -> bool:
     return isinstance(value, Tensor) and value.requires_grad
 
 
-def _give(output: Tensor, spikes: Tensor | None, graph: Tensor | None = None) -> Tensor:
+def _give(
+    output: Tensor, spikes: Tensor | _Spikes | None, graph: Tensor | None = None
+) -> Tensor:
     """The output, made of spikes; it has the gradient of `graph` where it may have one."""
     if spikes is None:
         return output
-    graph = spikes if graph is None else graph
     if output.is_floating_point() and torch.is_grad_enabled():
-        graph = graph.to(output.dtype).expand_as(output)
-        output = straight_through(output.detach(), graph)
+        output = _attach(output.detach(), spikes if graph is None else graph)
     return _mark(output, _Trace(spikes, 1))
 
 
@@ -197,7 +233,8 @@ def _step(mode: Comparisons, func: Any, args: Any, output: Any) -> Any:
         return output
     if func not in _find("sign"):
         return _give(output, spikes)
-    return _mark(_give(output, spikes, 2 * spikes), _Trace(step=spikes))
+    numbers = spikes.numbers
+    return _mark(_give(output, spikes, 2 * numbers), _Trace(step=numbers))
 
 
 def _cut(mode: Comparisons, func: Any, args: Any, output: Any) -> Any:
@@ -241,19 +278,17 @@ def _numbers(value: Any) -> Any:
 
 
 def _cast(mode: Comparisons, func: Any, args: Any, output: Any) -> Any:
-    spikes = _spikes_in(args[0])
-    if spikes is None or output.requires_grad:
+    trace = _trace(args[0])
+    if trace.soft is not None or output.requires_grad:
         return output
-    if spikes.dtype == output.dtype:
-        return _mark(spikes.clone(), _Trace(spikes, 1))
-    return _give(output, spikes)
+    return _give(output, trace.spikes)
 
 
 def _calculate(mode: Comparisons, func: Any, args: Any, output: Any) -> Any:
     """Products and sums of a mask, and the parts of a straight-through sum."""
     if len(args) != 2 or _trace(args[0]) is _trace(args[1]) is _UNKNOWN:
         return output
-    masks = [_spikes_in(arg) is not None and not _is_number(arg) for arg in args]
+    masks = [not _is_number(arg) and _spikes_in(arg) is not None for arg in args]
     if any(masks):
         numbers = (_spikes_in(a) if m else a for a, m in zip(args, masks, strict=True))
         with torch.enable_grad():
@@ -267,7 +302,7 @@ def _calculate(mode: Comparisons, func: Any, args: Any, output: Any) -> Any:
         return output
     if (total.hard, total.live, total.dead) == (1, 1, -1):
         assert total.spikes is not None
-        return straight_through(output.detach(), total.spikes.to(output.dtype))
+        return _attach(output.detach(), total.spikes)
     return _mark(output, total if torch.is_grad_enabled() else _detached(total))
 
 

@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
+from numpy import ndarray
 from torch import Tensor, nn
 
 from art_snn.checks import (
@@ -274,7 +275,7 @@ def _fill_in(what: str, like: str, node: Node, share: Any) -> dict[str, Any]:
 
 def _as_setting(value: Any) -> Setting:
     """An array as a number where all of it is the same, otherwise as Values."""
-    if not isinstance(value, np.ndarray | np.generic):
+    if not isinstance(value, ndarray | np.generic):
         return value
     if (value == value.flat[0]).all():
         value = value.flat[0]
@@ -531,6 +532,6 @@ def _read_sides(node: Node, fields: Iterable[str], sides: int) -> dict[str, Any]
     return options
 
 
-def _as_tensor(values: np.ndarray) -> Tensor:
+def _as_tensor(values: ndarray) -> Tensor:
     """Values in torch's default precision, on its default device."""
     return torch.tensor(values, dtype=torch.get_default_dtype())

@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -176,7 +177,7 @@ class SlopePass:
             self.shares.setdefault(place, []).append(share)
         self.calls[place] += 1
         site = NeuronRef(f"{place}, call {self.calls[place]}", _DYNAMICS)
-        return lambda z: self.firing.slope_at(z[None], site)[0]
+        return partial(self.firing.slope_at, site=site)
 
     def observe(self, function: SpikeFunction, ctx: Any, given: Any, output: Any) -> None:
         """Take in a call of a function, and exchange its slope."""

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from art.estimators.classification import PyTorchClassifier
+from numpy import ndarray
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 from torch import Tensor
@@ -77,7 +78,7 @@ class Certificate:
         def join(some: Sequence[Any]) -> Any:
             columns = {}
             for name, value in vars(some[0]).items():
-                if isinstance(value, np.ndarray):
+                if isinstance(value, ndarray):
                     columns[name] = np.concatenate([getattr(one, name) for one in some])
             return replace(some[0], **columns)
 
@@ -124,8 +125,8 @@ class Certificate:
 
 def certify(
     estimator: PyTorchClassifier,
-    x: np.ndarray,
-    y: np.ndarray,
+    x: ndarray,
+    y: ndarray,
     *,
     selection: int = 100,
     draws: int = 1000,
@@ -165,7 +166,7 @@ def certify(
     total = len(samples) * (selection + draws)
     with Progress("Certificates", total, unit="draws", verbose=verbose) as progress:
 
-        def count(sample: np.ndarray, draws: int) -> np.ndarray:
+        def count(sample: ndarray, draws: int) -> ndarray:
             """How many draws give every class [K]; those with NaN logits give none."""
             counts = np.zeros(estimator.nb_classes, dtype=np.int64)
             for start in range(0, draws, size):
@@ -186,7 +187,7 @@ def certify(
     return Certificate(predicted, region, predicted == labels, draws, alpha)
 
 
-def _read_samples(estimator: PyTorchClassifier, x: np.ndarray) -> tuple[Any, np.ndarray]:
+def _read_samples(estimator: PyTorchClassifier, x: ndarray) -> tuple[Any, ndarray]:
     """Check a network and samples of it, and return its encoder and the samples."""
     encoder = _certifying_encoder(estimator)
     samples = as_array(check_samples(x, estimator.input_shape))
@@ -212,7 +213,7 @@ def _read_samples(estimator: PyTorchClassifier, x: np.ndarray) -> tuple[Any, np.
 
 
 @torch.no_grad()
-def _require_draws_alone(network: SpikingNetwork, samples: np.ndarray) -> None:
+def _require_draws_alone(network: SpikingNetwork, samples: ndarray) -> None:
     """Refuse a network whose logits of a sample depend on more than what its encoder draws of it.
 
     Samples go through the network. Then what the encoder draws of them does, with the

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from art.estimators.classification import PyTorchClassifier
+from numpy import ndarray
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
@@ -47,7 +48,7 @@ leave every value [...] of a step of the input, or every neuron of the layer."""
 
 
 def synaptic_operations(
-    classifier: PyTorchClassifier, x: np.ndarray, batch_size: int = 32
+    classifier: PyTorchClassifier, x: ndarray, batch_size: int = 32
 ) -> NDArray[np.float64]:
     """Synaptic operations of samples: accumulates, and multiply-accumulates of a dense input.
 
@@ -63,7 +64,7 @@ def synaptic_operations(
 
 
 def count_operations(
-    classifier: PyTorchClassifier, x: np.ndarray, batch_size: int = 32
+    classifier: PyTorchClassifier, x: ndarray, batch_size: int = 32
 ) -> NDArray[np.float64]:
     """Spikes and operations of every layer (N, L, 2), in the order of :func:`count_synapses`.
 

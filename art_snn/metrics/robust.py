@@ -4,6 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
+from numpy import ndarray
 from scipy.stats import binomtest
 
 from art_snn.checks import require, require_whole
@@ -28,7 +29,7 @@ class Share:
         require_whole("count", self.count, up_to=self.total, remedy=remedy)
 
     @classmethod
-    def of(cls, which: np.ndarray) -> "Share":
+    def of(cls, which: ndarray) -> "Share":
         """The share of these samples, bool (N,), among all."""
         return cls(int(which.sum()), len(which))
 
@@ -69,8 +70,8 @@ class Share:
 class Robustness:
     """Outcome of one attack: clean and adversarial samples classified correctly, bool (N,) each."""
 
-    correct: np.ndarray
-    robust: np.ndarray
+    correct: ndarray
+    robust: ndarray
 
     @property
     def clean_accuracy(self) -> Share:
@@ -88,7 +89,7 @@ class Robustness:
         return Share.of(self.flipped[self.correct])
 
     @property
-    def flipped(self) -> np.ndarray:
+    def flipped(self) -> ndarray:
         """Correct before and wrong after the attack, bool (N,)."""
         return np.asarray(self.correct & ~self.robust)
 
@@ -98,9 +99,7 @@ class Robustness:
         return {name: getattr(self, name).as_dict() for name in names}
 
 
-def robustness(
-    clean: np.ndarray, adversarial: np.ndarray, labels: np.ndarray
-) -> Robustness:
+def robustness(clean: ndarray, adversarial: ndarray, labels: ndarray) -> Robustness:
     """Robustness from predictions.
 
     :param clean, adversarial: logits (N, K) of the clean and of the adversarial samples.

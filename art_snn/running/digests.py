@@ -9,8 +9,8 @@ from functools import cache, partial
 from types import BuiltinFunctionType, FunctionType, MethodType, NoneType
 from typing import Any
 
-import numpy as np
 import torch
+from numpy import ndarray
 from torch import Tensor, nn
 
 Modules = Iterable[tuple[str, nn.Module]]
@@ -74,7 +74,7 @@ def comparable(held: Any, depth: int = _DEPTH) -> Hashable:
         return held
     if isinstance(held, Tensor):
         return digest_tensors([held])
-    if isinstance(held, np.ndarray):
+    if isinstance(held, ndarray):
         return held.shape, str(held.dtype), held.tobytes()
     if not depth:
         return str(kind)

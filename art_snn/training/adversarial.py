@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy import ndarray
 from torch import Tensor
 
 from art_snn.attacks import Stage, craft_batch, parse_stage
@@ -97,9 +98,7 @@ class AdversarialTraining:
             return self.attack
         return parse_stage(self.attack, self.norm, self.eps)
 
-    def fit_to(
-        self, network: SpikingNetwork, *samples: np.ndarray
-    ) -> "AdversarialTraining":
+    def fit_to(self, network: SpikingNetwork, *samples: ndarray) -> "AdversarialTraining":
         """The same with a rule, where it has none: that which the network was given, or
         else that which :func:`~art_snn.gradients.choose_rule` finds.
 

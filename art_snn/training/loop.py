@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy import ndarray
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -28,12 +29,12 @@ from art_snn.training.state import Epoch, State, copy_tensor, describe_stall
 
 def train(
     network: SpikingNetwork,
-    x: np.ndarray,
-    y: np.ndarray,
+    x: ndarray,
+    y: ndarray,
     recipe: Recipe,
     resume: str | Path | None = None,
     *,
-    validation: tuple[np.ndarray, np.ndarray] | None = None,
+    validation: tuple[ndarray, ndarray] | None = None,
     adversary: AdversarialTraining | None = None,
     start: str = "",
     team: Team = ALONE,
@@ -191,8 +192,8 @@ def _step(state: State, x: Tensor, adversarial: Tensor, y: Tensor, share: float)
 
 def accuracy(
     network: SpikingNetwork,
-    x: np.ndarray,
-    y: np.ndarray,
+    x: ndarray,
+    y: ndarray,
     batch_size: int = 64,
     craft: Craft | None = None,
     team: Team = ALONE,

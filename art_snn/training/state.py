@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
+from numpy import ndarray
 from torch import Tensor
 
 from art_snn.checkpoint import CheckpointError, misfits
@@ -69,7 +69,7 @@ def describe_stall(
     return f"did not learn: {got}, and guessing gives ln {classes} = {chance:.3f}."
 
 
-def copy_tensor(array: np.ndarray) -> Tensor:
+def copy_tensor(array: ndarray) -> Tensor:
     """A copy as a tensor in torch's usual layout; torch itself takes no negative strides."""
     return torch.tensor(as_array(array), device="cpu")
 
@@ -81,11 +81,11 @@ class State:
     Random states are not kept, since every epoch sets its own."""
 
     network: SpikingNetwork
-    x: np.ndarray
-    y: np.ndarray
+    x: ndarray
+    y: ndarray
     recipe: Recipe
     file: str | Path | None
-    validation: tuple[np.ndarray, np.ndarray] | None
+    validation: tuple[ndarray, ndarray] | None
     adversary: AdversarialTraining | None
     start: str
     team: Team

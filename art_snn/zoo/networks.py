@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, metadata
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
+from numpy import ndarray
 
 import art_snn
 from art_snn import checkpoint
@@ -79,7 +79,7 @@ def classifier(name: str, device: str = "gpu") -> PyTorchSpikingClassifier:
     return wrap(load(name), about.input_shape, about.classes, limits, device)  # type: ignore[no-any-return]
 
 
-def samples(name: str) -> tuple[np.ndarray, np.ndarray]:
+def samples(name: str) -> tuple[ndarray, ndarray]:
     """The first test samples of a data set, as the classifiers take them.
 
     :param name: of a data set of the zoo, such as digits.

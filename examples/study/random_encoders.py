@@ -76,7 +76,8 @@ class Study:
         file, options = folder / "network.safetensors", self.options
         if file.exists():
             return
-        architecture = Architecture(model="vgg5", width=options.width, **form).fit_to(data)
+        form |= {"width": options.width, "synapse": options.synapse}
+        architecture = Architecture(model="vgg5", **form).fit_to(data)
         network = architecture.build_for(data)
         recipe = Recipe(
             optimizer="adam",
@@ -298,11 +299,12 @@ def parse() -> argparse.Namespace:
     add = parser.add_argument
     add("--data", default="digits", help="binary event frames, or images, as in art-snn train")
     add("--value-range", type=float, nargs=2, help="of event frames")
-    add("--keep", type=float, nargs="+", default=KEEPS, help="of event frames")
-    add("--longer", type=float, nargs="+", default=[], help="of them, in twice as many epochs")
+    add("--keep", type=float, nargs="*", default=KEEPS, help="of event frames")
+    add("--longer", type=float, nargs="*", default=[], help="of them, in twice as many epochs")
     add("--encoders", nargs="+", default=ENCODERS, help="of images")
     add("--draws", type=int, default=5000, help="that certify a sample")
     add("--width", type=float, default=0.125)
+    add("--synapse", type=float, help="factor per step of a synaptic current before every neuron")
     add("--epochs", type=int, default=80)
     add("--learning-rate", type=float, default=0.005, help="of Adam")
     add("--crop-padding", type=int, default=2)

@@ -10,6 +10,7 @@ from time import monotonic
 from typing import Any
 
 import numpy as np
+from numpy import ndarray
 
 from art_snn.app.evaluate.target import Target
 from art_snn.app.evaluation.record import Bounds, derive_seed, predict_classes
@@ -18,7 +19,7 @@ from art_snn.attacks import Outcome
 from art_snn.checks import require
 from art_snn.files import digest, read_arrays, write_arrays
 
-Arrays = dict[str, np.ndarray]
+Arrays = dict[str, ndarray]
 PART = ".part"
 """After the name of a block: how far it is, in place of the block."""
 PAUSE = 5.0
@@ -135,12 +136,12 @@ class Block:
     rows: slice
 
     @property
-    def x(self) -> np.ndarray:
+    def x(self) -> ndarray:
         """The samples ``(n, ...)``."""
         return self.target.x[self.rows]
 
     @property
-    def y(self) -> np.ndarray:
+    def y(self) -> ndarray:
         """Their classes (n,)."""
         return self.target.y[self.rows]
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy import ndarray
 
 from art_snn.app.evaluate.blocks import Arrays, Block, Part
 from art_snn.app.evaluate.target import Target
@@ -147,7 +148,7 @@ def join_bounds(blocks: Sequence[Block], decisions: Decisions) -> tuple[Bounds, 
 
 def join_adversarials(
     blocks: Sequence[Block], trial: Trial, decisions: Decisions
-) -> np.ndarray:
+) -> ndarray:
     """What a trial, with its search, made of the samples of the first blocks ``(n, ...)``."""
     parts = [
         block.store.arrays(block.name_attack(trial.eps, trial.name)) for block in blocks

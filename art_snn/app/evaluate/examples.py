@@ -5,6 +5,7 @@ from contextlib import suppress
 
 import numpy as np
 import torch
+from numpy import ndarray
 from scipy.stats import mode
 from torch import Tensor
 
@@ -105,7 +106,7 @@ def write_examples(
     Examples(trial.name, trial.eps, rows, x, broken, predicted, **spikes).write(output)
 
 
-def record_spikes(classifier: PyTorchSpikingClassifier, samples: np.ndarray) -> Arrays:
+def record_spikes(classifier: PyTorchSpikingClassifier, samples: ndarray) -> Arrays:
     """Spikes of samples (2 k, ...), half of them adversarials, as :class:`Examples` keeps them.
 
     Left out are layers whose potential is read, and others that give no spikes (T, 2 k, ...)."""
@@ -113,7 +114,7 @@ def record_spikes(classifier: PyTorchSpikingClassifier, samples: np.ndarray) -> 
     sites = {site.name for site in network.body.neurons()}
     names = []
     rates = []
-    parts: list[np.ndarray] = []
+    parts: list[ndarray] = []
     x = torch.as_tensor(samples, device=classifier.device)
 
     for layer, calls in record_calls(network, x):

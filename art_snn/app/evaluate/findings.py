@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from numpy import ndarray
 
 from art_snn import zoo
 from art_snn.app.architecture import ZOO
@@ -151,7 +152,7 @@ def _not_examined(target: Target, reason: str) -> Finding:
     )
 
 
-def _count(which: np.ndarray) -> int:
+def _count(which: ndarray) -> int:
     """How many samples these are, bool (N,)."""
     return int(np.count_nonzero(which))
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy import ndarray
 
 from art_snn.app.evaluate.settings import Evaluate
 from art_snn.app.evaluation.adversarials import Submission
@@ -172,7 +173,7 @@ class Target:
         some = torch.as_tensor(self.x, device="cpu")
         return select_stages(plan, self.classifier, self.measure, some)
 
-    def bound(self, x: np.ndarray, y: np.ndarray, eps: float) -> Bounds:
+    def bound(self, x: ndarray, y: ndarray, eps: float) -> Bounds:
         """Bounds of samples x ``(N, *shape)`` of classes y at a budget."""
         certificate = certify_bounds(
             self.classifier,

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy import ndarray
 from numpy.typing import NDArray
 
 from art_snn.app.evaluation.record import NAME, Mask, name_from
@@ -43,7 +44,7 @@ class Submission:
         cls,
         file: Path,
         classifier: PyTorchSpikingClassifier,
-        x: np.ndarray,
+        x: ndarray,
         norm: str,
         eps: float,
     ) -> "Submission":
@@ -104,8 +105,8 @@ class Submission:
 
 
 def _check_points(
-    path: Path, points: np.ndarray, classifier: PyTorchSpikingClassifier, dtype: Any
-) -> np.ndarray:
+    path: Path, points: ndarray, classifier: PyTorchSpikingClassifier, dtype: Any
+) -> ndarray:
     """Adversarials of the shape of samples, of real finite numbers in their range, in
     that dtype; what is beyond the range by rounding is clipped."""
     shape = classifier.input_shape
@@ -139,7 +140,7 @@ def _check_points(
     return np.asarray(np.clip(points, low, high))
 
 
-def _check_index(path: Path, rows: np.ndarray, count: int, samples: int) -> None:
+def _check_index(path: Path, rows: ndarray, count: int, samples: int) -> None:
     """Refuse what does not name, for each adversarial, another test sample."""
     fits = rows.dtype.kind in "iu" and rows.shape == (count,)
     got = f"{rows.dtype} of shape {rows.shape} in {path}"
@@ -159,7 +160,7 @@ def _check_index(path: Path, rows: np.ndarray, count: int, samples: int) -> None
     )
 
 
-def in_range(points: np.ndarray, classifier: PyTorchSpikingClassifier) -> Mask:
+def in_range(points: ndarray, classifier: PyTorchSpikingClassifier) -> Mask:
     """Points with values that samples may have, but for rounding, bool (n,)."""
     fits = np.isfinite(points)
     if classifier.clip_values is not None:
@@ -170,7 +171,7 @@ def in_range(points: np.ndarray, classifier: PyTorchSpikingClassifier) -> Mask:
 
 
 def min_budgets(
-    norm: Norm, classifier: PyTorchSpikingClassifier, x: np.ndarray, points: np.ndarray
+    norm: Norm, classifier: PyTorchSpikingClassifier, x: ndarray, points: ndarray
 ) -> NDArray[np.float64]:
     """The smallest budget that allows each point (n,), with the slack that all attacks have.
 

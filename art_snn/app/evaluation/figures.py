@@ -14,6 +14,7 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.rcsetup import cycler
 from matplotlib.ticker import MaxNLocator
+from numpy import ndarray
 from PIL import Image
 
 from art_snn.app.evaluation.record import (
@@ -98,7 +99,7 @@ def _make_axes(height: float, lines: int, width: float = _WIDTH) -> tuple[Figure
     return figure, figure.subplots()
 
 
-def _draw_pairs(ax: Axes, columns: Mapping[str, np.ndarray]) -> None:
+def _draw_pairs(ax: Axes, columns: Mapping[str, ndarray]) -> None:
     """Two columns as bars side by side, with a legend above them."""
     for n, (label, heights) in enumerate(columns.items()):
         places = np.arange(len(heights)) + 0.4 * n - 0.2
@@ -377,7 +378,7 @@ def _draw_example(
     return {"words": words, "pictures": pictures}
 
 
-def _draw_sample(values: np.ndarray, low: float, high: float) -> str:
+def _draw_sample(values: ndarray, low: float, high: float) -> str:
     """A sample (T, C, H, W) from low to high as a data URI; its first frames are side by side."""
     shares = (values[:_MOST_FRAMES] - low) / ((high - low) or 1)
     pixels = np.moveaxis(shares, 1, -1)
@@ -389,7 +390,7 @@ def _draw_sample(values: np.ndarray, low: float, high: float) -> str:
     return _strip(np.broadcast_to(pixels, (*pixels.shape[:-1], 3)))
 
 
-def _strip(frames: np.ndarray) -> str:
+def _strip(frames: ndarray) -> str:
     """Frames (T, H, W, 3) in [0, 1] as one picture, a grey line between any two."""
     line = np.full((len(frames[0]), 1, 3), 128 / 255)
     strip = np.concatenate(

@@ -7,6 +7,7 @@ from math import inf
 from pathlib import Path
 
 import numpy as np
+from numpy import ndarray
 from numpy.typing import ArrayLike, NDArray
 
 from art_snn.app.results import expect, read_result
@@ -335,14 +336,14 @@ class Examples:
 
     trial: str
     eps: float
-    rows: np.ndarray
-    x: np.ndarray
-    adversarial: np.ndarray
-    predicted: np.ndarray
-    layers: np.ndarray = field(default_factory=lambda: np.zeros(0, str))
-    rates: np.ndarray = field(default_factory=lambda: np.zeros((2, 0)))
-    spikes: np.ndarray = field(default_factory=lambda: np.zeros((2, 0, 0), bool))
-    owners: np.ndarray = field(default_factory=lambda: np.zeros(0, int))
+    rows: ndarray
+    x: ndarray
+    adversarial: ndarray
+    predicted: ndarray
+    layers: ndarray = field(default_factory=lambda: np.zeros(0, str))
+    rates: ndarray = field(default_factory=lambda: np.zeros((2, 0)))
+    spikes: ndarray = field(default_factory=lambda: np.zeros((2, 0, 0), bool))
+    owners: ndarray = field(default_factory=lambda: np.zeros(0, int))
 
     def __post_init__(self) -> None:
         _expect_alike((self.rows, self.x, self.predicted))
@@ -452,7 +453,7 @@ def find_evaluations(places: Iterable[Path]) -> Iterator[Path]:
         yield from files
 
 
-def read_excerpt(folder: Path, largest: int = LARGEST) -> dict[str, np.ndarray]:
+def read_excerpt(folder: Path, largest: int = LARGEST) -> dict[str, ndarray]:
     """The first n samples of an evaluation with their adversarials, from its folder.
 
     :param largest: bytes that they may take, unpacked.
@@ -485,7 +486,7 @@ def derive_seed(seed: int, start: int) -> int:
 
 
 def predict_classes(
-    classifier: PyTorchSpikingClassifier, x: np.ndarray, batch_size: int, seed: int
+    classifier: PyTorchSpikingClassifier, x: ndarray, batch_size: int, seed: int
 ) -> list[int]:
     """Classes of the samples x ``(n, ...)`` of a block from its seed; -1 without a prediction."""
     with fix_seed(seed):

@@ -7,6 +7,7 @@ from datetime import datetime, timezone
 from itertools import combinations
 
 import numpy as np
+from numpy import ndarray
 from tabulate import LATEX_ESCAPE_RULES, tabulate
 
 from art_snn.app.evaluation.record import NORMS, Evaluation, ReportItem
@@ -405,7 +406,7 @@ def _compare(one: Evaluation, other: Evaluation, names: tuple[str, str]) -> list
     return [words, Table(titles, rows)]
 
 
-def _survivors(evaluation: Evaluation) -> dict[float, np.ndarray]:
+def _survivors(evaluation: Evaluation) -> dict[float, ndarray]:
     """Samples that are right, bool (N,): without an attack at 0, and after those of each budget."""
     results = verdicts(evaluation)
     return {0.0: results[0].outcome.correct} | {one.eps: one.standing for one in results}
