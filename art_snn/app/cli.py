@@ -70,6 +70,7 @@ _RARE = {
     "weight_decay",
     "crop_padding",
     "flip",
+    "turn",
     "cutout",
     "train_dtype",
     "validation",

@@ -260,8 +260,8 @@ def average_steps(encoded: Any) -> Box:
     """Take means over the steps up to each one, of time steps [T, N, ...]."""
     assert isinstance(encoded, Box)
     steps = len(encoded)
-    if repeats_one_step(encoded):
-        return replace(encoded, averaged=steps, keeps_sign=True)
+    if steps == 1 or repeats_one_step(encoded):
+        return replace(encoded, averaged=steps, constant=True)
     # |mean (x - m)| <= mean r
     counts = count_steps(encoded)
     centre = encoded.centre.cumsum(0) / counts

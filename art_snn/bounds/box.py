@@ -51,8 +51,9 @@ class Box(Tensor):
     :param budget: b, where perturbations obey sum ((x - centre) / b)^2 <= 1, which allows
         fewer than the box does. The first affine layer uses it.
     :param repeats: the number of time steps, where all have the same values.
-    :param keeps_sign: True if each value keeps its sign over time, since none is below 0
-        or all are constant. Then means tell how large the values are."""
+    :param keeps_sign: True if no value is below 0, so that means tell how large values are.
+    :param constant: True if means over time are those of values that stay the same, and so
+        the values themselves."""
 
     __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
     centre: Tensor
@@ -63,6 +64,7 @@ class Box(Tensor):
     budget: Tensor | None = None
     repeats: int = 0
     keeps_sign: bool = False
+    constant: bool = False
 
     def __new__(cls, centre: Tensor, *_: Any, **__: Any) -> "Box":
         return Tensor._make_wrapper_subclass(

@@ -11,23 +11,17 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
 from math import inf
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.autograd import Function
 
-from art_snn.bounds.box import (
-    Box,
-    Ends,
-    Nonlinear,
-    Unbounded,
-    count_steps,
-    potential_rounding,
-)
+from art_snn.bounds.box import Box, Ends, Nonlinear, Unbounded, potential_rounding
 from art_snn.bounds.margins import SpikeBounds
-from art_snn.dynamics import Dynamics, operand
+from art_snn.dynamics import Dynamics, operand, plus_scaled
 from art_snn.gradients.base import Firing, NeuronRef, simulation
-from art_snn.gradients.shared import blocks, repeat_step, repeats_one_step
+from art_snn.gradients.shared import apply, blocks, repeat_step, repeats_one_step
 from art_snn.running.context import RUN
 
 _BUFFERS = 16
@@ -125,16 +119,49 @@ class BoundingMethod(ABC):
 
         The potential of an IF neuron with soft reset is its charge, which is the sum
         of the currents so far, less what its spikes took."""
-        steps = count_steps(current)
-        means = []
-        for end in bound_currents(site.dynamics, current):
-            # The number of spikes N up to each step never falls where charges rise:
-            # N(charges at the lowest currents) <= N(charges).
-            charges = end * steps
-            currents = charges.diff(dim=0, prepend=torch.zeros_like(charges[:1]))
-            means.append(self.firing(site, currents).cumsum(0) / steps)
-        low, high = means
-        return SpikeBounds((low + high) / 2, (high - low) / 2)
+        # The number of spikes N up to each step never falls where charges rise:
+        # N(charges at the lowest currents) <= N(charges).
+        ends = bound_currents(site.dynamics, current)
+        low, high = [apply(_HalfMeans, end, site.dynamics) for end in ends]
+        return SpikeBounds(low + high, high - low)
+
+
+class _HalfMeans(Function):
+    """Half the means of spikes of IF neurons with soft reset over the steps up to each one.
+
+    The input [T, N, ...] are the whole means of their currents. The number of spikes N is a
+    staircase of the charge C, and has the slope of the ramp through the middles of its steps::
+
+        N = (C - threshold) / drop + 1/2 within [0, t], by which dN/dC = 1 / drop or 0"""
+
+    @staticmethod
+    def forward(ctx: Any, means: Tensor, dynamics: Dynamics) -> Tensor:
+        names = ("gain", "constant", "v_start", "threshold", "reset_amount")
+        settings = (getattr(dynamics, name) for name in names)
+        gain, constant, start, threshold, drop = (operand(s, means[0]) for s in settings)
+        output = torch.empty_like(means)
+        slopes = torch.empty_like(means)
+        fired = torch.zeros_like(means[0])
+        spare = torch.empty_like(fired)
+        for t, mean in enumerate(means, 1):
+            # u[t] = C[t] - drop N[t-1]
+            charge = (mean * (gain * t)).add_(constant * t + start)
+            u = plus_scaled(charge, fired, -dynamics.reset_amount, out=spare)
+            fired += dynamics.fire(u)
+            torch.div(fired, 2 * t, out=output[t - 1])
+            if ctx.needs_input_grad[0]:
+                # Comparisons in floating point are faster than truth values.
+                slope = torch.gt(charge, threshold - drop / 2, out=slopes[t - 1])
+                last = threshold + drop * (t * (dynamics.max_spikes or inf) - 0.5)
+                slope *= torch.lt(charge, last, out=charge)
+        ctx.save_for_backward(slopes)
+        ctx.factor = gain / drop / 2
+        return output
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        (slopes,) = ctx.saved_tensors
+        return (grad * slopes).mul_(ctx.factor), None
 
 
 class SIBP(BoundingMethod):

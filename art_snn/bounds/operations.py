@@ -35,7 +35,7 @@ from art_snn.bounds.margins import mark_nonlinear
 from art_snn.dynamics import Dynamics, most
 from art_snn.gradients.fixed import METADATA, without_saving
 from art_snn.gradients.synapse import filter_current
-from art_snn.pooling import tiles
+from art_snn.pooling import average, pair, tiles
 from art_snn.running.context import RUN
 
 
@@ -111,7 +111,7 @@ def _apply_affine(
 
         # This takes another pass, which convolutions of a training step go without.
         is_cheap = weight.ndim == 2 or RUN.get().constant_weights
-        if is_cheap and (x.keeps_sign or not x.averaged):
+        if is_cheap and (x.keeps_sign or x.constant or not x.averaged):
             # One bound per value: |W x + b| <= |W| (|m| + r) + |b|. Of many terms
             # most are far below the largest one.
             sharper = func(x.centre.abs().add_(x.radius), sizes, offset, *rest)
@@ -192,6 +192,8 @@ def _average_windows(func: Any, x: Box, size: Any, *rest: Any, **options: Any) -
     apart = func is functional.avg_pool2d and not options and tiles(x.shape, size, *rest)
 
     def pool(part: Tensor) -> Tensor:
+        if apart and part.device.type == "cpu":
+            return average(part, pair(size), divisor)
         return without_saving(func, part, size, *rest, **options)
 
     return _average(pool, x, terms, apart, factor)
@@ -281,9 +283,11 @@ def _add(func: Any, a: Any, b: Any, *, alpha: float = 1) -> Box:
     # A sum of a box and numbers moves the box. That of two boxes has no budget any more.
     budget = None
     repeats = 0
+    constant = False
     if not (isinstance(a, Box) and isinstance(b, Box)):
         slack = slack.amax()
         repeats = like.repeats
+        constant = like.constant
         if centre.shape == first.shape:
             budget = first.budget
     elif any(box.slack.shape == box.shape for box in (first, second)):
@@ -291,7 +295,9 @@ def _add(func: Any, a: Any, b: Any, *, alpha: float = 1) -> Box:
 
     # Intervals of steps give a smaller magnitude.
     bound = magnitude if like.averaged else None
-    return Box(centre, radius, slack, bound, like.averaged, budget, repeats)
+    return Box(
+        centre, radius, slack, bound, like.averaged, budget, repeats, constant=constant
+    )
 
 
 def _as_boxes(func: Any, values: Any) -> list[Box]:

@@ -9,6 +9,7 @@ from art_snn.models.networks import (
     cnn4 as cnn4,
     resnet17 as resnet17,
     sew_resnet17 as sew_resnet17,
+    shallow as shallow,
     vgg as vgg,
     vgg5 as vgg5,
     vgg11 as vgg11,

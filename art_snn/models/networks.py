@@ -150,21 +150,21 @@ def _convolution(
     inputs: int,
     outputs: int,
     *,
-    kernel: Literal[1, 3] = 3,
+    kernel: int = 3,
     stride: int = 1,
     before: Sequence[nn.Module] = (),
 ) -> TimeDistributed:
     """Convolution without bias and batch norm, after stateless modules if `before` has any.
 
-    [T, N, inputs, ...] -> [T, N, outputs, ...]; a side is divided by the stride and
-    rounded up."""
-    layer = nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False)
+    [T, N, inputs, ...] -> [T, N, outputs, ...]; with an odd kernel a side is divided by the
+    stride and rounded up."""
+    layer = nn.Conv2d(inputs, outputs, kernel, stride, (kernel - 1) // 2, bias=False)
     return TimeDistributed(*before, layer, nn.BatchNorm2d(outputs))
 
 
-def _pooling() -> TimeDistributed:
-    """Average of 2x2 pixels; a side that cannot be halved is rounded up."""
-    return TimeDistributed(nn.AvgPool2d(2, ceil_mode=True))
+def _pooling(side: int = 2) -> TimeDistributed:
+    """Average of windows of pixels; sides that they do not divide are rounded up."""
+    return TimeDistributed(nn.AvgPool2d(side, ceil_mode=True))
 
 
 def _count_features(channels: int, sides: tuple[int, int], halvings: int) -> int:
@@ -192,34 +192,56 @@ def vgg(
     hidden: Sequence[int],
     *,
     last_pool: bool = True,
+    kernel: int = 3,
+    stride: int = 1,
+    pooling: int = 2,
+    norm: bool = False,
     **options: Any,
 ) -> SpikingNetwork:
-    """A spiking VGG of convolutions 3x3, each with batch norm and neurons, and average poolings.
+    """A spiking VGG of convolutions, each with batch norm and neurons, and average poolings.
 
-    A side that cannot be halved is rounded up. Options: :class:`art_snn.models.Options`.
+    A side that pooling does not divide is rounded up. Options:
+    :class:`art_snn.models.Options`.
 
     :param stages: widths of the convolutions, stage by stage.
     :param hidden: widths of the linear layers before the readout.
     :param last_pool: True if the last stage, too, ends with an average pooling.
+    :param kernel, stride: of the convolutions. An odd kernel of stride 1 keeps the sides.
+    :param pooling: sides of its windows.
+    :param norm: True for batch norms behind the linear layers, too, in place of their biases.
     :return: network from [N, in_channels, height, width] to [N, classes]."""
     settings = Options(**options)
+    require(
+        min(settings.sides) > 1 or kernel % 2 == 1,
+        "image_size",
+        f"sides of more than one pixel for kernels of {kernel}",
+        settings.image_size,
+        "Take an odd kernel, or another model.",
+    )
     layers: list[nn.Module] = []
     before = settings.normalisation()
     channels = settings.in_channels
+    sides: Sequence[int] = settings.sides
     poolings = len(stages if last_pool else stages[:-1])
     for index, stage in enumerate(stages):
         for outputs in map(settings.scale, stage):
-            layers += [_convolution(channels, outputs, before=before), settings.neuron()]
+            first = _convolution(
+                channels, outputs, kernel=kernel, stride=stride, before=before
+            )
+            layers += [first, settings.neuron()]
             before = []
             channels = outputs
+            sides = [(side - 2 + kernel % 2) // stride + 1 for side in sides]
         if index < poolings:
-            layers.append(_pooling())
+            layers.append(_pooling(pooling))
+            sides = [math.ceil(side / pooling) for side in sides]
 
     flatten = [nn.Flatten()]
-    features = _count_features(channels, settings.sides, poolings)
+    features = channels * math.prod(sides)
     for outputs in map(settings.scale, hidden):
-        linear = nn.Linear(features, outputs)
-        layers += [TimeDistributed(*flatten, linear), settings.neuron()]
+        linear = nn.Linear(features, outputs, bias=not norm)
+        norms = [nn.BatchNorm1d(outputs)] if norm else []
+        layers += [TimeDistributed(*flatten, linear, *norms), settings.neuron()]
         flatten = []
         features = outputs
     layers.append(TimeDistributed(*flatten, nn.Linear(features, settings.classes)))
@@ -293,6 +315,15 @@ def cnn4(**options: Any) -> SpikingNetwork:
     )
 
 
+def shallow(**options: Any) -> SpikingNetwork:
+    """Convolution 64 of 4x4 with stride 2, average pooling 4x4, linear 128, readout.
+
+    A network for certified training: intervals grow with every sum over many inputs, and
+    here are three. Options as in :func:`vgg`."""
+    form = {"kernel": 4, "stride": 2, "pooling": 4, "norm": True}
+    return vgg(((64,),), (128,), **form | options)
+
+
 def resnet17(**options: Any) -> SpikingNetwork:
     """ResNet-17: stem 64, three blocks of 64 and four of 128 channels, linear 256, readout.
 
@@ -363,6 +394,7 @@ MODELS: Mapping[str, Callable[..., SpikingNetwork]] = MappingProxyType(
         "sew-resnet17": sew_resnet17,
         "vgg-dvs": vgg_dvs,
         "cnn4": cnn4,
+        "shallow": shallow,
     }
 )
 """Models by their name on the command line."""

@@ -56,6 +56,8 @@ class Recipe:
         or 0 [4 around 32 pixels, and the same share of other images; 0 below 16 pixels].
     :param flip: mirror half of the samples left to right
         [only where the data say that it leaves their classes].
+    :param turn: mirror half of the samples top to bottom, and swap the sides of half: for
+        images from above, together with `flip`.
     :param cutout: side in pixels of the hole that is filled with zeros; 0 is none
         [16 of 32, and the same share; 0 below 16].
     :param seed: of the order of the samples and of whatever the network draws.
@@ -74,6 +76,7 @@ class Recipe:
     weight_decay: float | None = None
     crop_padding: int | None = None
     flip: bool | None = None
+    turn: bool = False
     cutout: int | None = None
     seed: int = 0
     train_dtype: str | None = None
@@ -103,15 +106,17 @@ class Recipe:
             if value is not None:
                 value = require_whole(name, value, up_to=1024, remedy="0 is none.")
                 set_fields(self, **{name: value})
-        if self.flip is not None:
-            require(
-                isinstance(self.flip, bool | np.bool_),
-                "flip",
-                "True or False",
-                repr(self.flip),
-                "False keeps sides.",
-            )
-            set_fields(self, flip=bool(self.flip))
+        for name in ("flip", "turn"):
+            value = getattr(self, name)
+            if value is not None:
+                require(
+                    isinstance(value, bool | np.bool_),
+                    name,
+                    "True or False",
+                    repr(value),
+                    "False keeps sides.",
+                )
+                set_fields(self, **{name: bool(value)})
 
         dtype: Any = self.train_dtype
         if dtype is torch.bfloat16:
@@ -164,6 +169,11 @@ class Recipe:
         set_fields(fitted, left_open=self.left_open)
         return fitted
 
+    @property
+    def augments(self) -> bool:
+        """True if samples are changed at random."""
+        return bool(self.crop_padding or self.flip or self.turn or self.cutout)
+
     def build_optimizer(self, parameters: Iterable[Tensor]) -> torch.optim.Optimizer:
         """The optimizer of the weights."""
         numbers = {k: getattr(self, k) for k in _OPTIMIZERS[self.optimizer]}
@@ -171,8 +181,8 @@ class Recipe:
         return kind(parameters, lr=numbers.pop("learning_rate"), **numbers)
 
     def augment(self, samples: Tensor) -> Tensor:
-        """Every sample [C, H, W], or [T, C, H, W], cropped, flipped and cut out for itself."""
-        if not (self.crop_padding or self.flip or self.cutout):
+        """Every sample [C, H, W], or [T, C, H, W], cropped, mirrored and cut out for itself."""
+        if not self.augments:
             return samples
         # torchvision draws on torch's default device.
         with samples.device:
@@ -184,6 +194,9 @@ class Recipe:
                 transforms.append(crop)
             if self.flip:
                 transforms.append(v2.RandomHorizontalFlip())
+            if self.turn:
+                swap = v2.RandomApply([v2.Lambda(lambda sample: sample.mT)])
+                transforms += [v2.RandomVerticalFlip(), swap]
             if self.cutout:
                 share = self.cutout**2 / sides.numel()
                 hole = v2.RandomErasing(p=1.0, scale=(share, share), ratio=(1.0, 1.0))
@@ -195,11 +208,18 @@ class Recipe:
     def check_samples(self, shape: tuple[int, ...]) -> None:
         """Refuse samples that are no images or frames, or not larger than the hole."""
         require(
-            len(shape) >= 3 or not (self.crop_padding or self.flip or self.cutout),
+            len(shape) >= 3 or not self.augments,
             "x",
             "samples [C, H, W] or [T, C, H, W], which can be cropped and flipped",
             f"samples of shape {list(shape)}",
-            "Use crop_padding=0, flip=False, cutout=0.",
+            "Use crop_padding=0, flip=False, turn=False, cutout=0.",
+        )
+        require(
+            not self.turn or shape[-1] == shape[-2],
+            "turn",
+            "False for images that are not square",
+            self.turn,
+            "Crop them, or leave it out.",
         )
         require(
             not self.cutout or self.cutout < min(shape[-2:]),

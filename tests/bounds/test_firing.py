@@ -18,10 +18,11 @@ from torch import nn
 from art_snn import SpikingNetwork, TimeDistributed
 from art_snn.bounds import METHODS, Bounding
 from art_snn.bounds.box import Box
-from art_snn.bounds.firing import bound_steps, list_spans, write_meetings
+from art_snn.bounds.firing import _HalfMeans, bound_steps, list_spans, write_meetings
 from art_snn.bounds.operations import Propagation
 from art_snn.dynamics import Dynamics, Values
 from art_snn.gradients import NeuronRef
+from art_snn.models import shallow
 from art_snn.neurons import Neuron
 from tests.conftest import varied
 
@@ -337,3 +338,41 @@ def test_the_loop_is_that_of_the_package():
         current = [draw.randint(-16, 16) / 8 for _ in range(12)]
         simulated = neuron.simulate(torch.tensor(current, dtype=torch.float64)[:, None])
         assert simulated[:, 0].cumsum(0).tolist() == counts(current, neuron)
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+def test_counts_are_not_below_s_ibp_where_samples_are_normalised(steps):
+    torch.manual_seed(varied())
+    network = shallow(
+        width=1 / 8,
+        image_size=16,
+        pooling=2,
+        steps=steps,
+        decay=1.0,
+        reset="soft",
+        mean=(0.3, 0.4, 0.5),
+        std=(0.1, 0.2, 0.15),
+    ).eval()
+    for norm in (part for part in network.modules() if hasattr(part, "running_var")):
+        # So small that the slack of the first convolution decides about spikes.
+        norm.running_var.uniform_(1e-6, 1e-3)
+    x = torch.rand(64, 3, 16, 16)
+    y = network(x).argmax(1)
+    counts, steps_alone = (
+        Bounding(network, METHODS[name](), 1e-4, limits=(0, 1)).margin(x, y)
+        for name in ("counts", "s-ibp")
+    )
+    # A spike more or less counts much more than the rounding of logits.
+    assert (counts >= steps_alone - 2e-3).all()
+
+
+def test_the_number_of_spikes_of_if_neurons_has_the_slope_of_the_ramp_through_its_steps():
+    charges = torch.tensor([0.4, 0.6, 1.0, 1.4, 1.6, 2.4, 2.6], dtype=torch.float64)
+    means = torch.stack([charges, charges / 2]).requires_grad_()
+    half = _HalfMeans.apply(means, Dynamics(1.0, 1.0, "soft"))
+    # After two steps of charge C come floor(C) spikes, but at most one at each step.
+    spikes = torch.tensor([[0, 0, 1, 1, 1, 1, 1], [0, 0, 1, 1, 1, 2, 2]])
+    assert torch.equal(2 * half.detach() * torch.tensor([[1], [2]]), spikes.double())
+    (slope,) = torch.autograd.grad(half.sum(), means)
+    within = torch.tensor([[0, 1, 1, 1, 0, 0, 0], [0, 1, 1, 1, 1, 1, 0]])
+    assert torch.equal(slope, 0.5 * within.double())

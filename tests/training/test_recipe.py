@@ -7,7 +7,7 @@ import torch
 
 from art_snn.training import Recipe
 
-STILL = {"crop_padding": 0, "flip": False, "cutout": 0}
+STILL = {"crop_padding": 0, "flip": False, "turn": False, "cutout": 0}
 
 
 def seen(recipe: Recipe, samples: torch.Tensor, seed: int = 0) -> torch.Tensor:
@@ -19,7 +19,7 @@ def seen(recipe: Recipe, samples: torch.Tensor, seed: int = 0) -> torch.Tensor:
 def test_the_defaults_are_table_s1():
     lengths = {"epochs": 200, "batch_size": 64, "seed": 0, "train_dtype": None}
     steps = {"optimizer": "sgd", "learning_rate": 0.1, "momentum": 0.9, "weight_decay": 5e-4}
-    table = lengths | steps | {"crop_padding": 4, "flip": True, "cutout": 16}
+    table = lengths | steps | {"crop_padding": 4, "flip": True, "turn": False, "cutout": 16}
     assert asdict(Recipe().fit_to((3, 32, 32), mirrored=True)) == table
 
 
@@ -74,6 +74,17 @@ def test_cutout_is_one_square_hole_of_zeros_through_all_frames_and_channels(shap
     assert len(corners) > 40
 
 
+def test_turned_images_from_above_are_all_eight_that_a_square_has():
+    image = torch.rand(1, 2, 8, 8)
+    turned = seen(Recipe(**STILL | {"flip": True, "turn": True}), image.expand(200, -1, -1, -1))
+    quarters = [torch.rot90(image[0], k, (1, 2)) for k in range(4)]
+    every = [one.flip(side) for one in quarters for side in ((), (2,))]
+    found = {
+        next(i for i, one in enumerate(every) if torch.equal(one, sample)) for sample in turned
+    }
+    assert found == set(range(8))
+
+
 def test_every_sample_has_a_draw_of_its_own_and_a_seed_repeats_them_all():
     x = torch.rand(1, 3, 32, 32).expand(16, -1, -1, -1)
     recipe = Recipe().fit_to((3, 32, 32), mirrored=True)
@@ -113,6 +124,7 @@ def test_what_is_given_of_the_augmentation_is_not_fitted_and_only_images_are_aug
         *(("momentum", value, "below 1") for value in (1.5, 1)),
         *(("weight_decay", value, "at least 0") for value in (float("inf"), -1)),
         ("flip", "no", "True or False"),
+        ("turn", 1, "True or False"),
         *(("crop_padding", value, ">= 0") for value in (-1, 1.5)),
         ("cutout", True, ">= 0"),
         *(("epochs", value, ">= 1") for value in (0, 1.5)),
@@ -131,6 +143,7 @@ def test_settings_outside_their_range_are_refused(name, value, word):
         (Recipe(cutout=8), (1, 8, 20), r"^cutout: .*smaller than the images of 8x20"),
         (Recipe(crop_padding=1), (64,), r"^x: .*cropped"),
         (Recipe(flip=True), (64,), r"^x: .*flipped"),
+        (Recipe(turn=True, crop_padding=0), (3, 8, 9), r"^turn: .*square"),
     ],
 )
 def test_samples_that_do_not_suit_the_augmentation_are_refused(recipe, shape, message):

@@ -1,0 +1,337 @@
+"""Certified training on natural images: spiking networks beside twins of ReLU.
+
+    python examples/study/certified.py --data eurosat32_10k.npz --output certified-eurosat
+    python examples/study/certified.py --data cifar10_first5000.npz --networks t1 t2 relu \
+        --eps 2/255 --output certified-cifar10
+
+Trains networks of one shape within bounds, for every budget and seed, and certifies test samples
+at all budgets. --held-out 0.125 takes training samples in their place, for choices. Next to the
+table it writes what accuracy the weight of the bounds costs, and where intervals grow. A run that
+was interrupted goes on where it stopped, and so does one with other networks or seeds.
+"""
+
+import argparse
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from setting import ratio
+from torch import nn
+
+from art_snn import LIF, PyTorchSpikingClassifier, SpikingNetwork, checkpoint
+from art_snn.app import tables
+from art_snn.app.evaluation.verdict import format_eps
+from art_snn.app.machine import keep_memory
+from art_snn.app.results import read_result, write_result
+from art_snn.app.tables import GREY, SERIES
+from art_snn.bounds import METHODS, Bounding, certify_bounds, decide_bounds
+from art_snn.bounds.box import Box
+from art_snn.classifier import wrap
+from art_snn.data import Dataset, Source
+from art_snn.files import write_text
+from art_snn.gradients import STBP, Rectangle
+from art_snn.layers import TimeDistributed
+from art_snn.metrics import Share
+from art_snn.models import shallow
+from art_snn.seeding import fix_seed
+from art_snn.training import AdversarialTraining, Recipe, train
+from art_snn.training.defences import IBP
+
+NETWORKS: Mapping[str, Mapping[str, Any]] = {
+    "t1": {"steps": 1},
+    "t2": {"steps": 2},
+    "t4": {"steps": 4},
+    "t2-lif": {"steps": 2, "decay": 0.5, "reset": "hard"},
+    "t2-rectangle": {"steps": 2, "training_gradient": STBP(surrogate=Rectangle(width=1.0))},
+    "relu": {"steps": 1},
+}
+"""Settings of the networks. All are IF neurons with soft reset, but where they say otherwise; the
+twin has ReLU in their place."""
+WORDS = {
+    "t1": "IF, T = 1",
+    "t2": "IF, T = 2",
+    "t4": "IF, T = 4",
+    "t2-lif": "LIF 0.5, hard reset, T = 2",
+    "t2-rectangle": "IF, T = 2, rectangle",
+    "relu": "ReLU",
+}
+MEASURED = 200
+"""Samples of which the widths of intervals are means."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """One training: a network of NETWORKS, the budget and the weight of the bounds, a seed."""
+
+    network: str
+    eps: float
+    weight: float
+    seed: int
+
+    def __str__(self) -> str:
+        return f"{self.network}-{255 * self.eps:g}-{self.weight:g}-{self.seed}"
+
+
+class Study:
+    """Trainings and what is measured of them, by the options of the command line."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.options = options
+        data = Source(data=options.data).load()
+        self.data: Dataset = data.hold_out(options.held_out) if options.held_out else data
+        self.x = self.data.x_test[: options.samples]
+        self.y = self.data.y_test[: options.samples]
+
+    def build(self, training: Training) -> SpikingNetwork:
+        """The network before it is trained."""
+        options, x = self.options, self.data.x_train
+        form = {"decay": 1.0, "reset": "soft"} | dict(NETWORKS[training.network])
+        with fix_seed(training.seed):
+            network = shallow(
+                width=options.width,
+                in_channels=x.shape[1],
+                image_size=x.shape[-2:],
+                classes=self.data.classes,
+                mean=tuple(x.mean((0, 2, 3)).tolist()),
+                std=tuple(x.std((0, 2, 3)).tolist()),
+                **form,
+            )
+        if training.network == "relu":
+            assert isinstance(network.layers, nn.Sequential)
+            for index, layer in enumerate(network.layers):
+                if isinstance(layer, LIF):
+                    network.layers[index] = TimeDistributed(nn.ReLU())
+        return network
+
+    def train(self, training: Training) -> tuple[SpikingNetwork, float]:
+        """The trained network, and seconds of an epoch; its weights lie in its folder."""
+        options = self.options
+        folder = options.output / str(training)
+        network = self.build(training)
+        file = folder / "network.safetensors"
+        if file.exists():
+            checkpoint.load(network, file)
+            return network.eval(), read_result(folder / "training.json")["seconds"]
+        defence = IBP(bound_weight=training.weight, ramp=0.4)
+        adversary = AdversarialTraining(eps=training.eps, defence=defence)
+        recipe = Recipe(
+            epochs=options.epochs,
+            batch_size=32,
+            optimizer="adam",
+            learning_rate=0.005,
+            crop_padding=0,
+            cutout=0,
+            flip=True,
+            turn="eurosat" in options.data,
+            seed=training.seed,
+        )
+        folder.mkdir(parents=True, exist_ok=True)
+        state = folder / "training.pt"
+        began = time.process_time()
+        epochs = train(
+            network, self.data.x_train, self.data.y_train, recipe, state, adversary=adversary
+        )
+        seconds = (time.process_time() - began) / len(epochs)
+        checkpoint.save(network, file, recipe=asdict(recipe), adversary=repr(adversary))
+        write_result(folder / "training.json", {"seconds": seconds})
+        state.unlink()
+        return network.eval(), seconds
+
+    def row(self, training: Training) -> dict[str, Any]:
+        """What is counted of a network: correct, certified and decided samples, and widths."""
+        options = self.options
+        file = options.output / f"{training}-{len(self.x)}-{options.decided}.json"
+        if file.exists():
+            return dict(read_result(file))
+        network, seconds = self.train(training)
+        shape, limits = self.data.input_shape, self.data.value_range
+        classifier = wrap(network, shape, self.data.classes, limits, "cpu")
+        right = classifier.predict(self.x, batch_size=100).argmax(1) == self.y
+        row = {
+            **asdict(training),
+            "seconds": seconds,
+            "samples": len(self.x),
+            "clean": int(right.sum()),
+            "certified": self.certified(classifier, right),
+            "widths": self.widths(classifier, training.eps),
+        }
+        if options.decided and training.network != "relu":
+            x, y = self.x[: options.decided], self.y[: options.decided]
+            row["decided"] = {}
+            for eps in options.eps:
+                decision = decide_bounds(classifier, x, y, eps, seconds=options.seconds)
+                counts = [int(decision.safe.sum()), int((~decision.broken).sum()), len(x)]
+                row["decided"][format_eps("inf", eps)] = counts
+        write_result(file, row)
+        return row
+
+    def certified(self, classifier: PyTorchSpikingClassifier, right: np.ndarray) -> dict[str, int]:
+        """Certified samples at every budget, by counts."""
+        counts = {}
+        for eps in self.options.eps:
+            how: dict[str, Any] = {"method": "counts", "batch_size": 50}
+            one = certify_bounds(classifier, self.x, self.y, eps, **how)
+            assert not (one.certified & ~right).any()
+            counts[format_eps("inf", eps)] = int(one.certified.sum())
+        return counts
+
+    def widths(self, classifier: PyTorchSpikingClassifier, eps: float) -> list[list[float]]:
+        """Behind each layer of neurons, or ReLU: the share of them whose output is not sure, and
+        the mean width of intervals, in shares of the mean output."""
+        network = classifier.model
+        x = torch.as_tensor(self.x[:MEASURED])
+        outputs: list[Box] = []
+
+        def note(*found: Any) -> None:
+            outputs.append(found[-1])
+
+        bounding = Bounding(network, METHODS["counts"](), eps, limits=self.data.value_range)
+        hooks = [
+            layer.register_forward_hook(note)
+            for layer in network.layers
+            if any(isinstance(part, nn.ReLU) for part in layer.modules())
+        ]
+        with bounding.evaluating():
+            bounding.spread(bounding.enclose(x), observe=note)
+        for hook in hooks:
+            hook.remove()
+        rows = []
+        for box in outputs:
+            centre, radius = box.centre[-1].detach(), box.radius[-1].detach()
+            unsure = float((radius > 1e-6).double().mean())
+            rows.append([unsure, float(2 * radius.mean() / centre.abs().mean())])
+        return rows
+
+
+def group(rows: list[dict[str, Any]]) -> dict[tuple[str, float, float], list[dict[str, Any]]]:
+    """Rows of all seeds by network, budget and weight."""
+    groups: dict[tuple[str, float, float], list[dict[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault((row["network"], row["eps"], row["weight"]), []).append(row)
+    return groups
+
+
+def spread(values: list[float]) -> str:
+    """The mean of several seeds in percent, and the lowest and the highest."""
+    mean = sum(values) / len(values)
+    words = f"{100 * mean:.1f}"
+    return (
+        words if len(values) == 1 else f"{words} [{100 * min(values):.1f}, {100 * max(values):.1f}]"
+    )
+
+
+def render(title: str, rows: list[dict[str, Any]]) -> str:
+    """A line for each network, budget and weight; then where intervals grow."""
+    budgets = list(rows[0]["certified"])
+    lines, grown = [], []
+    for (network, eps, weight), several in group(rows).items():
+        count = several[0]["samples"]
+        values = [spread([row["clean"] / count for row in several])]
+        values += [
+            spread([row["certified"][budget] / count for row in several]) for budget in budgets
+        ]
+        decided = several[0].get("decided", {})
+        ends = [decided.get(budget) for budget in budgets]
+        words = [
+            ""
+            if end is None
+            else f"{Share(end[0], end[2]).percent} to {Share(end[1], end[2]).percent}"
+            for end in ends
+        ]
+        seconds = f"{np.mean([row['seconds'] for row in several]):.0f}"
+        name = (WORDS[network], format_eps("inf", eps), f"{weight:g}", str(len(several)))
+        lines.append((*name, *values, *words, seconds))
+        for place, numbers in enumerate(np.mean([row["widths"] for row in several], 0), 1):
+            unsure, width = numbers
+            grown.append((*name[:3], str(place), f"{100 * unsure:.1f}", f"{100 * width:.1f}"))
+    titles = ["network", "trained at", "weight", "seeds", "clean"]
+    titles += [f"certified, {budget}" for budget in budgets]
+    titles += [f"decided, {budget}" for budget in budgets] + ["CPU s an epoch"]
+    where = ("network", "trained at", "weight", "layer", "not sure, %", "width, % of the mean")
+    parts = [title, tables.Table(tuple(titles), lines), tables.Table(where, grown)]
+    return tables.render(parts, "markdown")
+
+
+def draw(rows: list[dict[str, Any]]) -> Figure:
+    """Certified against clean accuracy of all trainings, a panel for each budget."""
+    budgets = list(rows[0]["certified"])
+    figure = Figure(figsize=(4 * len(budgets), 4.2), layout="constrained")
+    axes = figure.subplots(1, len(budgets), sharex=True, sharey=True, squeeze=False)[0]
+    colours = dict(zip(WORDS, [*SERIES, GREY], strict=False))
+    for ax, budget in zip(axes, budgets, strict=True):
+        labelled = set[str]()
+        for row in rows:
+            name, count = row["network"], row["samples"]
+            ax.plot(
+                100 * row["clean"] / count,
+                100 * row["certified"][budget] / count,
+                "s" if name == "relu" else "o",
+                color=colours[name],
+                ms=3 + 4 * row["weight"],
+                label=None if name in labelled else WORDS[name],
+            )
+            labelled.add(name)
+        ax.set(title=f"at {budget}", xlabel="clean accuracy [%]", axisbelow=True)
+        ax.grid(alpha=0.3)
+    axes[0].set_ylabel("certified accuracy [%]")
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, frameon=False, ncols=6, loc="outside lower center")
+    return figure
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Certified training on natural images.")
+    add = parser.add_argument
+    add("--data", default="eurosat32_10k.npz", help="images, as in art-snn train")
+    add("--networks", nargs="+", default=["t1", "t2", "t4", "relu"], choices=NETWORKS)
+    add("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    add("--eps", type=ratio, nargs="+", default=[1 / 255, 2 / 255, 4 / 255], help="budgets")
+    add("--train-eps", type=ratio, nargs="+", default=[2 / 255], help="budgets in training")
+    add("--weights", type=float, nargs="+", default=[0.7], help="of the bounds in the loss")
+    add("--epochs", type=int, default=20)
+    add("--width", type=float, default=1.0)
+    add("--samples", type=int, default=1000, help="test samples")
+    add("--held-out", type=float, help="share of the training samples that are tested instead")
+    add("--decided", type=int, default=0, help="the first of them, which are decided")
+    add("--seconds", type=float, default=10.0, help="of a decision")
+    add("--threads", type=int, default=1)
+    add("--output", type=Path, default=Path("certified"))
+    add("--small", action="store_true")
+    options = parser.parse_args()
+    if options.small:
+        small = {"epochs": 1, "width": 1 / 16, "samples": 4, "decided": 2, "seconds": 0.1}
+        small |= {"networks": ["t2", "relu"], "seeds": [0], "data": "digits", "eps": [0.01]}
+        vars(options).update(small, output=options.output / "small")
+    return options
+
+
+def main() -> None:
+    options = parse()
+    keep_memory()
+    torch.set_num_threads(options.threads)
+    study = Study(options)
+    trainings = [
+        Training(network, eps, weight, seed)
+        for seed in options.seeds
+        for eps in options.train_eps
+        for weight in options.weights
+        for network in options.networks
+    ]
+    rows = [study.row(training) for training in trainings]
+    name = replace(study.data).name
+    title = f"{len(study.x)} samples of {name}, {options.epochs} epochs of Adam, in %. "
+    title += "Of several seeds the mean, the lowest and the highest. Decided: what is safe, and "
+    title += f"what is not broken, of the first {options.decided}."
+    write_result(options.output / "certified.json", {"rows": rows})
+    write_text(options.output / "certified.md", render(title, rows))
+    draw(rows).savefig(options.output / "certified.png", dpi=110)
+    print((options.output / "certified.md").read_text())
+
+
+if __name__ == "__main__":
+    main()
