@@ -138,15 +138,15 @@ def _apply_batch_norm(
     if training or mean is None or variance is None:
         raise Unbounded("batch norm by the statistics of the batch")
 
-    centre = without_saving(
-        func, x.centre, mean, variance, weight, bias, False, momentum, eps
-    )
-
-    # Channels stand on axis 1: the factor is |w| / sqrt(v).
+    # Channels stand on axis 1: the factor is w / sqrt(v).
     axes = x.ndim - 2
     scale = (variance + eps).rsqrt()
     if weight is not None:
         scale = scale * weight
+    shift = -mean * scale
+    if bias is not None:
+        shift = shift + bias
+    centre = x.centre * view_first(scale, axes) + view_first(shift, axes)
     scale = scale.abs()
     factor = view_first(scale, axes)
 
@@ -172,12 +172,12 @@ def _filter_by_synapse(func: Any, x: Box, dynamics: Dynamics) -> Box:
     # As no weight of the sum is negative, |i - i(m)| <= i(r).
     radius = func(x.radius, dynamics)
 
-    # |i| <= k max |x|, where k = gain (1 + a + ... + a^(T - 1)).
-    decay = most(dynamics.synapse)
-    total = most(dynamics.synapse_gain) * min(len(x), 1 / (1 - decay))
+    # |i| <= gain k max |x|, where k = 1 + a + ... + a^(T - 1).
+    remembered = min(len(x), 1 / (1 - most(dynamics.synapse)))
+    total = most(dynamics.synapse_gain) * remembered
     magnitude = x.magnitude * total
-    # A computed i is the exact one of currents that rounding has moved by some units of |i|.
-    rounding = charge_rounding(magnitude, x.dtype) * total
+    # Rounding moves each computed i[t] by some units of |i|, of which later steps keep a share.
+    rounding = charge_rounding(magnitude, x.dtype) * remembered
     before = func(x.slack, dynamics) if x.slack.shape == x.shape else x.slack * total
     return Box(centre, radius, before + rounding)
 

@@ -443,7 +443,7 @@ def probe(body: Body, encoded: Tensor) -> str | None:
         return draw(current)
 
     # No synapse filters steps that are none.
-    apart = set_in_block(RUN, replace(RUN.get(), averaged=1))
+    apart = set_in_block(RUN, replace(RUN.get(), averaged=-1))
     try:
         with apart:
             judge(body.outputs(draw(encoded), fire), 1.0)

@@ -113,7 +113,8 @@ class NetworkRun:
     :param shapes_only: True if a pass with constant weights needs the right graph, and no values.
     :param forms: functions of stateless layers with constant weights, where these are known.
     :param in_neuron: True while a rule computes what a neuron fires.
-    :param averaged: of how many time steps the only one is the mean; 0 outside of such a pass."""
+    :param averaged: of how many time steps the only one is the mean; 0 outside of such a pass,
+        and -1 where the first axis holds no time steps."""
 
     firing: Callable[[Any, Tensor], Tensor] | None = None
     names: Mapping[nn.Module, str] = field(default_factory=dict)

@@ -2,8 +2,11 @@
 
 A point within the budget is one where a class is ahead by the margin that it has there. So with
 that margin as the limit every constraint holds for the point: its pixels and spike trains must stay
-in all domains that it was in before a propagation."""
+in all domains that it was in before a propagation.
 
+The search knows no synapses. With these, all that a point does must lie within the bounds."""
+
+import copy
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -14,11 +17,14 @@ from torch import Tensor, nn
 
 from art_snn import Direct, SpikingNetwork, TimeDistributed as Timed
 from art_snn.bounds import METHODS, Bounding
+from art_snn.bounds.bounding import record_pass
 from art_snn.bounds.box import round_toward
+from art_snn.bounds.margins import bound_margins
 from art_snn.bounds.propagate import Domains, Layer, TrainTable, propagate
 from art_snn.bounds.reduced import ConstraintProblem, ProblemBuilder
 from art_snn.bounds.search import merge_halves, select_half
-from art_snn.dynamics import Dynamics
+from art_snn.dynamics import Dynamics, Values
+from art_snn.interop.kinds import ReadOff
 from art_snn.layers import Normalize
 from art_snn.neurons import Neuron
 from tests.bounds.random_networks import CLASSES, LIMITS, excite
@@ -229,3 +235,58 @@ def attempt(
     planted = [plant(network, x, eps, draw) for _ in range(points)]
     counts = [dig(one, draw.randrange(2**31), digs=digs) for one in planted]
     return sum(c for c, _ in counts), sum(r for _, r in counts)
+
+
+def _add_synapses(network: SpikingNetwork, x: Tensor, draw: random.Random) -> None:
+    """Put most neurons behind a synapse, some as snnTorch's, which subtract a step late."""
+    # One neuron more gets pixels or spikes as they are, without the rounding of a layer.
+    network.layers.insert(draw.randrange(1, len(network.layers)), _neuron(draw))
+    neurons = [module for module in network.modules() if isinstance(module, Neuron)]
+    for neuron, (_, current) in zip(neurons, record_pass(network, x), strict=False):
+        dynamics = neuron.dynamics
+        decay, threshold = dynamics.decay, dynamics.threshold
+        if dynamics.reset == "soft" and draw.random() < 0.5:
+            late = {"order": "f v + x", "factor": decay, "late": True}
+            late |= {"synapse_order": draw.choice(["f v + x", "f (v + x)", "v - (1 - f) v + x"])}
+            dynamics = ReadOff(decay, threshold, "soft", reset_by=threshold / decay, **late)
+        shares = torch.linspace(0, 0.9999, current[0, 0].numel()).view_as(current[0, 0])
+        synapse = draw.choice([0.0, 0.0, 0.9999, Values(shares), *[draw.uniform(0, 0.9999)] * 4])
+        neuron.dynamics = replace(dynamics, synapse=synapse, lag=draw.choice([0, 1]))
+
+
+@torch.no_grad()
+def attempt_synapses(seed: int, points: int = 64) -> tuple[int, int]:
+    """Checks of points in the chain of that seed, with synapses, and spikes that are sure.
+
+    A check is of all that a point does, against the bounds of one method, in one precision.
+    AssertionError where anything is outside of its bounds."""
+    network, x, eps = chain(seed)
+    draw = random.Random(seed)
+    _add_synapses(network, x, draw)
+    draws = torch.Generator().manual_seed(seed)
+    move = 2 * torch.rand(points, *x.shape[1:], generator=draws, dtype=x.dtype) - 1
+    move[::2] = move[::2].sign()
+    inputs = (x + eps * move).clamp(*LIMITS)
+    passes = [record_pass(network, inputs)]
+    if x.dtype == torch.float32:
+        passes.append(record_pass(copy.deepcopy(network).double(), inputs.double()))
+    y = torch.tensor([draw.randrange(CLASSES)])
+    sure = 0
+    for word, method in METHODS.items():
+        bounding = Bounding(network, method(), eps, limits=LIMITS)
+        bounds = []
+        with bounding.evaluating():
+            box = bounding.enclose(x)
+            # Part of the budget counts as rounding, so that bounds without it lose points.
+            part = draw.choice([0.0, 0.5]) * box.radius.amin()
+            box = replace(box, radius=box.radius - part, slack=box.slack + part)
+            logits = bounding.run(box, observe=lambda *place, to=bounds: to.append(place))
+            lowest = bound_margins(logits, y)
+        for *calls, (_, (z,)) in passes:
+            for (site, current, spikes), (name, value) in zip(bounds, calls, strict=True):
+                assert current.contains(value), f"{name}, {word}, {value.dtype}"
+                assert spikes.contains(site.dynamics.simulate(value)), f"spikes, {name}, {word}"
+            assert logits.contains(z), f"logits, {word}"
+            assert (z[:, y] - z >= lowest).all(), f"margins, {word}"
+        sure += sum(int((spikes.radius == 0).sum()) for _, _, spikes in bounds)
+    return points * len(passes) * len(METHODS), sure

@@ -2,9 +2,9 @@
 
 python -m tests.bounds.soundness --minutes 10
 
-Minutes are those of one core. Four fifths go to counterexamples planted in random chains. Ends with
-status 1 where a certificate is broken, a network that has bounds is refused, or a planted point is
-lost."""
+Minutes are those of one core. Four fifths go to counterexamples planted in random chains, a tenth
+to points in chains with synapses, which --synapses tries alone. Ends with status 1 where a
+certificate is broken, a network that has bounds is refused, or a planted point is lost."""
 
 import argparse
 import random
@@ -19,6 +19,9 @@ import torch
 from tests.bounds import altered, planted
 from tests.bounds.forms import FORMS, insert
 from tests.bounds.random_networks import check, drawn
+
+PLANTED = {"planted": planted.attempt, "synapses": planted.attempt_synapses}
+"""Attempts to lose planted points: a seed -> checks, and values that are ruled out."""
 
 
 def attempt(seed: int) -> tuple[str, str, int]:
@@ -53,19 +56,19 @@ def attempt_altered(seed: int) -> Counter[str]:
     return Counter(broken=len(wrong), held=words.count("held"), refused=words.count("refused"))
 
 
-def check_planted(seed: int, end: float) -> int:
+def check_planted(name: str, seed: int, end: float) -> int:
     """How many chains lost a planted point, until a time."""
     checks, removed, lost, first = 0, 0, 0, seed
     while time.process_time() < end:
         try:
-            counts = planted.attempt(seed)
+            counts = PLANTED[name](seed)
             checks, removed = checks + counts[0], removed + counts[1]
         except AssertionError as error:
             sys.stderr.write(f"seed {seed}: {error}\n")
             lost += 1
         seed += 1
-    words = f"{checks} checks removed {removed} values, {lost} lost a point"
-    sys.stdout.write(f"planted: {seed - first} chains, {words}\n")
+    words = f"{checks} checks, {removed} values ruled out, {lost} lost a point"
+    sys.stdout.write(f"{name}: {seed - first} chains, {words}\n")
     return lost
 
 
@@ -73,11 +76,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=1.0)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--synapses", action="store_true")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     end = time.process_time() + 60 * options.minutes
-    lost = check_planted(options.seed, end - 12 * options.minutes)
+    if options.synapses:
+        return 1 if check_planted("synapses", options.seed, end) else 0
+    lost = check_planted("planted", options.seed, end - 12 * options.minutes)
+    lost += check_planted("synapses", options.seed, end - 6 * options.minutes)
     seed = options.seed
     fates: defaultdict[str, Counter[str]] = defaultdict(Counter)
     while time.process_time() < end:

@@ -22,7 +22,7 @@ from art_snn.bounds.search import Search
 from art_snn.dynamics import Dynamics
 from art_snn.metrics import synaptic_operations
 from art_snn.neurons import Neuron
-from tests.bounds.planted import attempt, chain
+from tests.bounds.planted import attempt, attempt_synapses, chain
 from tests.bounds.random_networks import CLASSES, LIMITS, around, stack
 from tests.conftest import varied
 
@@ -62,6 +62,15 @@ def test_planted_points_tell_a_rule_that_is_wrong(monkeypatch):
     for seed in seeds:
         with pytest.raises(AssertionError):
             attempt(seed, steps=4, digs=16)
+
+
+def test_points_planted_behind_synapses_tell_bounds_without_rounding(monkeypatch):
+    # In chain 1196 rounding is largest beside the currents: a synapse scales them by 0.03.
+    for seed in (1196, *map(varied, range(20))):
+        attempt_synapses(seed)
+    monkeypatch.setattr("art_snn.bounds.operations.charge_rounding", lambda *_: 0.0)
+    with pytest.raises(AssertionError):
+        list(map(attempt_synapses, range(30)))
 
 
 def decide(network: SpikingNetwork, x: Tensor, y: Tensor, eps: float, **options) -> Decision:

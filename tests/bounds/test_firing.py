@@ -17,11 +17,8 @@ from torch import nn
 
 from art_snn import SpikingNetwork, TimeDistributed
 from art_snn.bounds import METHODS, Bounding
-from art_snn.bounds.box import Box
 from art_snn.bounds.firing import _HalfMeans, bound_steps, list_spans, write_meetings
-from art_snn.bounds.operations import Propagation
 from art_snn.dynamics import Dynamics, Values
-from art_snn.gradients import NeuronRef
 from art_snn.models import shallow
 from art_snn.neurons import Neuron
 from tests.conftest import varied
@@ -52,12 +49,6 @@ SEVERAL = {
     "floor, any": Dynamics(1.0, 0.4, "soft", max_spikes=None, floor=-0.4),
 }
 
-
-SYNAPTIC = {
-    f"{reset}, lag {lag}": Dynamics(0.7, 0.8, reset, synapse=0.6, lag=lag)
-    for reset in ("hard", "soft", "none")
-    for lag in (0, 1)
-} | {"each": Dynamics(0.5, synapse=Values(torch.linspace(0, 0.9, 400)), gain=0.7)}
 LATE = {
     "a potential that is wiped a step late": (
         ((0.75, 1, -1, 1.5, -0.5), (1.25, 1, -1, 1.5, -0.5)),
@@ -97,25 +88,6 @@ def test_the_number_of_spikes_in_a_step_lies_within_its_bounds(name):
     for index in range(60):
         where = torch.rand(low.shape).round(decimals=2 * (index % 2))
         spikes = neuron.simulate(low + where * (high - low))
-        assert (fewest <= spikes).all()
-        assert (spikes <= most).all()
-
-
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("name", SYNAPTIC)
-def test_spikes_behind_a_synapse_lie_within_their_bounds(name, method):
-    low, high = boxes(steps=6, count=400)
-    zero = torch.zeros(())
-    box = Box((low + high)[:, None] / 2, (high - low)[:, None] / 2, zero)
-    site, methods = NeuronRef("here", SYNAPTIC[name]), METHODS[method]()
-    with Propagation():
-        bounds = site.fire(methods.fire, box)
-    fewest, most = bounds.ends
-    assert (most - fewest < 0.5).any()
-    assert (most - fewest > 0.5).any()
-    for index in range(60):
-        where = torch.rand(low.shape).round(decimals=2 * (index % 2))
-        spikes = site.dynamics.simulate((low + where * (high - low))[:, None])
         assert (fewest <= spikes).all()
         assert (spikes <= most).all()
 

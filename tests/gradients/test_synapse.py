@@ -107,6 +107,10 @@ def test_conversion_takes_the_mean_response_for_a_constant_current():
         one.gradient = CBA()
         grads.append(torch.autograd.grad(one(x).sum(), x)[0])
     torch.testing.assert_close(*grads)
+    # The current of the step before is 0 in the only step.
+    late = network(Neuron(Dynamics(1.0, synapse=0.5, lag=1)), steps=1)
+    late.gradient = CBA()
+    assert not torch.autograd.grad(late(x).sum(), x)[0].any()
 
 
 def test_a_synapse_that_never_decays_is_refused():

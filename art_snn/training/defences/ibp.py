@@ -1,7 +1,10 @@
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from art_snn.bounds import METHODS, Bounding, check_bounded
 from art_snn.bounds.firing import BoundingMethod
@@ -10,6 +13,7 @@ from art_snn.data.dataset import check_values
 from art_snn.layers import dtype_of
 from art_snn.network import SpikingNetwork
 from art_snn.running.context import keep_modes
+from art_snn.team import moments
 from art_snn.training.defences.base import Learner, Weighted, require_temporal
 
 
@@ -22,8 +26,10 @@ class IBP(Weighted):
     and w is `bound_weight`. Nothing is attacked: eps is that of the attack, which does
     not run.
 
-    The bounds are those of the network in evaluation mode and in its own precision. They
-    are differentiated by the training gradient, a temporal rule such as STBP.
+    The bounds are those of the network in evaluation mode and in its own precision, but
+    batch norms have the statistics of the samples of the step. Running ones lag behind the
+    weights, and have no gradient. The bounds are differentiated by the training gradient, a
+    temporal rule such as STBP.
 
     Validation counts certified samples, and only once k is 1: no earlier epoch can be the
     best.
@@ -63,13 +69,14 @@ class IBP(Weighted):
     def loss(self, learner: Learner, x: Tensor, adversarial: Tensor, y: Tensor) -> Tensor:
         """Cross entropy of the samples and of their worst logits."""
         network = learner.network
-        entropy = nn.functional.cross_entropy(learner(x), y)
+        with _note_statistics(learner) as statistics:
+            entropy = nn.functional.cross_entropy(learner(x), y)
 
         rule = require_temporal(network)
         k = min(1.0, learner.progress / self.ramp)
         bounding = self._bounding(network, METHODS[self.method](rule.firing()), k)
         samples = self._check_samples(learner, x)
-        with keep_modes(network, False):
+        with keep_modes(network, False), _replaced(statistics):
             margins = bounding.margins(samples, y, differentiable=True)
 
         # The worst logits are minus the lower bounds of the margins.
@@ -103,3 +110,42 @@ class IBP(Weighted):
         """Samples on the device and in the precision of the network; refused out of the range."""
         check_values("x", x.detach().cpu().numpy(), self.value_range)
         return x.to(learner.device, dtype_of(learner.network))
+
+
+_Statistics = dict[_BatchNorm, tuple[Tensor, Tensor]]
+"""Means and variances of batch norms."""
+
+
+@contextmanager
+def _note_statistics(learner: Learner) -> Iterator[_Statistics]:
+    """A block that notes the statistics of every batch, with their graph."""
+    noted: _Statistics = {}
+
+    def note(norm: Any, inputs: tuple[Tensor]) -> None:
+        (x,) = inputs
+        wide = x.to(norm.running_var.dtype)
+        axes = (0, *range(2, x.ndim))
+        mean, variance, _ = moments(wide, axes, learner.team.size > 1)
+        noted[norm] = mean.flatten(), variance.flatten()
+
+    parts = learner.network.modules()
+    norms = [part for part in parts if isinstance(part, _BatchNorm)]
+    hooks = [norm.register_forward_pre_hook(note) for norm in norms]
+    try:
+        yield noted
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+@contextmanager
+def _replaced(statistics: _Statistics) -> Iterator[None]:
+    """A block in which batch norms have these statistics in place of the running ones."""
+    running = {norm: (norm.running_mean, norm.running_var) for norm in statistics}
+    try:
+        for norm, (mean, variance) in statistics.items():
+            norm.running_mean, norm.running_var = mean, variance
+        yield
+    finally:
+        for norm, (before, spread) in running.items():
+            norm.running_mean, norm.running_var = before, spread
