@@ -1,5 +1,6 @@
 """IBP: bounds written out for two layers, the ramp, validation, resumption, and what is refused."""
 
+import copy
 from dataclasses import replace
 from typing import Any
 
@@ -95,6 +96,19 @@ def test_bounds_are_of_the_network_in_evaluation_mode_and_change_no_statistics()
     assert modes == [True, False]
     assert norm.num_batches_tracked == 1
     assert all(module.training for module in net.modules())
+
+
+def test_bounds_have_the_statistics_of_the_batch_and_their_gradient():
+    net, x, y = network(nn.BatchNorm1d(12)).train(), *batch()
+    other = copy.deepcopy(net)
+    # Within next to no budget the worst logits are those of the samples.
+    against(eps=1e-12).defence.loss(Learner(network=net), x, x, y).backward()
+    nn.functional.cross_entropy(other(x), y).backward()
+    largest = max(float(weight.grad.abs().max()) for weight in other.parameters())
+    assert largest > 1e-3
+    for a, b in zip(net.parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(a.grad, b.grad, rtol=0, atol=1e-3 * largest)
+    assert net.layers[0].module[1].running_mean.grad_fn is None
 
 
 def test_in_a_training_in_bfloat16_bounds_keep_the_precision_of_the_network():
