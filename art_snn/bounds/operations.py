@@ -35,7 +35,7 @@ from art_snn.bounds.margins import mark_nonlinear
 from art_snn.dynamics import Dynamics, most
 from art_snn.gradients.fixed import METADATA, without_saving
 from art_snn.gradients.synapse import filter_current
-from art_snn.pooling import average, pair, tiles
+from art_snn.pooling import tiles
 from art_snn.running.context import RUN
 
 
@@ -192,8 +192,6 @@ def _average_windows(func: Any, x: Box, size: Any, *rest: Any, **options: Any) -
     apart = func is functional.avg_pool2d and not options and tiles(x.shape, size, *rest)
 
     def pool(part: Tensor) -> Tensor:
-        if apart and part.device.type == "cpu":
-            return average(part, pair(size), divisor)
         return without_saving(func, part, size, *rest, **options)
 
     return _average(pool, x, terms, apart, factor)

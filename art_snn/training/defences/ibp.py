@@ -1,5 +1,4 @@
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
 
@@ -69,14 +68,27 @@ class IBP(Weighted):
     def loss(self, learner: Learner, x: Tensor, adversarial: Tensor, y: Tensor) -> Tensor:
         """Cross entropy of the samples and of their worst logits."""
         network = learner.network
-        with _note_statistics(learner) as statistics:
+        statistics: _Statistics = {}
+
+        def note(norm: Any, inputs: tuple[Tensor]) -> None:
+            wide = inputs[0].to(norm.running_var.dtype)
+            axes = (0, *range(2, wide.ndim))
+            mean, variance, _ = moments(wide, axes, learner.team.size > 1)
+            statistics[norm] = mean.flatten(), variance.flatten()
+
+        with ExitStack() as stack:
+            for part in network.modules():
+                if isinstance(part, _BatchNorm) and part.training:
+                    stack.callback(part.register_forward_pre_hook(note).remove)
             entropy = nn.functional.cross_entropy(learner(x), y)
 
         rule = require_temporal(network)
         k = min(1.0, learner.progress / self.ramp)
         bounding = self._bounding(network, METHODS[self.method](rule.firing()), k)
         samples = self._check_samples(learner, x)
-        with keep_modes(network, False), _replaced(statistics):
+        with keep_modes(network, False), ExitStack() as stack:
+            _swap(statistics)
+            stack.callback(_swap, statistics)
             margins = bounding.margins(samples, y, differentiable=True)
 
         # The worst logits are minus the lower bounds of the margins.
@@ -112,40 +124,12 @@ class IBP(Weighted):
         return x.to(learner.device, dtype_of(learner.network))
 
 
-_Statistics = dict[_BatchNorm, tuple[Tensor, Tensor]]
+_Statistics = dict[_BatchNorm, tuple[Any, Any]]
 """Means and variances of batch norms."""
 
 
-@contextmanager
-def _note_statistics(learner: Learner) -> Iterator[_Statistics]:
-    """A block that notes the statistics of every batch, with their graph."""
-    noted: _Statistics = {}
-
-    def note(norm: Any, inputs: tuple[Tensor]) -> None:
-        (x,) = inputs
-        wide = x.to(norm.running_var.dtype)
-        axes = (0, *range(2, x.ndim))
-        mean, variance, _ = moments(wide, axes, learner.team.size > 1)
-        noted[norm] = mean.flatten(), variance.flatten()
-
-    parts = learner.network.modules()
-    norms = [part for part in parts if isinstance(part, _BatchNorm)]
-    hooks = [norm.register_forward_pre_hook(note) for norm in norms]
-    try:
-        yield noted
-    finally:
-        for hook in hooks:
-            hook.remove()
-
-
-@contextmanager
-def _replaced(statistics: _Statistics) -> Iterator[None]:
-    """A block in which batch norms have these statistics in place of the running ones."""
-    running = {norm: (norm.running_mean, norm.running_var) for norm in statistics}
-    try:
-        for norm, (mean, variance) in statistics.items():
-            norm.running_mean, norm.running_var = mean, variance
-        yield
-    finally:
-        for norm, (before, spread) in running.items():
-            norm.running_mean, norm.running_var = before, spread
+def _swap(statistics: _Statistics) -> None:
+    """Give batch norms these statistics, and keep the running ones in their place."""
+    for norm, (mean, variance) in statistics.items():
+        statistics[norm] = norm.running_mean, norm.running_var
+        norm.running_mean, norm.running_var = mean, variance
