@@ -66,7 +66,7 @@ class Measure:
         :param low: the value without spikes."""
         if self == SHIFT:
             return shifts(x, adversarial, low).largest.astype(float)
-        return np.asarray(self.length(adversarial - x).flatten().double().cpu().numpy())
+        return self.length(adversarial - x).flatten().double().cpu().numpy()
 
 
 # fmt: off
@@ -163,7 +163,7 @@ def rounding_of(samples: Tensor) -> ndarray:
 
     It is 1e-6 of the largest value of each; values below 1 count as 1."""
     largest = samples.abs().flatten(1).amax(1).double().clamp_min(1)
-    return np.asarray(ROUNDING * largest.cpu().numpy())
+    return ROUNDING * largest.cpu().numpy()
 
 
 class Shifts(NamedTuple):

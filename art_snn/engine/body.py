@@ -278,8 +278,7 @@ class NetworkBody(Body):
             form = (structure(modules), plain, dynamics, comparable(self.readout))
             return form, count_writes(tensors), values
 
-        key: Hashable = self.remembered("version", read) if exact else read()
-        return key
+        return self.remembered("version", read) if exact else read()
 
     @contextmanager
     def observe_writes(self) -> Iterator[None]:
@@ -335,8 +334,7 @@ class LayeredBody(NetworkBody):
             RUN.get(), firing=firing, names=now.neurons, plain=now.plain, forms=forms
         )
         with set_in_block(RUN, run), weights_fixed() if forms is None else nullcontext():
-            output: Tensor = self.layers(encoded)
-            return output
+            return self.layers(encoded)  # type: ignore[no-any-return]
 
     def neurons(self) -> list[NeuronRef]:
         return [layer.site for layer in self.neuron_layers()]

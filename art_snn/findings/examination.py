@@ -397,7 +397,7 @@ def _lose(gradients: object, count: int) -> tuple[ndarray, ndarray]:
     """Which of the gradients, of that count of samples, are 0 throughout, and not finite."""
     rows = gradients if isinstance(gradients, ndarray) else np.zeros((count, 1))
     values = tuple(range(1, rows.ndim))
-    return np.asarray(~rows.any(values)), np.asarray(~np.isfinite(rows).all(values))
+    return ~rows.any(values), ~np.isfinite(rows).all(values)  # type: ignore[return-value]
 
 
 def _mixed_gradients(subject: Subject) -> Finding | None:

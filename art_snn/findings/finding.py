@@ -196,12 +196,12 @@ class Subject:
     @cached_property
     def answered(self) -> ndarray:
         """Which samples have logits that are numbers, bool (N,)."""
-        return np.asarray(~np.isnan(self.clean).any(1))
+        return ~np.isnan(self.clean).any(1)  # type: ignore[no-any-return]
 
     @cached_property
     def correct(self) -> ndarray:
         """Which samples are classified correctly, bool (N,)."""
-        return np.asarray((self.clean.argmax(1) == self.y) & self.answered)
+        return (self.clean.argmax(1) == self.y) & self.answered  # type: ignore[no-any-return]
 
     def wrong(self, x: ndarray) -> ndarray:
         """True where what was made of the samples is misclassified, bool (N,).

@@ -172,5 +172,4 @@ class Block:
 
     def read_outcome(self, eps: float, plan: str) -> Outcome:
         """The outcome of a plan at a budget."""
-        outcome: Outcome = self.store.read(self.name_attack(eps, plan), Outcome)
-        return outcome
+        return self.store.read(self.name_attack(eps, plan), Outcome)  # type: ignore[no-any-return]

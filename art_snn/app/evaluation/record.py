@@ -492,5 +492,4 @@ def predict_classes(
     with fix_seed(seed):
         logits = classifier.predict(x, batch_size=batch_size)
     unanswered = np.isnan(logits).any(1)
-    classes: list[int] = np.where(unanswered, -1, logits.argmax(1)).tolist()
-    return classes
+    return np.where(unanswered, -1, logits.argmax(1)).tolist()  # type: ignore[no-any-return]
