@@ -98,7 +98,7 @@ class Dataset:
     @property
     def input_shape(self) -> tuple[int, ...]:
         """Shape of one sample."""
-        return tuple(self.x_train.shape[1:])
+        return self.x_train.shape[1:]
 
     @property
     def classes(self) -> int:
@@ -113,7 +113,7 @@ class Dataset:
     @property
     def steps(self) -> int | None:
         """Number of frames T of event frames; None for images."""
-        return int(self.x_train.shape[1]) if self.events else None
+        return self.x_train.shape[1] if self.events else None  # type: ignore[no-any-return]
 
     def clip_values(self, what: str = "an attack") -> ValueRange:
         """The value range.

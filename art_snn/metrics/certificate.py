@@ -76,10 +76,11 @@ class Certificate:
         """The certificates of all parts, of one encoder and as many draws, one after another."""
 
         def join(some: Sequence[Any]) -> Any:
-            columns = {}
-            for name, value in vars(some[0]).items():
-                if isinstance(value, ndarray):
-                    columns[name] = np.concatenate([getattr(one, name) for one in some])
+            columns = {
+                name: np.concatenate([getattr(one, name) for one in some])
+                for name, value in vars(some[0]).items()
+                if isinstance(value, ndarray)
+            }
             return replace(some[0], **columns)
 
         return replace(join(parts), region=join([part.region for part in parts]))  # type: ignore[no-any-return]
