@@ -192,7 +192,7 @@ def shifts(clean: Any, adversarial: Any, low: Any = 0.0) -> Shifts:
         before.shape == after.shape,
         "adversarial",
         f"shape {tuple(before.shape)}",
-        str(tuple(after.shape)),
+        tuple(after.shape),
         remedy,
     )
     require(

@@ -237,7 +237,7 @@ def _check_shapes(x_train: ndarray, x_test: ndarray) -> None:
         x_train.shape[1:] == x_test.shape[1:],
         "x_test",
         f"samples of shape {x_train.shape[1:]}, as in x_train",
-        str(x_test.shape[1:]),
+        x_test.shape[1:],
         "Bring all samples to one size.",
     )
 
