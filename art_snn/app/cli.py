@@ -133,7 +133,7 @@ def _run(words: Sequence[str]) -> int:
     for _, line in failures:
         sys.stderr.write(f"art-snn {name}: {printable(line)}\n")
     status, _ = min(failures, default=(0, ""))
-    return status  # type: ignore[no-any-return]
+    return status
 
 
 def _settings_class(name: str) -> Any:

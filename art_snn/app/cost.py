@@ -124,7 +124,7 @@ class Costs(Result):
 
         rows = []
         for cell in self.cells:
-            row = {"model": cell.model, "T": str(cell.steps or "")}
+            row = {"model": cell.model, "T": cell.steps or ""}
             for name, seconds in cell.seconds.items():
                 row[f"{_write_row(name)} s"] = f"{seconds:.3f}"
             for rule in others:

@@ -221,10 +221,7 @@ def _fetch_weights(model: str) -> Path:
         return Path(hub.hf_hub_download(repository, file, revision=revision))
     except ImportError as error:
         raise invalid(
-            "model",
-            "the package huggingface-hub",
-            error,
-            "pip install huggingface-hub",
+            "model", "the package huggingface-hub", error, "pip install huggingface-hub"
         ) from error
     except (OSError, ValueError) as error:
         raise invalid(

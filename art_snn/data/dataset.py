@@ -113,7 +113,7 @@ class Dataset:
     @property
     def steps(self) -> int | None:
         """Number of frames T of event frames; None for images."""
-        return self.x_train.shape[1] if self.events else None  # type: ignore[no-any-return]
+        return self.x_train.shape[1] if self.events else None
 
     def clip_values(self, what: str = "an attack") -> ValueRange:
         """The value range.

@@ -20,7 +20,7 @@ from art_snn.running.context import RUN
 def filter_current(current: Tensor, dynamics: Dynamics) -> Tensor:
     """Synaptic currents i [T, N, ...] of currents x [T, N, ...], with their graph."""
     if has_torch_function_unary(current):
-        return handle_torch_function(filter_current, (current,), current, dynamics)  # type: ignore[no-any-return]
+        return handle_torch_function(filter_current, (current,), current, dynamics)
     steps = RUN.get().averaged
     if steps == 1:
         return current
