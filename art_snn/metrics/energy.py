@@ -13,6 +13,7 @@ import torch
 from art.estimators.classification import PyTorchClassifier
 from numpy import ndarray
 from numpy.typing import NDArray
+from sklearn.utils import gen_batches
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
@@ -100,12 +101,10 @@ def count_operations(
 
     counted = [np.zeros((0, len(synapses), 2))]
     with keep_modes(network, False), torch.no_grad(), network.body.changed(forward=run):
-        for start in range(0, len(samples), size):
+        for rows in gen_batches(len(samples), size):
             # The next batch begins with its input.
             pairs.clear()
-            network(
-                torch.as_tensor(samples[start : start + size], device=device_of(network))
-            )
+            network(torch.as_tensor(samples[rows], device=device_of(network)))
             # [L, 2, N] -> [N, L, 2].
             counted.append(torch.stack(pairs).permute(2, 0, 1).cpu().numpy())
     return np.concatenate(counted)
