@@ -106,7 +106,7 @@ def count_operations(
             pairs.clear()
             network(torch.as_tensor(samples[rows], device=device_of(network)))
             # [L, 2, N] -> [N, L, 2].
-            counted.append(torch.stack(pairs).permute(2, 0, 1).cpu().numpy())
+            counted.append(as_array(torch.stack(pairs).permute(2, 0, 1)))
     return np.concatenate(counted)
 
 
