@@ -67,6 +67,11 @@ class Remedy:
     text: str
 
 
+def advise(*sentences: str) -> tuple[Remedy, ...]:
+    """The remedies of a finding, of a sentence each."""
+    return tuple(map(Remedy, sentences))
+
+
 OTHER_RULES = Remedy(
     "Use further gradient rules: art-snn compare finds the strongest, SpikingAutoAttack takes many."
 )
