@@ -299,4 +299,7 @@ def _try_rule(
         # The command finds out under which rules a model fails.
         words = f"{type(error).__name__}: {first_line(error)}{locate_own(error)}"
         return trial | {"refusal": f"it failed with {words}"}
-    return trial | {"engine": str(execution), "vanished": Share.of(zero).as_dict()}
+    return trial | {
+        "engine": str(execution),
+        "vanished": Share(int(zero.sum()), len(x)).as_dict(),
+    }
