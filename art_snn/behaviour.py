@@ -62,8 +62,7 @@ def is_random(predictions: Sequence[ndarray], y: ndarray) -> bool:
 
 def mirror_samples(x: Samples) -> Samples:
     """Other samples of the same range: what a call for x [N, ...] must not depend on."""
-    mirrored: Samples = x.min() + x.max() - x
-    return mirrored
+    return x.min() + x.max() - x  # type: ignore[no-any-return]
 
 
 def call_again(

@@ -119,8 +119,7 @@ def notes(path: str | Path) -> dict[str, Any]:
 
 def _read(path: str | Path) -> tuple[Mapping[str, Any], dict[str, Any] | None]:
     """Weights and notes; None for a file that art_snn did not write."""
-    path = expand_path("path", path)
-    require_kind("path", path, FILE, "a checkpoint file")
+    path = require_kind("path", path, FILE, "a checkpoint file")
     if path.suffix == _ENDING:
         return _read_safetensors(path)
     damage = corruption(path, packed=False)

@@ -317,8 +317,9 @@ def path_kind(argument: str, path: Path) -> str | None:
     return _KINDS.get(stat.filemode(mode)[0], "no file")
 
 
-def require_kind(argument: str, path: Path, kind: str, expected: str) -> None:
-    """Refuse anything but a file, or a folder, that is there and may be read."""
+def require_kind(argument: str, path: str | Path, kind: str, expected: str) -> Path:
+    """The path of a file, or a folder, that is there and may be read, with its ~ expanded."""
+    path = expand_path(argument, path)
     there = path_kind(argument, path)
     if there is None:
         link = f", a link to {os.readlink(path)}," if path.is_symlink() else ""
@@ -336,6 +337,7 @@ def require_kind(argument: str, path: Path, kind: str, expected: str) -> None:
         f"{path}, which may not be read",
         "Change its permissions, or take a copy.",
     )
+    return path
 
 
 def require_root(root: str | Path) -> Path:

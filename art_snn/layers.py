@@ -273,5 +273,4 @@ class Residual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[T, N, C, H, W] -> the sum of both branches, of one shape."""
-        y: Tensor = self.body(x) + self.shortcut(x)
-        return y
+        return self.body(x) + self.shortcut(x)  # type: ignore[no-any-return]

@@ -458,9 +458,8 @@ def _run_file(file: Path) -> ModuleType:
 
 
 def _import_module(name: str) -> ModuleType:
-    relative = not name or name.startswith(".")
     require(
-        not relative,
+        name and not name.startswith("."),
         "model",
         _FORM,
         f"{name!r} as the module",

@@ -134,7 +134,7 @@ def _run(words: Sequence[str]) -> int:
     for _, line in failures:
         sys.stderr.write(f"art-snn {name}: {printable(line)}\n")
     status, _ = min(failures, default=(0, ""))
-    return int(status)
+    return status
 
 
 def _settings_class(name: str) -> Any:

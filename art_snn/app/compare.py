@@ -104,7 +104,7 @@ class Comparison(Result):
     def _table(self) -> Table:
         """One row per rule and one for the union of all; p is of McNemar's test."""
         outcomes = self.outcomes
-        blank = [""] * 5
+        blank: list[Any] = [""] * 5
         # STBP, or else the first that applies.
         against = _STBP if _STBP in outcomes else next(iter(outcomes), _STBP)
         titles = [
@@ -127,12 +127,10 @@ class Comparison(Result):
             seconds = self.seconds[name]
             time = f"{seconds / self.inference:.2f}", f"{1000 * seconds:.0f}"
             cosine = "nan" if row.cosine is None else f"{row.cosine:.3f}"
-            success = str(row.outcome.attack_success)
-            rows.append([name, success, p, *time, str(row.vanished), cosine])
+            success = row.outcome.attack_success
+            rows.append([name, success, p, *time, row.vanished, cosine])
         if len(outcomes) > 1:
-            rows.append(
-                ["union of all", str(union(outcomes.values()).attack_success), *blank]
-            )
+            rows.append(["union of all", union(outcomes.values()).attack_success, *blank])
         return Table(titles, rows)
 
     def draw(self) -> Figure:

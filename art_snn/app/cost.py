@@ -36,12 +36,12 @@ from art_snn.app.tables import COLOURS, Notes, Part, Table, write_title
 from art_snn.attacks import parse_stage
 from art_snn.checks import require, require_distinct
 from art_snn.classifier import PyTorchSpikingClassifier, wrap
-from art_snn.engine.body import readout_dtype
 from art_snn.gradients import Gradient, check_applicable, parse_rule, parse_rules
 from art_snn.gradients.names import split_parts
 from art_snn.network import SpikingNetwork
 from art_snn.progress import progress_over
-from art_snn.training.recipe import Recipe, autocast, compute_dtype
+from art_snn.training.defences import Learner
+from art_snn.training.recipe import Recipe, compute_dtype
 
 INFERENCE, STOCK = "inference", "stock "
 """Rows next to those of rules: a prediction, and what ART's stock classifier measures."""
@@ -124,7 +124,7 @@ class Costs(Result):
 
         rows = []
         for cell in self.cells:
-            row = {"model": cell.model, "T": str(cell.steps or "")}
+            row = {"model": cell.model, "T": cell.steps or ""}
             for name, seconds in cell.seconds.items():
                 row[f"{_write_row(name)} s"] = f"{seconds:.3f}"
             for rule in others:
@@ -350,7 +350,7 @@ def measure_row_peak(settings: Cost, row: str, *, apart: bool = True) -> int:
 
 
 def training_step(
-    network: nn.Module, x: ndarray, y: ndarray, train_dtype: str | None = None
+    network: Any, x: ndarray, y: ndarray, train_dtype: str | None = None
 ) -> Callable[[], float]:
     """A call that takes one step of training on samples x with one-hot labels y."""
     # Gradients of an earlier step would not count as memory of this one.
@@ -358,14 +358,13 @@ def training_step(
     # The optimizer of the papers, with steps so small that weights and times stay what they are.
     optimizer = Recipe(learning_rate=1e-8).build_optimizer(network.parameters())
     like = next(network.parameters())
+    learner = Learner(network, train_dtype)
 
     def step() -> float:
         samples = torch.tensor(x, device=like.device).to(like)
         labels = torch.tensor(y, device=like.device).argmax(1)
         optimizer.zero_grad()
-        with autocast(train_dtype, like.device):
-            logits = network(samples)
-        loss = nn.functional.cross_entropy(logits.to(readout_dtype(logits)), labels)
+        loss = nn.functional.cross_entropy(learner(samples), labels)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         return loss.item()

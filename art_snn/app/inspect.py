@@ -1,6 +1,6 @@
 """The neurons of a network, and the engine with which every rule runs on it: found by trying."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -61,7 +61,7 @@ class _Neurons:
     read_out: bool
     objections: Mapping[str, str]
 
-    def row(self, rules: Sequence[str]) -> list[str]:
+    def row(self, rules: Iterable[str]) -> list[str]:
         """As a row of the table; numbers that are not known are question marks."""
         cells = ["?"] * 4
         if (d := self.dynamics) is not None:
@@ -110,8 +110,7 @@ class _Inspection(Result):
                 places.append([name.removeprefix(_EXCHANGED), value])
             else:
                 heading.append(f"{name.replace('_', ' ')}: {value}")
-        names = list(self.rules)
-        neurons = Table(_TITLES, [one.row(names) for one in self.neurons])
+        neurons = Table(_TITLES, [one.row(self.rules) for one in self.neurons])
         exchanged = Table((_EXCHANGED.strip(), "remark"), places)
         tables = [table for table in (neurons, exchanged) if table.rows]
         rows = []

@@ -56,16 +56,14 @@ def measure_medians(
     """Median seconds of each operation over `repeats` rounds, one after the other in turn.
 
     So a slow spell of the machine falls on all. One round runs beforehand and is not counted."""
-    cuda = torch_device(device).type == "cuda"
+    wait = getattr(torch, torch_device(device).type).synchronize
     seconds: dict[str, list[float]] = {name: [] for name in operations}
     for round_ in progress_over(range(repeats + 1), "Timing", unit="rounds"):
         for name, operate in operations.items():
-            if cuda:
-                torch.cuda.synchronize()
+            wait()
             start = time.perf_counter()
             operate()
-            if cuda:
-                torch.cuda.synchronize()
+            wait()
             if round_ > 0:
                 seconds[name].append(time.perf_counter() - start)
     return {name: statistics.median(values) for name, values in seconds.items()}
@@ -82,7 +80,7 @@ def measure_peak(operate: Callable[[], object], device: str) -> int:
         before = torch.cuda.memory_allocated()
         operate()
         torch.cuda.synchronize()
-        return int(torch.cuda.max_memory_allocated() - before)
+        return torch.cuda.max_memory_allocated() - before
     clear = Path("/proc/self/clear_refs")
     if clear.exists():
         clear.write_text("5")
@@ -108,7 +106,7 @@ def _read_resident(field: str) -> int:
     if sys.platform == "win32":
         import psutil
 
-        return int(psutil.Process().memory_info().peak_wset)
+        return psutil.Process().memory_info().peak_wset  # type: ignore[no-any-return]
     import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

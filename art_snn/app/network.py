@@ -221,10 +221,7 @@ def _fetch_weights(model: str) -> Path:
         return Path(hub.hf_hub_download(repository, file, revision=revision))
     except ImportError as error:
         raise invalid(
-            "model",
-            "the package huggingface-hub",
-            str(error),
-            "pip install huggingface-hub",
+            "model", "the package huggingface-hub", error, "pip install huggingface-hub"
         ) from error
     except (OSError, ValueError) as error:
         raise invalid(
@@ -275,7 +272,7 @@ def random_samples(
             )
         expected = f"the side of square images that {model} takes"
         sized = image_size or None not in form[-2:]
-        require(sized, "image_size", expected, str(image_size), _GIVE_SIZE)
+        require(sized, "image_size", expected, image_size, _GIVE_SIZE)
         shape = tuple(b if a is None else a for a, b in zip(form, size, strict=True))
         complaint = "image_size", expected, "x".join(map(str, shape)), _GIVE_SIZE
         some = torch.zeros(2, *shape, device="cpu")

@@ -82,7 +82,7 @@ class Run:
             folder,
             "output",
             "a folder, for tables, pictures and figures",
-            f"{file}, which is a file" if file else str(self.output),
+            f"{file}, which is a file" if file else self.output,
             "Give the name of a folder: results are written into it.",
         )
 
@@ -428,7 +428,7 @@ class Report(SubjectSettings):
             output.suffix in endings,
             "output",
             f"a file that ends in {', '.join(endings)}",
-            str(output),
+            output,
             "The ending decides the form.",
         )
         for path in (output, output.with_suffix(".md"))[: 1 + self.board]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy import ndarray
 from tabulate import tabulate
 
-from art_snn.checks import printable
+from art_snn.checks import printable, set_fields
 from art_snn.metrics import Share
 
 COLOURS = {"stbp": "#0072b2", "rga": "#d55e00"}
@@ -44,12 +44,16 @@ _MARKUP = re.compile(
 class Table:
     """Rows of cells below their titles; the first `words` columns are set to the left.
 
+    :param rows: of cells of any kind, which become text here.
     :param wide: numbers of columns for which a terminal has no room."""
 
     titles: Sequence[str]
-    rows: Sequence[Sequence[str]]
+    rows: Sequence[Sequence[Any]]
     words: int = 1
     wide: Collection[int] = ()
+
+    def __post_init__(self) -> None:
+        set_fields(self, rows=[tuple(map(str, row)) for row in self.rows])
 
     @property
     def sides(self) -> list[Literal["left", "right"]]:

@@ -73,7 +73,7 @@ class Training(Result):
         for epoch in self.history:
             mark = "best" if epoch is best else ""
             validation = _write_percent(epoch.validation)
-            rows.append((str(epoch.number), f"{epoch.loss:.4f}", validation, mark))
+            rows.append((epoch.number, f"{epoch.loss:.4f}", validation, mark))
 
         heading = [str(self.recipe), self.title]
         start = self.notes["start"]

@@ -20,7 +20,7 @@ def run(settings: Zoo) -> Printed:
             network.name,
             network.data,
             network.training,
-            str(network.architecture["steps"]),
+            network.architecture["steps"],
             f"{network.parameters:,}",
             f"{network.bytes / 1e6:.1f} MB",
         ]

@@ -17,7 +17,7 @@ from art_snn.checks import (
     require_count,
     require_number,
 )
-from art_snn.classifier.inputs import as_tensor
+from art_snn.classifier.inputs import as_array, as_tensor
 
 ROUNDING = 1e-6
 """How far samples may lie outside the clip range, in its width, or beyond a ball, in their size."""
@@ -66,7 +66,7 @@ class Measure:
         :param low: the value without spikes."""
         if self == SHIFT:
             return shifts(x, adversarial, low).largest.astype(float)
-        return np.asarray(self.length(adversarial - x).flatten().double().cpu().numpy())
+        return as_array(self.length(adversarial - x).flatten().double())
 
 
 # fmt: off
@@ -163,7 +163,7 @@ def rounding_of(samples: Tensor) -> ndarray:
 
     It is 1e-6 of the largest value of each; values below 1 count as 1."""
     largest = samples.abs().flatten(1).amax(1).double().clamp_min(1)
-    return np.asarray(ROUNDING * largest.cpu().numpy())
+    return ROUNDING * as_array(largest)
 
 
 class Shifts(NamedTuple):
@@ -192,7 +192,7 @@ def shifts(clean: Any, adversarial: Any, low: Any = 0.0) -> Shifts:
         before.shape == after.shape,
         "adversarial",
         f"shape {tuple(before.shape)}",
-        str(tuple(after.shape)),
+        tuple(after.shape),
         remedy,
     )
     require(

@@ -15,7 +15,7 @@ from torch import Tensor
 from art_snn.attacks.measures import ROUNDING, Measure
 from art_snn.attacks.queries import Queries, attacking, predict
 from art_snn.checks import invalid, require, require_count, require_seed
-from art_snn.classifier.inputs import as_tensor, check_samples, class_indices
+from art_snn.classifier.inputs import as_array, as_tensor, check_samples, class_indices
 from art_snn.gradients.shared import align
 from art_snn.layers import dtype_of
 from art_snn.network import SpikingNetwork
@@ -186,7 +186,7 @@ class CountedAttack(EvasionAttack):  # type: ignore[misc]
             precise = x.is_floating_point() and x.element_size() >= _SINGLE
             return samples.to(x.device, x.dtype if precise else samples.dtype)
         precise = x.dtype.kind == "f" and x.dtype.itemsize >= _SINGLE
-        return samples.cpu().numpy().astype(x.dtype if precise else np.float32)
+        return as_array(samples).astype(x.dtype if precise else np.float32)
 
     def _prepare(self, samples: Tensor, classes: Tensor) -> None:
         """Called before the first of the samples ``[N, *input_shape]`` is attacked."""

@@ -85,7 +85,7 @@ def _check_form(x: Any, input_shape: tuple[int, ...]) -> Any:
         raise invalid(
             "x",
             f"shape (N, {', '.join(map(str, input_shape))})",
-            str(tuple(x.shape)),
+            tuple(x.shape),
             "Samples come first, then time of event frames, channels, height and width: x[None] or "
             "x[:, None] adds an axis, x.transpose moves them.",
         )

@@ -98,7 +98,7 @@ class Dataset:
     @property
     def input_shape(self) -> tuple[int, ...]:
         """Shape of one sample."""
-        return tuple(self.x_train.shape[1:])
+        return self.x_train.shape[1:]
 
     @property
     def classes(self) -> int:
@@ -113,7 +113,7 @@ class Dataset:
     @property
     def steps(self) -> int | None:
         """Number of frames T of event frames; None for images."""
-        return int(self.x_train.shape[1]) if self.events else None
+        return self.x_train.shape[1] if self.events else None
 
     def clip_values(self, what: str = "an attack") -> ValueRange:
         """The value range.
@@ -237,7 +237,7 @@ def _check_shapes(x_train: ndarray, x_test: ndarray) -> None:
         x_train.shape[1:] == x_test.shape[1:],
         "x_test",
         f"samples of shape {x_train.shape[1:]}, as in x_train",
-        str(x_test.shape[1:]),
+        x_test.shape[1:],
         "Bring all samples to one size.",
     )
 

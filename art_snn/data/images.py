@@ -17,7 +17,6 @@ from torchvision.datasets.folder import is_image_file
 from art_snn.checks import (
     FOLDER,
     MissingFile,
-    expand_path,
     invalid,
     require,
     require_choice,
@@ -147,8 +146,7 @@ def from_folder(
     :raises ValueError: when a file cannot be read, or is larger than PIL allows; when
         sizes differ and none was given, train and test do not fit, or a class is too
         small to split."""
-    path = expand_path("data", path)
-    require_kind("data", path, FOLDER, "a folder of pictures")
+    path = require_kind("data", path, FOLDER, "a folder of pictures")
     there = [part for part in _PARTS if (path / part).is_dir()]
     missing = "test" if there == ["train"] else "train"
     require(

@@ -82,8 +82,9 @@ class Source:
                 repr(value),
                 "Leave it out, or save the data as you want them for from_npz.",
             )
-        given = {}
-        for name, value in vars(self).items():
-            if name in names and value is not None:
-                given[name] = value
+        given = {
+            name: value
+            for name, value in vars(self).items()
+            if name in names and value is not None
+        }
         return make(**given)

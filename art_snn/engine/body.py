@@ -19,7 +19,7 @@ from art_snn.gradients.names import check_applicable, objection
 from art_snn.layers import TimeDistributed, device_of, dtype_of, varies
 from art_snn.modulation import Gains
 from art_snn.neurons import Neuron, NeuronLayer
-from art_snn.running.context import RUN, keep_modes, set_in_block
+from art_snn.running.context import RUN, change_run, keep_modes
 from art_snn.running.digests import (
     comparable,
     count_writes,
@@ -278,8 +278,7 @@ class NetworkBody(Body):
             form = (structure(modules), plain, dynamics, comparable(self.readout))
             return form, count_writes(tensors), values
 
-        key: Hashable = self.remembered("version", read) if exact else read()
-        return key
+        return self.remembered("version", read) if exact else read()
 
     @contextmanager
     def observe_writes(self) -> Iterator[None]:
@@ -331,12 +330,9 @@ class LayeredBody(NetworkBody):
         constant = RUN.get().constant_weights or not torch.is_grad_enabled()
         forms = now.constant if now and constant and type(encoded) is Tensor else None
         now = now or Snapshot(self.layers)
-        run = replace(
-            RUN.get(), firing=firing, names=now.neurons, plain=now.plain, forms=forms
-        )
-        with set_in_block(RUN, run), weights_fixed() if forms is None else nullcontext():
-            output: Tensor = self.layers(encoded)
-            return output
+        run = change_run(firing=firing, names=now.neurons, plain=now.plain, forms=forms)
+        with run, weights_fixed() if forms is None else nullcontext():
+            return self.layers(encoded)  # type: ignore[no-any-return]
 
     def neurons(self) -> list[NeuronRef]:
         return [layer.site for layer in self.neuron_layers()]

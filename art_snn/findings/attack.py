@@ -17,7 +17,7 @@ from art_snn.attacks.queries import margin, watching
 from art_snn.checks import quote, require
 from art_snn.classifier.inputs import as_array, as_tensor, lacks_preprocessing
 from art_snn.findings.examination import run_checks
-from art_snn.findings.finding import UPPER_BOUND, Finding, Remedy, Subject
+from art_snn.findings.finding import UPPER_BOUND, Finding, Remedy, Subject, advise
 from art_snn.seeding import fix_seed
 
 _FEWEST = 2
@@ -99,11 +99,9 @@ def _invalid(subject: _Attacked) -> Finding | None:
         counts | {"of": len(x), "largest change": float(far.max()), "eps": subject.eps},
         "if any value is NaN or infinite (ours), or any change is longer than eps or any value "
         "outside clip_values, by more than rounding (AttackBench: Cinà et al., AAAI 2025)",
-        (
-            Remedy(
-                "Give the attack the norm and the budget; project and clip what it returns."
-            ),
-            Remedy("NaN often comes from a division by a gradient's length."),
+        advise(
+            "Give the attack the norm and the budget; project and clip what it returns.",
+            "NaN often comes from a division by a gradient's length.",
         ),
         sentence=f"Among the {len(x)} samples that the attack returned are {invalid}. At eps "
         f"{subject.eps:.4g}, the largest change is {float(far.max()):.4g}.",
@@ -126,10 +124,8 @@ def _silent_successes(subject: _Attacked) -> Finding | None:
         {"samples": silent, "that are right": correct},
         "if the attack found a valid adversarial example but returned something else (Pintor et "
         "al., NeurIPS 2022)",
-        (
-            Remedy(
-                "Return the first adversarial of the path, as art_snn.attacks.AutoPGD does."
-            ),
+        advise(
+            "Return the first adversarial of the path, as art_snn.attacks.AutoPGD does."
         ),
         sentence=f"Within eps {subject.eps:.4g} the attack came across a misclassified version of "
         f"{silent} of {correct} samples, but returned one that is classified correctly.",

@@ -24,6 +24,7 @@ from art_snn.findings.finding import (
     Finding,
     Remedy,
     Subject,
+    advise,
     list_samples,
 )
 from art_snn.gradients import Gradient, Native, spell
@@ -100,7 +101,7 @@ def _range_unknown(subject: Subject) -> Finding | None:
         "range of values unknown",
         {"lowest value": low, "highest value": high},
         "if there are no clip_values (ours)",
-        (Remedy("Give the classifier the range of its samples as clip_values."),),
+        advise("Give the classifier the range of its samples as clip_values."),
         sentence=f"The samples lie between {low:.4g} and {high:.4g}. The classifier has no "
         "clip_values, so attacks may return values that no sample can have.",
     )
@@ -131,11 +132,7 @@ def _range_left(subject: Subject) -> Finding | None:
         },
         f"if any value lies outside clip_values, or less than {NARROW:g} of the range is in use, "
         "as of images of 0..1 in a range of 0..255 (ours)",
-        (
-            Remedy(
-                "Scale the samples or correct clip_values. Normalise inside the network."
-            ),
-        ),
+        advise("Scale the samples or correct clip_values. Normalise inside the network."),
         sentence=f"{words} {extent}.",
         severity="error",
     )
@@ -158,10 +155,8 @@ def odd_budget(subject: Subject) -> Finding | None:
         {"eps": subject.eps, f"{extent} of the range": subject.reach, "share": share},
         f"if eps is {LARGE:g} of the range or more, where all images can become grey, or less "
         f"than {SMALL:g} (ours)",
-        (
-            Remedy(
-                "Give it in the unit of the samples: 8/255 for images in [0, 1], 8 for 0..255."
-            ),
+        advise(
+            "Give it in the unit of the samples: 8/255 for images in [0, 1], 8 for 0..255."
         ),
         sentence=f"eps {subject.eps:.4g} is {share:.3g} times the range's {extent}: {meaning}.",
         severity="error",
@@ -185,11 +180,9 @@ def _state_kept(subject: Subject) -> Finding | None:
         },
         "if the same samples get other logits from the same seed, once others were predicted in "
         "between (ours)",
-        (
-            Remedy(
-                "Reset the neurons before each call, or wrap the network with interop.adapt."
-            ),
-            Remedy("Draw from the generators of torch or numpy, which attacks seed."),
+        advise(
+            "Reset the neurons before each call, or wrap the network with interop.adapt.",
+            "Draw from the generators of torch or numpy, which attacks seed.",
         ),
         sentence=f"Predicted again after others, the same samples gave outputs that differ by up "
         f"to {change:.3g}, and another class for {classes.sum()} of {len(classes)}.",
@@ -215,11 +208,7 @@ def _batch_dependent(subject: Subject) -> Finding | None:
         {"median relative change of the logits": median, "samples": len(x)},
         f"if the median change between a sample alone and in a batch is above {_ALONE:g} (ours; "
         "rounding changes a few spikes)",
-        (
-            Remedy(
-                "Put batch norm into evaluation mode, and look for means over the batch."
-            ),
-        ),
+        advise("Put batch norm into evaluation mode, and look for means over the batch."),
         sentence=f"The outputs for a sample alone and in a batch of {len(x)} differ by "
         f"{100 * median:.2g} % of their length (median).",
         severity="error",
@@ -243,10 +232,8 @@ def _statistics_changed(subject: Subject) -> Finding | None:
         "predictions change the network",
         {"tensors of the network that changed": len(changed), "of": len(after)},
         "if a prediction or a gradient changes a weight or buffer (ours)",
-        (
-            Remedy(
-                "Keep it in evaluation mode: in training mode batch norm learns from attacks."
-            ),
+        advise(
+            "Keep it in evaluation mode: in training mode batch norm learns from attacks."
         ),
         sentence=f"A prediction and a gradient changed {len(changed)} of {len(after)} weights and "
         f"buffers of the network, first {changed[0]}.",
@@ -277,10 +264,8 @@ def _random_network(subject: Subject) -> Finding | None:
         },
         f"if five evaluations differ by more than {DIFFERENCE:g} of the length of the logits, or "
         "in how many samples are right (AutoAttack: Croce and Hein, ICML 2020)",
-        (
-            Remedy(
-                "Average gradients over draws (EOT), and let a majority decide, as plans do."
-            ),
+        advise(
+            "Average gradients over draws (EOT), and let a majority decide, as plans do."
         ),
         sentence=f"Five predictions of the same {len(subject.y)} samples have different outputs; "
         f"{fewest if fewest == most else f'{fewest} to {most}'} of them are right each time.",
@@ -294,7 +279,7 @@ def without_answer(count: int, of: int) -> Finding:
         "predictions that are not numbers",
         {"samples": count, "of": of},
         "if the logits of any sample are NaN (ours)",
-        (Remedy("Look for a division by 0 or an overflow in the network."),),
+        advise("Look for a division by 0 or an overflow in the network."),
         sentence=f"The outputs for {count} of {of} samples are not numbers (NaN). They count as "
         "classified wrongly.",
         severity="error",
@@ -319,7 +304,7 @@ def _probabilities(subject: Subject) -> Finding | None:
         "probabilities instead of logits",
         {"largest distance of their sum from 1": off},
         f"if all outputs lie in [0, 1] and sum to 1 within {_OF_ONE:g} (AutoAttack)",
-        (Remedy("Take the softmax out of the network, or attack before it."),),
+        advise("Take the softmax out of the network, or attack before it."),
         sentence="All outputs lie between 0 and 1 and sum to 1. Such probabilities hardly change "
         "where the network is sure, so gradients are lost.",
     )
@@ -340,7 +325,7 @@ def _saturated(subject: Subject) -> Finding | None:
         {"share of samples whose cross entropy is 0": share},
         f"if it is 0 in single precision for more than {_SATURATED:g} of the samples that are "
         "right (ours, after defensive distillation: Carlini and Wagner, 2017)",
-        (Remedy("Attack the margin of the logits: AutoPGD(loss_type='margin')."),),
+        advise("Attack the margin of the logits: AutoPGD(loss_type='margin')."),
         sentence=f"The loss (cross entropy) rounds to 0 for {zero.sum()} of {len(zero)} correctly "
         "classified samples, so its gradient gives no direction.",
     )
@@ -397,7 +382,7 @@ def _lose(gradients: object, count: int) -> tuple[ndarray, ndarray]:
     """Which of the gradients, of that count of samples, are 0 throughout, and not finite."""
     rows = gradients if isinstance(gradients, ndarray) else np.zeros((count, 1))
     values = tuple(range(1, rows.ndim))
-    return np.asarray(~rows.any(values)), np.asarray(~np.isfinite(rows).all(values))
+    return ~rows.any(values), ~np.isfinite(rows).all(values)  # type: ignore[return-value]
 
 
 def _mixed_gradients(subject: Subject) -> Finding | None:
@@ -414,11 +399,9 @@ def _mixed_gradients(subject: Subject) -> Finding | None:
         "layers that ignore the gradient rule",
         {"layers of neurons": len(natives), "of": layers},
         "if the rule does not differentiate a layer (ours)",
-        (
-            Remedy(
-                f"Register the neurons of {', '.join(natives)} with interop.register_neuron."
-            ),
-            Remedy("Also attack with the rule 'native'."),
+        advise(
+            f"Register the neurons of {', '.join(natives)} with interop.register_neuron.",
+            "Also attack with the rule 'native'.",
         ),
         sentence=f"The gradient rule leaves out {len(natives)} of {layers} layers of neurons, "
         f"first {next(iter(natives))}: a gradient of their own takes its place.",
@@ -437,7 +420,7 @@ def _exchanged_slopes(subject: Subject) -> Finding | None:
         "neurons whose equations are not known",
         {"places where spikes are made": len(places)},
         "if a model makes spikes in a way of its own (ours)",
-        (Remedy("Register the neurons, and rate rules and bounds apply, too."),),
+        advise("Register the neurons, and rate rules and bounds apply, too."),
         sentence=f"Temporal rules exchange the slope of spikes at {lines}. "
         "Everything else is the model's own.",
         severity="note",

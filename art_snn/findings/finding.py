@@ -10,6 +10,7 @@ import torch
 from art.estimators.classification import PyTorchClassifier
 from numpy import ndarray
 from scipy.stats import binomtest
+from sklearn.utils import gen_batches
 
 from art_snn.attacks.measures import EUCLIDEAN, ROUNDING, Measure, Norm, require_measure
 from art_snn.attacks.queries import (
@@ -64,6 +65,11 @@ class Remedy:
     """A sentence that says what to do."""
 
     text: str
+
+
+def advise(*sentences: str) -> tuple[Remedy, ...]:
+    """The remedies of a finding, of a sentence each."""
+    return tuple(map(Remedy, sentences))
 
 
 OTHER_RULES = Remedy(
@@ -196,12 +202,12 @@ class Subject:
     @cached_property
     def answered(self) -> ndarray:
         """Which samples have logits that are numbers, bool (N,)."""
-        return np.asarray(~np.isnan(self.clean).any(1))
+        return ~np.isnan(self.clean).any(1)  # type: ignore[no-any-return]
 
     @cached_property
     def correct(self) -> ndarray:
         """Which samples are classified correctly, bool (N,)."""
-        return np.asarray((self.clean.argmax(1) == self.y) & self.answered)
+        return (self.clean.argmax(1) == self.y) & self.answered  # type: ignore[no-any-return]
 
     def wrong(self, x: ndarray) -> ndarray:
         """True where what was made of the samples is misclassified, bool (N,).
@@ -221,8 +227,7 @@ class Subject:
         x, y = self.x[self.correct], self.y[self.correct]
         batches = [x[:0]]
         try:
-            for start in range(0, len(x), self.batch_size):
-                rows = slice(start, start + self.batch_size)
+            for rows in gen_batches(len(x), self.batch_size):
                 batches.append(self.gradient(x[rows], y[rows]))
         except ArgumentError as error:
             return error

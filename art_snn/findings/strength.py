@@ -27,6 +27,7 @@ from art_snn.findings.finding import (
     Finding,
     Remedy,
     Subject,
+    advise,
     exceeds,
     list_samples,
 )
@@ -248,7 +249,7 @@ def _steps_still_help(subject: _WhiteBox) -> Finding | None:
         {"gain of attack success": gain, "steps": steps, "p": p},
         f"if twice the steps gain more than {POINT:g}, at p < {SIGNIFICANT:g} (McNemar; ours, "
         "after Carlini et al., 2019)",
-        (Remedy("Take more steps, until they break no more samples."),),
+        advise("Take more steps, until they break no more samples."),
         sentence=f"The gradient attack broke {subject.white.flipped.sum()} of {right} samples at "
         f"eps {subject.eps:.4g}, and {longer.flipped.sum()} with {steps} steps instead of "
         f"{subject.max_iter}. {list_samples(longer.flipped & ~subject.white.flipped)}",

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from art_snn.dynamics import Dynamics, operand
 from art_snn.gradients.synapse import filter_current
-from art_snn.running.context import RUN, PerContext, set_in_block
+from art_snn.running.context import PerContext, change_run
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class NeuronRef:
         if self.dynamics.has_synapse and firing is not simulation:
             current = filter_current(current, self.dynamics)
             site = replace(self, dynamics=self.dynamics.membrane)
-        with set_in_block(RUN, replace(RUN.get(), in_neuron=True)):
+        with change_run(in_neuron=True):
             spikes = firing(site, current)
         amplitude = self.dynamics.amplitude
         return spikes if amplitude == 1 else spikes.mul(operand(amplitude, spikes))

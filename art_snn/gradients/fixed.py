@@ -151,8 +151,7 @@ def without_saving(func: Any, *args: Any, **options: Any) -> Tensor:
             and forward_ad._current_level < 0
         ):
             answer = layer(*args, **options)
-    output: Tensor = func(*args, **options) if answer is NotImplemented else answer
-    return output
+    return func(*args, **options) if answer is NotImplemented else answer  # type: ignore[no-any-return]
 
 
 @lru_cache(1024)
@@ -269,8 +268,7 @@ def _average(
         if tiles(shape, kernel, stride, padding):
             return unpool(grad / (divisor_override or kernel[0] * kernel[1]), kernel)
         like = grad.new_empty(1).expand(shape)
-        at_x: Tensor = torch.ops.aten.avg_pool2d_backward(grad, like, *options)
-        return at_x
+        return torch.ops.aten.avg_pool2d_backward(grad, like, *options)  # type: ignore[no-any-return]
 
     return apply(_WithoutSaving, input, functional.avg_pool2d, options, gradient)
 

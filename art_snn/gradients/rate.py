@@ -23,7 +23,7 @@ from abc import abstractmethod
 from collections import deque
 from collections.abc import Hashable, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -41,7 +41,7 @@ from art_snn.gradients.shared import (
     mean_over_time,
     straight_through,
 )
-from art_snn.running.context import RUN, set_in_block
+from art_snn.running.context import RUN, change_run, set_in_block
 
 _RELATIVE_TOLERANCE = 1e-3
 """Largest difference between replayed and recorded current, relative to the sample's largest."""
@@ -139,8 +139,7 @@ class Conversion(Gradient):
             "converted", "the gradient is that of an ANN, run once"
         )
         encoded = body.encode(x)
-        averaging = replace(RUN.get(), averaged=len(encoded))
-        with set_in_block(RUN, averaging):
+        with change_run(averaged=len(encoded)):
             return body.run(mean_over_time(encoded), self._activate)
 
     def objection(self, dynamics: Dynamics, encoder: object = None) -> str | None:
@@ -217,7 +216,7 @@ class _Graph:
     def __init__(self, body: Body, mean: Tensor) -> None:
         self.shapes: list[torch.Size] = []
         self.mean = mean.new_zeros(()).expand(mean.shape).requires_grad_()
-        with set_in_block(RUN, replace(RUN.get(), shapes_only=True)):
+        with change_run(shapes_only=True):
             self.logits = body.run(self.mean, self._fire)
 
     def _fire(self, site: NeuronRef, current: Tensor) -> Tensor:
@@ -443,7 +442,7 @@ def probe(body: Body, encoded: Tensor) -> str | None:
         return draw(current)
 
     # No synapse filters steps that are none.
-    apart = set_in_block(RUN, replace(RUN.get(), averaged=-1))
+    apart = change_run(averaged=-1)
     try:
         with apart:
             judge(body.outputs(draw(encoded), fire), 1.0)

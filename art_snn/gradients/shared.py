@@ -66,7 +66,7 @@ def needs_gradient(node: Any) -> bool:
 
 def graph_task() -> int:
     """The number of the backward pass that runs."""
-    return int(torch._C._current_graph_task_id())
+    return torch._C._current_graph_task_id()
 
 
 class _Repeat(Function):

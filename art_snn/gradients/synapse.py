@@ -20,10 +20,7 @@ from art_snn.running.context import RUN
 def filter_current(current: Tensor, dynamics: Dynamics) -> Tensor:
     """Synaptic currents i [T, N, ...] of currents x [T, N, ...], with their graph."""
     if has_torch_function_unary(current):
-        filtered: Tensor = handle_torch_function(
-            filter_current, (current,), current, dynamics
-        )
-        return filtered
+        return handle_torch_function(filter_current, (current,), current, dynamics)
     steps = RUN.get().averaged
     if steps < 0:
         return current

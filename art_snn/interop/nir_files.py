@@ -11,15 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from art_snn.checks import (
-    FILE,
-    ArgumentError,
-    expand_path,
-    first_line,
-    invalid,
-    require,
-    require_kind,
-)
+from art_snn.checks import FILE, ArgumentError, first_line, invalid, require, require_kind
 
 Node = dict[str, Any]
 """The type of a node and its parameters; of a graph its nodes and edges."""
@@ -62,8 +54,7 @@ def read_graph(path: Any) -> Node:
     to_dict = getattr(path, "to_dict", None)
     if callable(to_dict):
         return dict(to_dict())
-    file = expand_path("path_or_graph", path)
-    require_kind("path_or_graph", file, FILE, "a NIR file")
+    file = require_kind("path_or_graph", path, FILE, "a NIR file")
     hdf = package().serialization
     h5py = hdf.h5py
     size = file.stat().st_size

@@ -17,7 +17,7 @@ from art_snn.gradients.temporal import TemporalFiring
 from art_snn.interop.members import Member, Members, hand_over
 from art_snn.interop.reading import Potentials, seal, versions
 from art_snn.interop.slopes import SlopePass, Slopes, name_of
-from art_snn.running.context import RUN, set_in_block
+from art_snn.running.context import change_run
 
 Trace = list[tuple[list[Any], list[Any]]]
 """Outputs and inputs of natives, as nodes of the graph."""
@@ -143,7 +143,7 @@ class FiringPass(ModelPass):
         if not args and kwargs:
             # The current by its name, which differs from framework to framework.
             args = (kwargs.pop(next(iter(kwargs))),)
-        with set_in_block(RUN, replace(RUN.get(), in_neuron=True)):
+        with change_run(in_neuron=True):
             return self.fire(member, *args, **kwargs)
 
     @abstractmethod

@@ -10,6 +10,7 @@ from art.estimators.classification import PyTorchClassifier
 from numpy import ndarray
 from numpy.typing import NDArray
 from scipy.stats import binomtest
+from sklearn.utils import gen_batches
 from torch import Tensor
 
 from art_snn.checks import require, require_count, require_number, require_seed
@@ -76,10 +77,11 @@ class Certificate:
         """The certificates of all parts, of one encoder and as many draws, one after another."""
 
         def join(some: Sequence[Any]) -> Any:
-            columns = {}
-            for name, value in vars(some[0]).items():
-                if isinstance(value, ndarray):
-                    columns[name] = np.concatenate([getattr(one, name) for one in some])
+            columns = {
+                name: np.concatenate([getattr(one, name) for one in some])
+                for name, value in vars(some[0]).items()
+                if isinstance(value, ndarray)
+            }
             return replace(some[0], **columns)
 
         return replace(join(parts), region=join([part.region for part in parts]))  # type: ignore[no-any-return]
@@ -169,8 +171,8 @@ def certify(
         def count(sample: ndarray, draws: int) -> ndarray:
             """How many draws give every class [K]; those with NaN logits give none."""
             counts = np.zeros(estimator.nb_classes, dtype=np.int64)
-            for start in range(0, draws, size):
-                some = min(size, draws - start)
+            for part in gen_batches(draws, size):
+                some = part.stop - part.start
                 copies = np.repeat(sample[None], some, axis=0)
                 logits = estimator.predict(copies, batch_size=some)
                 answered = logits[~np.isnan(logits).any(1)]

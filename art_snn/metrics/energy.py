@@ -13,6 +13,7 @@ import torch
 from art.estimators.classification import PyTorchClassifier
 from numpy import ndarray
 from numpy.typing import NDArray
+from sklearn.utils import gen_batches
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
@@ -60,7 +61,7 @@ def synaptic_operations(
     :raises TypeError: when x is no array of real numbers.
     :raises ValueError: for preprocessing, layers whose synapses cannot be counted, two
         layers of weights without neurons in between, or a bad setting."""
-    return np.asarray(count_operations(classifier, x, batch_size)[:, :, 1].sum(1))
+    return count_operations(classifier, x, batch_size)[:, :, 1].sum(1)  # type: ignore[no-any-return]
 
 
 def count_operations(
@@ -100,14 +101,12 @@ def count_operations(
 
     counted = [np.zeros((0, len(synapses), 2))]
     with keep_modes(network, False), torch.no_grad(), network.body.changed(forward=run):
-        for start in range(0, len(samples), size):
+        for rows in gen_batches(len(samples), size):
             # The next batch begins with its input.
             pairs.clear()
-            network(
-                torch.as_tensor(samples[start : start + size], device=device_of(network))
-            )
+            network(torch.as_tensor(samples[rows], device=device_of(network)))
             # [L, 2, N] -> [N, L, 2].
-            counted.append(torch.stack(pairs).permute(2, 0, 1).cpu().numpy())
+            counted.append(as_array(torch.stack(pairs).permute(2, 0, 1)))
     return np.concatenate(counted)
 
 

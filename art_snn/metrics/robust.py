@@ -91,7 +91,7 @@ class Robustness:
     @property
     def flipped(self) -> ndarray:
         """Correct before and wrong after the attack, bool (N,)."""
-        return np.asarray(self.correct & ~self.robust)
+        return self.correct & ~self.robust  # type: ignore[no-any-return]
 
     def as_dict(self) -> dict[str, dict[str, float | int | None]]:
         """For JSON: the three shares."""

@@ -208,7 +208,7 @@ def vgg(
     :param last_pool: True if the last stage, too, ends with an average pooling.
     :param kernel, stride: of the convolutions. An odd kernel of stride 1 keeps the sides.
     :param pooling: sides of its windows.
-    :param norm: True for batch norms behind the linear layers, too.
+    :param norm: True for batch norms behind the linear layers, too, in place of their biases.
     :return: network from [N, in_channels, height, width] to [N, classes]."""
     settings = Options(**options)
     require(
@@ -239,7 +239,7 @@ def vgg(
     flatten = [nn.Flatten()]
     features = channels * math.prod(sides)
     for outputs in map(settings.scale, hidden):
-        linear = nn.Linear(features, outputs)
+        linear = nn.Linear(features, outputs, bias=not norm)
         norms = [nn.BatchNorm1d(outputs)] if norm else []
         layers += [TimeDistributed(*flatten, linear, *norms), settings.neuron()]
         flatten = []

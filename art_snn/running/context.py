@@ -5,9 +5,9 @@ calls of a module (:func:`hook_here`), and relies on a mode of the modules (:fun
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -128,3 +128,8 @@ class NetworkRun:
 
 RUN = ContextVar("run", default=NetworkRun())  # noqa: B039
 """The run of this thread or task. Modules are shared by passes, so they keep nothing."""
+
+
+def change_run(**fields: Any) -> AbstractContextManager[None]:
+    """A block in which the run of this thread or task has other values in some fields."""
+    return set_in_block(RUN, replace(RUN.get(), **fields))

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy import ndarray
+from sklearn.utils import gen_batches
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -211,8 +212,7 @@ def accuracy(
     check_labelled_samples(("x", "y"), x, y)
     learner = Learner(network)
     correct: int | Tensor = 0
-    for start in range(0, len(x), batch_size):
-        rows = slice(start, start + batch_size)
+    for rows in gen_batches(len(x), batch_size):
         batch = _own_share(team, copy_tensor(x[rows]))
         labels = _own_share(team, copy_tensor(y[rows])).long()
         if not len(batch):

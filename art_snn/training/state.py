@@ -129,7 +129,7 @@ class State:
         self.defence.check(self.network)
         with fix_seed(self.recipe.seed), torch.no_grad(), keep_modes(self.network, False):
             logits = self.network(copy_tensor(self.x[:1]).to(device_of(self.network)))
-        classes = int(logits.shape[1])
+        classes: int = logits.shape[1]
 
         labels = {"x, y": self.y}
         if self.validation is not None:
@@ -153,7 +153,7 @@ class State:
 
     def share(self, more: int = 0) -> float:
         """Share of the steps of the training that are done after `more` further steps."""
-        return float((self.schedule.last_epoch + more) / self.schedule.T_max)
+        return (self.schedule.last_epoch + more) / self.schedule.T_max
 
     def finish(self, epoch: Epoch) -> None:
         """Add an epoch, and keep its weights when none was better."""

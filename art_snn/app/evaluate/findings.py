@@ -30,7 +30,7 @@ from art_snn.findings import (
     examine_strength,
 )
 from art_snn.findings.examination import odd_budget, without_answer
-from art_snn.findings.finding import BY_CHANCE, SEARCH, exceeds, list_samples
+from art_snn.findings.finding import BY_CHANCE, SEARCH, advise, exceeds, list_samples
 from art_snn.gradients import Gradient, spell
 from art_snn.seeding import fix_seed
 from art_snn.zoo.entry import ZooEntry
@@ -141,10 +141,8 @@ def _not_examined(target: Target, reason: str) -> Finding:
         "gradients that were not examined",
         {"samples": 0, "of": len(target.x)},
         "if no sample was examined in the norm of the evaluation (ours)",
-        (
-            Remedy(
-                "Examine some samples, which suit the attack of that norm: 100 are usual."
-            ),
+        advise(
+            "Examine some samples, which suit the attack of that norm: 100 are usual."
         ),
         about="gradients",
         sentence=f"0 of {len(target.x)} samples were examined for gradients that are too weak: "
@@ -219,11 +217,9 @@ def _compare_budgets(trials: Sequence[Trial]) -> Iterator[Finding]:
                     "broken then": few,
                 },
                 f"if the difference is {BY_CHANCE}: a larger ball holds the smaller one",
-                (
-                    Remedy(
-                        "The verdict counts what a smaller budget broke. Give the attack more or "
-                        "other steps at the larger one."
-                    ),
+                advise(
+                    "The verdict counts what a smaller budget broke. Give the attack more or "
+                    "other steps at the larger one."
                 ),
                 about=large.name,
                 sentence=f"Of {len(more)} samples the attack broke {few} at eps {large.eps:.4g}, "
@@ -268,7 +264,7 @@ def judge_target(target: Target, trials: Sequence[Trial]) -> Iterator[Finding]:
             "a record broke more",
             {"left": left, "broken by the record": more, "of": count},
             "if a sample stands that the record of the zoo has broken within the budget (ours)",
-            (Remedy(remedy),),
+            advise(remedy),
             about=f"zoo:{entry.name}",
             sentence=f"Of the first {count} samples this evaluation left {left} "
             f"{describe_budgets(norm, eps)}, and the record of zoo:{entry.name} broke {more} of "

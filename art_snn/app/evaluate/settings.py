@@ -9,7 +9,6 @@ from tyro.conf import Fixed, Suppress, UseAppendAction
 from art_snn.app.settings import Attack, Flag, Folder, Network, Open, Rules
 from art_snn.checks import (
     FILE,
-    expand_path,
     require,
     require_distinct,
     require_kind,
@@ -122,9 +121,7 @@ class Evaluate(Network):
             "Examine some samples: 100 are usual.",
         )
         for path in self.sources:
-            require_kind(
-                "sources", expand_path("sources", path), FILE, "a checkpoint file"
-            )
+            require_kind("sources", path, FILE, "a checkpoint file")
 
     def _check_decide(self, seconds: float) -> None:
         """Refuse a search without bounds before it, or in a norm that it does not take."""

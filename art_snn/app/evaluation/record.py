@@ -11,7 +11,7 @@ from numpy import ndarray
 from numpy.typing import ArrayLike, NDArray
 
 from art_snn.app.results import expect, read_result
-from art_snn.attacks import MEASURES, Outcome
+from art_snn.attacks import MEASURES, Outcome, predict_logits
 from art_snn.checks import (
     FILE,
     LARGEST_BUDGET,
@@ -27,7 +27,6 @@ from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.files import LARGEST, read_arrays, write_arrays
 from art_snn.findings import Finding
 from art_snn.metrics import Certificate, Robustness
-from art_snn.seeding import fix_seed
 
 Mask = NDArray[np.bool_]
 """Some of the samples, bool (N,)."""
@@ -489,8 +488,6 @@ def predict_classes(
     classifier: PyTorchSpikingClassifier, x: ndarray, batch_size: int, seed: int
 ) -> list[int]:
     """Classes of the samples x ``(n, ...)`` of a block from its seed; -1 without a prediction."""
-    with fix_seed(seed):
-        logits = classifier.predict(x, batch_size=batch_size)
+    logits = predict_logits(classifier, x, batch_size, seed)
     unanswered = np.isnan(logits).any(1)
-    classes: list[int] = np.where(unanswered, -1, logits.argmax(1)).tolist()
-    return classes
+    return np.where(unanswered, -1, logits.argmax(1)).tolist()  # type: ignore[no-any-return]

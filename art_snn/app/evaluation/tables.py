@@ -118,7 +118,7 @@ def _attack_table(evaluation: Evaluation) -> Table:
     rows = []
     for verdict in verdicts(evaluation):
         eps = format_eps(evaluation.norm, verdict.eps)
-        clean = str(verdict.outcome.clean_accuracy)
+        clean = verdict.outcome.clean_accuracy
         trials = evaluation.at(verdict.eps)
         for trial in trials.values():
             result = trial.robustness
@@ -129,15 +129,15 @@ def _attack_table(evaluation: Evaluation) -> Table:
                 [
                     trial.name,
                     eps,
-                    str(result.clean_accuracy),
-                    str(result.attack_success),
+                    result.clean_accuracy,
+                    result.attack_success,
                     verdict.describe_trial(trial),
                     f"{trial.outcome.queries:.0f}",
                     difference,
                 ]
             )
         if len(evaluation.trials) > 1:
-            success = str(verdict.outcome.attack_success)
+            success = verdict.outcome.attack_success
             rows.append([UNION, eps, clean, success, verdict.share, "", ""])
         if verdict.certified is not None:
             rows.append(
@@ -153,7 +153,7 @@ def _stage_table(evaluation: Evaluation) -> Table:
         eps = format_eps(evaluation.norm, trial.eps)
         words = {one.id: one.description for one in trial.outcome.stages}
         for one, count in trial.outcome.broken_by.items():
-            rows.append((trial.name, words[one], eps, str(count)))
+            rows.append((trial.name, words[one], eps, count))
     return Table(("attack", "stage", "eps", "samples broken"), rows, words=2)
 
 
@@ -163,14 +163,14 @@ def _certificate_table(certificate: Certificate) -> Table:
     if "radius" in certificate.region.changes:
         largest = certificate.region.size.max()
         radii = dict.fromkeys(largest * part / _RADII for part in range(_RADII))
-        rows = [(f"{radius:.3g}", str(accuracy(radius))) for radius in radii]
+        rows = [(f"{radius:.3g}", accuracy(radius)) for radius in radii]
         return Table(("l1 radius", "certified accuracy"), rows)
 
     lines = []
     for count in (0, *(2**power for power in range(_DOUBLINGS))):
         shares = [accuracy(**{kind: count}) for kind in ("flips", "removed", "moved")]
         if count < 2 or any(share.count for share in shares):
-            lines.append([str(count), *map(str, shares)])
+            lines.append([count, *shares])
     return Table(("events", "flipped or added", "removed", "moved"), lines)
 
 
@@ -251,9 +251,9 @@ def _sample_table(evaluation: Evaluation) -> Table:
     rows = []
     for sample, label in enumerate(evaluation.labels[:MOST_SAMPLES]):
         guess = evaluation.clean[sample]
-        predicted = "none" if guess < 0 else str(guess)
+        predicted = "none" if guess < 0 else guess
         words = [_describe_sample(verdict, sample) for verdict in results]
-        rows.append((str(sample), str(label), predicted, *words))
+        rows.append((sample, label, predicted, *words))
     return Table(titles, rows, words=len(titles))
 
 
@@ -319,7 +319,7 @@ def _provenance_tables(evaluation: Evaluation) -> dict[str, Table]:
 
 def _list_values(cells: Mapping[str, object]) -> Table:
     """A row per name and value; none where there is no value."""
-    rows = [(name, str(value)) for name, value in cells.items() if value is not None]
+    rows = [(name, value) for name, value in cells.items() if value is not None]
     return Table(("", "value"), rows, 2)
 
 
@@ -391,9 +391,7 @@ def _compare(one: Evaluation, other: Evaluation, names: tuple[str, str]) -> list
             Robustness(right, here), Robustness(right, there)
         )
         words = f"{'' if p < SIGNIFICANT else 'no difference, '}{format_p(p)}"
-        rows.append(
-            (at, str((here & there).sum()), str(only_here), str(only_there), words)
-        )
+        rows.append((at, (here & there).sum(), only_here, only_there, words))
 
     titles = [
         "budget",

@@ -5,8 +5,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from art_snn.app.evaluation.record import NORMS, SIZES, Evaluation, Mask, Trial
 from art_snn.attacks import require_measure
 from art_snn.findings import Finding
@@ -103,7 +101,7 @@ class Verdict:
     @property
     def standing(self) -> Mask:
         """Samples that are right before and after all attacks, bool (N,)."""
-        return np.asarray(self.outcome.correct & self.outcome.robust)
+        return self.outcome.correct & self.outcome.robust  # type: ignore[no-any-return]
 
     @property
     def left(self) -> int:

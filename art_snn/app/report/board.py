@@ -71,7 +71,7 @@ class _Record:
     def standing(self) -> Mask:
         """Samples that no attack of any evaluation broke, bool (N,)."""
         masks = [verdict.standing for verdict in self.verdicts.values()]
-        return np.asarray(np.logical_and.reduce(masks))
+        return np.logical_and.reduce(masks)  # type: ignore[no-any-return]
 
     @property
     def robust(self) -> Share:
