@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import Module
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 
@@ -20,7 +21,7 @@ from art_snn.running.context import RUN
 from art_snn.running.digests import HOOKS, hooks_of
 
 
-def varies(module: nn.Module) -> bool:
+def varies(module: Module) -> bool:
     """True if the module, in its present mode, changes output or buffers at every call or step."""
     trains = module.training and isinstance(module, _DropoutNd | _NormBase | Noise)
     return trains or isinstance(module, Gains | Gates)
@@ -32,7 +33,7 @@ def global_hooks() -> list[int]:
     return list(chain(*mappings))
 
 
-def are_plain(modules: Iterable[nn.Module]) -> bool:
+def are_plain(modules: Iterable[Module]) -> bool:
     """True for modules of torch or ours, with their own forward, that no hook sees."""
     return not global_hooks() and all(
         type(module).__module__.startswith(("torch.nn.modules.", "art_snn."))
@@ -41,7 +42,7 @@ def are_plain(modules: Iterable[nn.Module]) -> bool:
     )
 
 
-def list_layers(module: nn.Module, name: str) -> list[tuple[str, nn.Module]]:
+def list_layers(module: Module, name: str) -> list[tuple[str, Module]]:
     """The layers of nested sequences, by name; one as often as it is called."""
     if type(module) is not nn.Sequential:
         return [(name, module)]
@@ -53,20 +54,20 @@ def list_layers(module: nn.Module, name: str) -> list[tuple[str, nn.Module]]:
     ]
 
 
-def device_of(module: nn.Module) -> torch.device:
+def device_of(module: Module) -> torch.device:
     """The device of its parameters and buffers; the CPU where it has none."""
     tensors = chain(module.parameters(), module.buffers())
     return next((tensor.device for tensor in tensors), torch.device("cpu"))
 
 
-def dtype_of(module: nn.Module) -> torch.dtype:
+def dtype_of(module: Module) -> torch.dtype:
     """The floating-point dtype of its parameters and buffers; torch's default where it has none."""
     tensors = chain(module.parameters(), module.buffers())
     dtypes = (tensor.dtype for tensor in tensors if tensor.is_floating_point())
     return next(dtypes, torch.get_default_dtype())
 
 
-def copy_module(argument: str, module: nn.Module, name: str = "network") -> Any:
+def copy_module(argument: str, module: Module, name: str = "network") -> Any:
     """A deep copy of a module.
 
     :raises ValueError: with the name of the innermost module that cannot be copied."""
@@ -83,7 +84,7 @@ def copy_module(argument: str, module: nn.Module, name: str = "network") -> Any:
         ) from error
 
 
-def weights_of(module: nn.Module) -> list[Tensor]:
+def weights_of(module: Module) -> list[Tensor]:
     """Every parameter that takes a gradient; of replicas that run in parallel their copies."""
     weights = list[Any]()
     for inner in module.modules():
@@ -95,7 +96,7 @@ def weights_of(module: nn.Module) -> list[Tensor]:
     return list(dict.fromkeys(taking))
 
 
-def fold(convolution: nn.Module, norm: nn.Module) -> tuple[Tensor, Tensor] | None:
+def fold(convolution: Module, norm: Module) -> tuple[Tensor, Tensor] | None:
     """Weight and bias of the convolution that norm(convolution(x)) is.
 
     None unless the batch norm is affine at present, and both are unhooked."""
@@ -141,7 +142,7 @@ def _pack(x: Tensor, convolution: nn.Conv2d) -> Tensor:
     return x.contiguous(memory_format=_LAST if last else torch.contiguous_format)
 
 
-class TimeDistributed(nn.Module):
+class TimeDistributed(Module):
     """Applies modules that know no time to every time step of [T, N, ...].
 
     The steps are merged into the batch axis and computed in one call. A view that repeats
@@ -158,10 +159,10 @@ class TimeDistributed(nn.Module):
     :raises TypeError: when a module is no torch module, or is a neuron, which needs the time axis.
     """
 
-    def __init__(self, *modules: nn.Module) -> None:
+    def __init__(self, *modules: Module) -> None:
         super().__init__()
         for module in modules:
-            if not isinstance(module, nn.Module):
+            if not isinstance(module, Module):
                 raise TypeError(f"modules: expected torch modules, got {module!r}.")
             if any(isinstance(child, Neuron) for child in module.modules()):
                 raise TypeError(
@@ -224,7 +225,7 @@ class TimeDistributed(nn.Module):
         return y if kept else y.contiguous()
 
 
-class Normalize(nn.Module):
+class Normalize(Module):
     """(x - mean) / std per channel of [N, C, ...], inside the network and therefore inside attacks.
 
     :raises ValueError: when the lengths of mean and std differ or a std is not positive."""
@@ -249,7 +250,7 @@ class Normalize(nn.Module):
         return (x - align(self.mean, x, 1)) / align(self.std, x, 1)
 
 
-class Scale(nn.Module):
+class Scale(Module):
     """x times a number for every value of a step [N, ...]."""
 
     scale: Tensor
@@ -263,10 +264,10 @@ class Scale(nn.Module):
         return x * self.scale
 
 
-class Residual(nn.Module):
+class Residual(Module):
     """The sum body(x) + shortcut(x) of tensors [T, N, ...]; a branch without modules gives x."""
 
-    def __init__(self, body: list[nn.Module], shortcut: list[nn.Module]) -> None:
+    def __init__(self, body: list[Module], shortcut: list[Module]) -> None:
         super().__init__()
         self.body = nn.Sequential(*body)
         self.shortcut = nn.Sequential(*shortcut)

@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor, nn
+from torch.nn import Module
 
 from art_snn.checks import require_count, require_number
 from art_snn.dynamics import MOST_STEPS
@@ -9,7 +10,7 @@ from art_snn.gradients.names import parse_object
 from art_snn.gradients.shared import align
 
 
-class Gains(nn.Module):
+class Gains(Module):
     """Currents times a learnt gain for every step, 1 at first: DLIF (Ding et al., ICML 2024).
 
     Before :class:`~art_snn.LIF` that is u[t] = decay v[t-1] + gain[t] x[t]. A mean over
@@ -36,7 +37,7 @@ class Gains(nn.Module):
         return current * align(gain, current).to(current.dtype)
 
 
-class Noise(nn.Module):
+class Noise(Module):
     """Currents with Gaussian noise, in training mode alone: NLIF of TGO (arXiv 2602.20548).
 
     :param sigma: deviation of the noise of a step, above 0, in the unit of the threshold."""
@@ -58,7 +59,7 @@ class Noise(nn.Module):
         return f"sigma={self.sigma:g}"
 
 
-class Gates(nn.Module):
+class Gates(Module):
     """Spikes through gates that open at random, in evaluation too: StoG (Ding et al., AAAI 2024).
 
     For every sample and step a gate opens with probability p - 0.001, p =
@@ -96,16 +97,16 @@ class Gates(nn.Module):
         return spikes * gates.to(spikes.dtype)
 
 
-def gates_of(network: nn.Module) -> list[Gates]:
+def gates_of(network: Module) -> list[Gates]:
     """The gates in a network."""
     return [module for module in network.modules() if isinstance(module, Gates)]
 
 
-MODULATIONS: dict[str, type[nn.Module]] = {"gains": Gains, "gates": Gates, "noise": Noise}
+MODULATIONS: dict[str, type[Module]] = {"gains": Gains, "gates": Gates, "noise": Noise}
 """The modules by name."""
 
 
-def parse_modulation(text: str, steps: int | None) -> nn.Module:
+def parse_modulation(text: str, steps: int | None) -> Module:
     """The module of a text, "gains" over T steps, "gates" or "noise(sigma=0.2)".
 
     :raises ValueError: for an unknown name or field, or a value that the module refuses."""

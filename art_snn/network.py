@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import Module
 from torch.nn.utils import parametrize
 
 from art_snn.checks import invalid, require, require_number
@@ -19,7 +20,7 @@ from art_snn.layers import dtype_of
 from art_snn.running.context import RUN, NetworkRun, set_in_block
 
 
-class SpikingNetwork(nn.Module):
+class SpikingNetwork(Module):
     """A spiking classifier whose gradient is chosen, not built in.
 
     The choice lives in the network's own graph, for any attack and trainer. At every call:
@@ -47,17 +48,17 @@ class SpikingNetwork(nn.Module):
 
     def __init__(
         self,
-        layers: nn.Module | Sequence[nn.Module],
+        layers: Module | Sequence[Module],
         encoder: Encoder = Direct(steps=8),  # noqa: B008
         gradient: Gradient | str | None = None,
         training_gradient: Gradient | str = STBP(),  # noqa: B008
         *,
         input_shape: tuple[int | None, ...] | None = None,
-        initialise: Callable[[nn.Module], object] | None = None,
-        body: Callable[[nn.Module, Encoder], NetworkBody] = LayeredBody,
+        initialise: Callable[[Module], object] | None = None,
+        body: Callable[[Module, Encoder], NetworkBody] = LayeredBody,
     ) -> None:
         super().__init__()
-        if not isinstance(layers, nn.Module | Iterable):
+        if not isinstance(layers, Module | Iterable):
             raise TypeError(
                 f"layers: expected a torch module or a sequence of modules, got {layers!r}. "
                 "Pass instances, for example [LIF(), TimeDistributed(nn.Linear(32, 10))]."
@@ -67,8 +68,8 @@ class SpikingNetwork(nn.Module):
                 f"encoder: expected an instance such as Direct(steps=8), got {encoder!r}. "
                 "Any callable that maps [N, ...] to [T, N, ...] will do."
             )
-        self.layers: nn.Module = (
-            layers if isinstance(layers, nn.Module) else nn.Sequential(*layers)
+        self.layers: Module = (
+            layers if isinstance(layers, Module) else nn.Sequential(*layers)
         )
         self.encoder = encoder
         self._body = body(self.layers, encoder)

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.nn import Module
 
 from art_snn.checks import invalid, require_choice
 from art_snn.dynamics import SOFT_AND_HARD, Dynamics
@@ -21,12 +22,12 @@ class NeuronLayer:
     :param site: its dynamics, with the name that complaints use."""
 
     name: str
-    module: nn.Module
+    module: Module
     layout: str
     site: NeuronRef
 
 
-class Neuron(nn.Module):
+class Neuron(Module):
     """A layer of independent neurons that start from rest at every call.
 
     Inside a :class:`~art_snn.SpikingNetwork` the network decides how the layer is

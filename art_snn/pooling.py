@@ -11,11 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.autograd import Function, forward_ad
+from torch.nn import Module
 
 Pair = tuple[int, int]
 
 
-def suits(module: nn.Module, x: Tensor) -> bool:
+def suits(module: Module, x: Tensor) -> bool:
     """True for an average pooling of x [N, C, H, W] that :func:`average` can compute."""
     return (
         type(module) is nn.AvgPool2d

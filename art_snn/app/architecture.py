@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import Module
 
 from art_snn.checks import (
     ArgumentError,
@@ -392,7 +393,7 @@ def _adapt(
         yield returned
         return
     require(
-        isinstance(returned, nn.Module),
+        isinstance(returned, Module),
         "model",
         "a function that returns an art_snn.SpikingNetwork or a spiking model",
         f"{model}, which returns a {type(returned).__name__}",

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from art.estimators.classification import PyTorchClassifier
 from torch import Tensor, nn
-from torch.nn import functional
+from torch.nn import Module, functional
 
 from art_snn.behaviour import predict_by_draws
 from art_snn.classifier import PyTorchSpikingClassifier
@@ -200,7 +200,7 @@ def watching(
     """A block that reports every pass of this thread: its input without graph, and its logits."""
 
     def hook(
-        _: nn.Module, inputs: tuple[Tensor, ...], output: Tensor | list[Tensor]
+        _: Module, inputs: tuple[Tensor, ...], output: Tensor | list[Tensor]
     ) -> None:
         on_pass(inputs[0].detach(), output[-1] if isinstance(output, list) else output)
 

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.nn import Module
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from art_snn.behaviour import call_again, draws_numbers, mirror_samples
@@ -287,7 +288,7 @@ def _name_refusals(network: SpikingNetwork) -> Iterator[None]:
         names = {module: name for name, module in network.named_modules()}
         for frame, _ in traceback.walk_tb(error.__traceback__):
             module = frame.f_locals.get("self")
-            if isinstance(module, nn.Module) and names.get(module):
+            if isinstance(module, Module) and names.get(module):
                 place = f"{names[module]} ({type(module).__name__})"
         raise invalid(
             "classifier",

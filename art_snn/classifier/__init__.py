@@ -4,6 +4,7 @@ from typing import Any
 
 from art.estimators.classification import PyTorchClassifier
 from torch import nn
+from torch.nn import Module
 
 from art_snn.classifier.classifier import (
     PyTorchSpikingClassifier as PyTorchSpikingClassifier,
@@ -11,7 +12,7 @@ from art_snn.classifier.classifier import (
 
 
 def wrap(
-    network: nn.Module,
+    network: Module,
     input_shape: tuple[int, ...],
     nb_classes: int,
     clip_values: tuple[float, float] | None,

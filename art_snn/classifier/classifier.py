@@ -15,6 +15,7 @@ from art.estimators.classification import PyTorchClassifier
 from art.utils import check_and_transform_label_format
 from numpy import ndarray
 from torch import Tensor, nn
+from torch.nn import Module
 
 from art_snn.checks import invalid, require, require_choice, require_count
 from art_snn.classifier.activations import average_layer
@@ -544,7 +545,7 @@ def _check_network(model: object) -> None:
             "nn.Linear(64, 32)), LIF(), TimeDistributed(nn.Linear(32, 10))], "
             "encoder=Direct(steps=8)), or taken from art_snn.models."
         )
-    last: nn.Module = model.layers
+    last: Module = model.layers
     while isinstance(last, nn.Sequential) and len(last):
         last = last[-1]
     require(
@@ -571,7 +572,7 @@ def _check_preprocessing(preprocessing: Any, input_shape: tuple[int, ...]) -> No
     )
 
 
-def _card_of(network: nn.Module) -> AbstractContextManager[Any]:
+def _card_of(network: Module) -> AbstractContextManager[Any]:
     """A context in which the CUDA device of the network, if it is on one, is the current one."""
     device = device_of(network)
     return torch.cuda.device(device) if device.type == "cuda" else nullcontext()

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.nn import Module
 
 from art_snn.checks import require
 from art_snn.encoders import KNOWN, Encoder, describe_encoder
@@ -82,7 +83,7 @@ class NetworkBody(Body):
     """Called before a pass with this body, its rule (None for a prediction) and its input, to
     refuse a model of another framework that computes otherwise than is believed."""
 
-    def __init__(self, layers: nn.Module, encoder: Encoder) -> None:
+    def __init__(self, layers: Module, encoder: Encoder) -> None:
         self.layers = layers
         self.encoder = encoder
         self.traits = Traits()
@@ -252,13 +253,13 @@ class NetworkBody(Body):
         inside = tuple(f"{n}." for n, m in modules if isinstance(m, TimeDistributed))
         return [n for n, _ in modules[1:] if not n.startswith(inside)] or ["layers"]
 
-    def named_modules(self) -> list[tuple[str, nn.Module]]:
+    def named_modules(self) -> list[tuple[str, Module]]:
         """All modules of the layers, and of encoder and readout, by name in the network."""
         parts = {"layers": self.layers, "encoder": self.encoder, "readout": self.readout}
         return [
             pair
             for name, part in parts.items()
-            if isinstance(part, nn.Module)
+            if isinstance(part, Module)
             for pair in part.named_modules(prefix=name)
         ]
 
@@ -295,7 +296,7 @@ class LayeredBody(NetworkBody):
 
     :raises ValueError: when the layers contain no neuron."""
 
-    def __init__(self, layers: nn.Module, encoder: Encoder) -> None:
+    def __init__(self, layers: Module, encoder: Encoder) -> None:
         super().__init__(layers, encoder)
         require(
             any(isinstance(child, Neuron) for child in layers.modules()),

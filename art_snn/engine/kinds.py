@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from torch import Tensor, nn
-from torch.nn import functional
+from torch.nn import Module, functional
 
 from art_snn.layers import Normalize, Residual, Scale, TimeDistributed
 from art_snn.modulation import Noise
@@ -44,7 +44,7 @@ _PASSES = LayerKind(passes=True)
 _RESHAPES = LayerKind(reshapes=True)
 _CURVED = LayerKind(affine=False)
 
-LAYER_KINDS: Mapping[type[nn.Module], LayerKind] = {
+LAYER_KINDS: Mapping[type[Module], LayerKind] = {
     nn.Conv2d: LayerKind(functional.conv2d, _CONVOLUTION),
     nn.Linear: LayerKind(functional.linear, _WEIGHTS),
     nn.BatchNorm1d: LayerKind(functional.batch_norm, _NORM),
@@ -75,6 +75,6 @@ LAYER_KINDS: Mapping[type[nn.Module], LayerKind] = {
 Types that are missing may be used: passes find out what they compute, or refuse them by name."""
 
 
-def kind_of(module: nn.Module) -> LayerKind:
+def kind_of(module: Module) -> LayerKind:
     """The row of a module's type; for other types one that promises nothing."""
     return LAYER_KINDS.get(type(module), _CURVED)

@@ -6,7 +6,8 @@ from operator import is_
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.nn import Module
 from torch.nn.modules.batchnorm import _NormBase
 
 from art_snn.engine.kinds import kind_of
@@ -48,11 +49,11 @@ class Snapshot:
     `neurons` have the names that they have in the network; `plain` is that of a
     :class:`~art_snn.running.context.NetworkRun`."""
 
-    def __init__(self, layers: nn.Module, watches: bool = False) -> None:
+    def __init__(self, layers: Module, watches: bool = False) -> None:
         names = {module: name for name, module in layers.named_modules(prefix="layers")}
         self.modules = list(names)
         self.plain = are_plain(names)
-        self.neurons: dict[nn.Module, str] = {
+        self.neurons: dict[Module, str] = {
             module: name for module, name in names.items() if isinstance(module, Neuron)
         }
         self.answers: dict[Hashable, Any] = {}
@@ -83,7 +84,7 @@ class Snapshot:
         )
 
     @cached_property
-    def constant(self) -> Mapping[nn.Module, list[Form]] | None:
+    def constant(self) -> Mapping[Module, list[Form]] | None:
         """How :class:`TimeDistributed` computes with constant weights, if no one else has any."""
         inside = {
             module

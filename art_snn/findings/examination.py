@@ -10,7 +10,7 @@ import torch
 from art.estimators.classification import PyTorchClassifier
 from numpy import ndarray
 from scipy.special import log_softmax
-from torch import nn
+from torch.nn import Module
 
 from art_snn.attacks.measures import EUCLIDEAN, Norm
 from art_snn.attacks.queries import margin
@@ -71,7 +71,7 @@ def run_checks(
 
 
 @contextmanager
-def _restore_after(network: nn.Module) -> Iterator[None]:
+def _restore_after(network: Module) -> Iterator[None]:
     """Weights, buffers and modes are after the block what they were before; new buffers go."""
     registered = [
         (module._buffers, dict(module._buffers)) for module in network.modules()
@@ -241,7 +241,7 @@ def _statistics_changed(subject: Subject) -> Finding | None:
     )
 
 
-def _digests(network: nn.Module) -> dict[str, str]:
+def _digests(network: Module) -> dict[str, str]:
     tensors = (*network.named_parameters(), *network.named_buffers())
     return {name: digest("", tensor) for name, tensor in tensors}
 

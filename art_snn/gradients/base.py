@@ -6,7 +6,8 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
+from torch.nn import Module
 
 from art_snn.dynamics import Dynamics, operand
 from art_snn.gradients.synapse import filter_current
@@ -81,7 +82,7 @@ class Body(ABC):
     memory = PerContext[Mapping["Gradient", Any]]({})
     """What rules remember of earlier passes. It is replaced, never changed, since tasks that
     are started within a block share it."""
-    layers: nn.Module
+    layers: Module
     encoder: Any
     input_span: float = 1.0
     """Width of the range of input values, by which some rules measure."""

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Literal
 
 import torch
-from torch import nn
+from torch.nn import Module
 
 from art_snn.checks import quote, require, require_count
 from art_snn.encoders import Direct, Encoder
@@ -18,7 +18,7 @@ from art_snn.neurons import Neuron
 
 
 def adapt(
-    model: nn.Module,
+    model: Module,
     steps: int | None = None,
     *,
     encoder: Encoder | Literal["direct"] | None = "direct",
@@ -68,7 +68,7 @@ def adapt(
         model, time, gradient, training_gradient, input_shape=input_shape, body=body
     )
     network.body.verify = verify
-    if isinstance(readout, nn.Module):
+    if isinstance(readout, Module):
         network.readout = readout  # It is trained with the model.
     return network
 
@@ -137,7 +137,7 @@ def _make_encoder(encoder: Encoder | str | None, steps: int | None) -> Encoder:
 
 def _check_model(model: object) -> None:
     """Refuse what is no model of another framework, or cannot be put back after a pass."""
-    if not isinstance(model, nn.Module) or isinstance(model, SpikingNetwork):
+    if not isinstance(model, Module) or isinstance(model, SpikingNetwork):
         raise TypeError(
             f"model: expected a torch module of another framework, got {type(model).__name__}. "
             "Pass an instance; a SpikingNetwork needs no adapting."

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import Module
 
 from art_snn.checks import require
 from art_snn.encoders import Encoder, draws
@@ -38,7 +39,7 @@ class ModelBody(NetworkBody):
 
     def __init__(
         self,
-        model: nn.Module,
+        model: Module,
         encoder: Encoder,
         *,
         own_steps: int | None,
@@ -184,7 +185,7 @@ class ModelBody(NetworkBody):
     def weights(self) -> list[Tensor]:
         """Weights of the model and of a readout that has some, which take gradients."""
         parts = (self.layers, self.readout)
-        return weights_of(nn.ModuleList(p for p in parts if isinstance(p, nn.Module)))
+        return weights_of(nn.ModuleList(p for p in parts if isinstance(p, Module)))
 
     def run_by_itself(self, encoded: Tensor, *, native: bool = False) -> Tensor:
         """Logits [N, K] of the model as it is, from rest; `native`: by its own surrogates."""

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor, nn
+from torch.nn import Module
 
 from art_snn.checks import require_choice, set_fields
 from art_snn.dynamics import Dynamics, Setting, operand, plus_scaled
@@ -124,17 +125,17 @@ class NeuronKind:
     :param copied: True if the neuron may write into the tensors and lists that hold its state.
     :param handed: True if the model hands the state from call to call, as argument and result."""
 
-    read: Callable[[nn.Module], Dynamics] | str
-    layout: Layout | Callable[[nn.Module], Layout]
+    read: Callable[[Module], Dynamics] | str
+    layout: Layout | Callable[[Module], Layout]
     equations: tuple[str, ...] = ("forward",)
-    refresh: Callable[[nn.Module, int | None], None] = lambda module, steps: None
+    refresh: Callable[[Module, int | None], None] = lambda module, steps: None
     gated: bool = False
-    spikes: Callable[[nn.Module], bool] = lambda module: True
-    returns: Returned | Callable[[nn.Module], Returned] | None = None
+    spikes: Callable[[Module], bool] = lambda module: True
+    returns: Returned | Callable[[Module], Returned] | None = None
     copied: bool = False
     handed: bool = False
 
-    def dynamics(self, module: nn.Module, cls: type) -> Dynamics:
+    def dynamics(self, module: Module, cls: type) -> Dynamics:
         """The dynamics at present; :class:`Unknown`, with the reason, where they cannot be read.
 
         :param cls: the class that the module is known by."""
@@ -178,13 +179,13 @@ REGISTERED: dict[type, NeuronKind] = {}
 
 
 def register_neuron(
-    cls: type[nn.Module],
+    cls: type[Module],
     *,
-    dynamics: Callable[[nn.Module], Dynamics],
+    dynamics: Callable[[Module], Dynamics],
     layout: Layout = "steps",
     returns: Returned | None = None,
     gated: bool = False,
-) -> type[nn.Module]:
+) -> type[Module]:
     """Make your class of spiking neurons known, for all networks adapted later::
 
         register_neuron(LIFSpike, dynamics=lambda m: Dynamics(m.tau, m.thresh), layout="merged")
@@ -203,7 +204,7 @@ def register_neuron(
     :return: the class, so that it may decorate one.
     :raises TypeError: when `cls` is no class of modules, or `dynamics` cannot be called.
     :raises ValueError: for an unknown layout."""
-    if not (isinstance(cls, type) and issubclass(cls, nn.Module)):
+    if not (isinstance(cls, type) and issubclass(cls, Module)):
         raise TypeError(
             f"cls: expected a class of torch modules, got {cls!r}. Pass the class."
         )
@@ -228,13 +229,13 @@ def register_neuron(
     return cls
 
 
-def _reset_by_itself(module: nn.Module, steps: int | None) -> None:
+def _reset_by_itself(module: Module, steps: int | None) -> None:
     reset = getattr(module, "reset", None)
     if callable(reset):
         reset()
 
 
-def _reset_alone(module: nn.Module, steps: int | None) -> None:
+def _reset_alone(module: Module, steps: int | None) -> None:
     """Reset a module, but none of its children, which are reset by themselves."""
     children = module._modules
     still = nn.Sequential()

@@ -17,6 +17,7 @@ from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
+from torch.nn import Module
 
 from art_snn.checks import invalid, require
 from art_snn.gradients.base import NeuronRef
@@ -38,7 +39,7 @@ class Member:
     """A module with a state, by its name in a model; `cls` is the class that it is known by."""
 
     name: str
-    module: nn.Module
+    module: Module
     kind: NeuronKind
     cls: type
 
@@ -59,7 +60,7 @@ class Member:
         returns = self.kind.returns
         return returns(self.module) if callable(returns) else returns
 
-    def twin(self, steps: int | None, training: bool) -> nn.Module:
+    def twin(self, steps: int | None, training: bool) -> Module:
         """The module with a state of its own, at its start; settings and weights are the same.
 
         :param training: whether it is in training mode, whatever the module is in."""
@@ -113,14 +114,14 @@ class Member:
         return y.flatten(0, 1) if self.layout.endswith("merged") else y
 
 
-class Members(dict[nn.Module, Member]):
+class Members(dict[Module, Member]):
     """Every module of a model that is recognised at present, by module.
 
     :param elsewhere, equations: as :func:`~art_snn.interop.adapt` takes them."""
 
     def __init__(
         self,
-        model: nn.Module,
+        model: Module,
         elsewhere: Literal["native"] | None = None,
         *,
         equations: bool = True,
@@ -211,7 +212,7 @@ class Members(dict[nn.Module, Member]):
         return any(name in self.ruled for name in self.stepwise)
 
 
-def hand_over(source: nn.Module, target: nn.Module) -> None:
+def hand_over(source: Module, target: Module) -> None:
     """Let one module have the state of another one of its class."""
     for name, value in list(vars(source).items()):
         if name in ("_memories", "_buffers"):
@@ -220,14 +221,14 @@ def hand_over(source: nn.Module, target: nn.Module) -> None:
             vars(target)[name] = value
 
 
-def _share(module: nn.Module) -> nn.Module:
+def _share(module: Module) -> Module:
     """Another module of the same attributes."""
-    twin: nn.Module = object.__new__(type(module))
+    twin: Module = object.__new__(type(module))
     vars(twin).update(vars(module))  # At once, since other threads may add to it.
     return twin
 
 
-def _in_training(module: nn.Module | None) -> nn.Module | None:
+def _in_training(module: Module | None) -> Module | None:
     """The same module in training mode, such as a surrogate that has a gradient there alone."""
     if module is None or isinstance(module, torch.jit.ScriptModule):
         return module
@@ -236,7 +237,7 @@ def _in_training(module: nn.Module | None) -> nn.Module | None:
     return twin
 
 
-def _copy_state(module: nn.Module) -> None:
+def _copy_state(module: Module) -> None:
     """Let a module keep its tensors, lists and mappings in copies; its weights stay shared."""
     attributes = dict(vars(module))
     vars(module).update(
@@ -258,7 +259,7 @@ _RESTORING = threading.RLock()
 
 @contextmanager
 def restoring(
-    model: nn.Module, members: Members, volatile: set[tuple[type, str]]
+    model: Module, members: Members, volatile: set[tuple[type, str]]
 ) -> Iterator[None]:
     """Put back what modules keep after the block; `volatile` gains what the block has changed."""
     with _RESTORING:
@@ -300,7 +301,7 @@ def restoring(
                         vars(module)[name] = value
 
 
-def _attributes(module: nn.Module) -> dict[str, Any]:
+def _attributes(module: Module) -> dict[str, Any]:
     attributes = dict(vars(module))  # At once, since other threads may add to it.
     return {
         name: attributes[name] for name in attributes.keys() - {"forward", "training"}
@@ -309,7 +310,7 @@ def _attributes(module: nn.Module) -> dict[str, Any]:
 
 RUNNING: ContextVar[Any] = ContextVar("running", default=None)
 _LOCK = threading.Lock()
-_USERS: WeakKeyDictionary[nn.Module, set[int]] = WeakKeyDictionary()
+_USERS: WeakKeyDictionary[Module, set[int]] = WeakKeyDictionary()
 
 
 class _Answer:
@@ -321,7 +322,7 @@ class _Answer:
     earlier = None
     """What a key of the network's state shows of it."""
 
-    def __init__(self, module: nn.Module) -> None:
+    def __init__(self, module: Module) -> None:
         self.module = module
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -364,6 +365,6 @@ def running(this: Any) -> Iterator[None]:
                         del vars(module)["forward"]
 
 
-def _has_answer(module: nn.Module) -> bool:
+def _has_answer(module: Module) -> bool:
     answer = vars(module).get("forward")
     return isinstance(answer, _Answer) and answer.module is module

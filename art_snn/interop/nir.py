@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy import ndarray
 from torch import Tensor, nn
+from torch.nn import Module
 
 from art_snn.checks import (
     ArgumentError,
@@ -282,7 +283,7 @@ def _as_setting(value: Any) -> Setting:
     return setting(torch.tensor(value, dtype=torch.float64, device="cpu"))
 
 
-class Integrator(nn.Module):
+class Integrator(Module):
     """v[t] = decay v[t-1] + gain x[t] + constant from v = 0: potentials that are read.
 
     :param synapse: dynamics whose synapse filters the currents x."""
@@ -307,13 +308,13 @@ class Integrator(nn.Module):
         return torch.stack(potentials)
 
 
-class Graph(nn.Module):
+class Graph(Module):
     """Layers on tensors [T, N, ...], each of which takes the sum of outputs of earlier layers.
 
     :param sources: for every layer the numbers of those outputs. Number 0 is the input,
         and the output of the first layer is number 1."""
 
-    def __init__(self, layers: Iterable[nn.Module], sources: list[list[int]]) -> None:
+    def __init__(self, layers: Iterable[Module], sources: list[list[int]]) -> None:
         super().__init__()
         self.layers = nn.ModuleList(layers)
         self.sources = sources
@@ -386,7 +387,7 @@ def _build_layers(nodes: Nodes, reading: Reading) -> tuple[list[Any], tuple[int,
 
     Outputs are computed without values, so that a node whose shapes do not fit is refused
     by its name."""
-    layers = list[nn.Module]()
+    layers = list[Module]()
     values = list[Tensor]()
     for name, node, sources in nodes:
         what = f"{node['type']} {name!r}"
@@ -415,7 +416,7 @@ def _build_layers(nodes: Nodes, reading: Reading) -> tuple[list[Any], tuple[int,
 
 def _connect(
     nodes: Nodes, layers: list[Any], encoder: Encoder, readout: str | None
-) -> nn.Module:
+) -> Module:
     """The layers as one module, whose last layer has the factor of a sum over time."""
     sources = [before for _, _, before in nodes[1:]]
     steps: Any = getattr(encoder, "steps", None)
@@ -440,7 +441,7 @@ def _connect(
     return nn.Sequential(*layers) if is_chain else Graph(layers, sources)
 
 
-def _build_layer(what: str, node: Node, reading: Reading) -> nn.Module:
+def _build_layer(what: str, node: Node, reading: Reading) -> Module:
     """The layer of a node, on tensors [T, N, ...]."""
     kind = node["type"]
     if kind in ("Input", "Output"):
@@ -455,7 +456,7 @@ def _build_layer(what: str, node: Node, reading: Reading) -> nn.Module:
         case "Flatten":
             # NIR counts axes without that of the batch.
             ends = (int(node["start_dim"]), int(node["end_dim"]))
-            module: nn.Module = nn.Flatten(*(end + (end >= 0) for end in ends))
+            module: Module = nn.Flatten(*(end + (end >= 0) for end in ends))
         case "Scale":
             module = Scale(_as_tensor(node["scale"]))
         case "SumPool2d" | "AvgPool2d":
@@ -495,7 +496,7 @@ def _check_node(what: str, node: Node) -> None:
         node[field] = value.astype(np.float64) if kind in ELEMENTWISE else value
 
 
-def _build_weighted(node: Node) -> nn.Module:
+def _build_weighted(node: Node) -> Module:
     """The convolution or linear layer of a node, with its weights.
 
     :raises ValueError: for a bias that does not fit the weights."""
@@ -510,7 +511,7 @@ def _build_weighted(node: Node) -> nn.Module:
 
     # Layers on this device draw no weights.
     with torch.device("meta"):
-        module: nn.Module = nn.Linear(inputs, outputs, has_bias)
+        module: Module = nn.Linear(inputs, outputs, has_bias)
         if kernel:
             options = _read_sides(node, ("stride", "padding", "dilation"), len(kernel))
             options["groups"] = groups = int(node["groups"])

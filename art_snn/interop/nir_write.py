@@ -9,6 +9,7 @@ from warnings import warn
 import numpy as np
 import torch
 from torch import nn
+from torch.nn import Module
 
 from art_snn.checks import require, require_number
 from art_snn.dynamics import Dynamics, Values, most
@@ -84,7 +85,7 @@ def to_nir(
 
 
 def _write_nodes(
-    layers: list[tuple[str, nn.Module]], shape: tuple[int, ...], dt: float, fold: bool
+    layers: list[tuple[str, Module]], shape: tuple[int, ...], dt: float, fold: bool
 ) -> dict[str, Node]:
     """The nodes of layers one after another, with the Input and the Output, in their order."""
     # Of one step and one sample: layers run on it, so that every node knows its shape.

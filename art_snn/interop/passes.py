@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.nn import Module
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 from art_snn.checks import ArgumentError, invalid
@@ -38,7 +39,7 @@ class ModelPass:
         """Calls of every neuron before the first time step."""
         self.reading: bool = body.traits.reads
         """True if the model reads state of its neurons, which then is on its modules."""
-        self.twins: dict[nn.Module, nn.Module] = {}
+        self.twins: dict[Module, Module] = {}
         self.calls: Counter[str] = Counter()
         self.graph = torch.is_grad_enabled()
         self.saving = saved_tensor_hooks()

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import Module
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
 from art_snn.checks import ArgumentError, invalid
@@ -103,20 +104,20 @@ def seal(value: Tensor, name: str, current: Tensor) -> Tensor:
     return apply(_Sealed, (value.clone(),), name, current)
 
 
-def versions(module: nn.Module) -> dict[Tensor, int]:
+def versions(module: Module) -> dict[Tensor, int]:
     """The number of writes into each tensor of the state of a module.
 
     It holds the tensors, so that no later one has the id of one of these."""
     return {x: _version(x) for _, _, value in _state(module) for x in _tensors(value)}
 
 
-def copy_state(module: nn.Module) -> list[Tensor]:
+def copy_state(module: Module) -> list[Tensor]:
     """Copies of the tensors that a module and those inside keep; statistics are no state."""
     kept = (value for _, name, value in _state(module) if name != "_buffers")
     return [x.clone() for value in kept for x in _tensors(value)]
 
 
-def _state(module: nn.Module) -> list[tuple[dict[str, Any], str, Any]]:
+def _state(module: Module) -> list[tuple[dict[str, Any], str, Any]]:
     """Attributes of a module and those inside: where each is kept, its name and its value."""
     kept = [vars(inner) for inner in module.modules()]
     return [(of, name, value) for of in kept for name, value in of.items()]
@@ -125,7 +126,7 @@ def _state(module: nn.Module) -> list[tuple[dict[str, Any], str, Any]]:
 def _tensors(value: Any) -> Iterator[Tensor]:
     """Tensors of an attribute, also in lists and mappings, and as attributes of other objects."""
     for leaf in tree_leaves(value):
-        whole = isinstance(leaf, Tensor | nn.Module)
+        whole = isinstance(leaf, Tensor | Module)
         inside = {} if whole else getattr(leaf, "__dict__", {})
         for x in (leaf, *inside.values()):
             if isinstance(x, Tensor) and not isinstance(x, nn.Parameter):

@@ -15,6 +15,7 @@ from numpy import ndarray
 from numpy.typing import NDArray
 from sklearn.utils import gen_batches
 from torch import Tensor, nn
+from torch.nn import Module
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
 
@@ -224,7 +225,7 @@ def _require_no(objection: str | None) -> None:
     )
 
 
-def _refuse_composed_weights(layers: nn.Module) -> None:
+def _refuse_composed_weights(layers: Module) -> None:
     """Refuse, in the next pass, an input of weights that has met other weights.
 
     Spikes are 0 in that pass and biases are 1, so that the bias marks such an input."""
@@ -232,7 +233,7 @@ def _refuse_composed_weights(layers: nn.Module) -> None:
         if not isinstance(module, nn.Linear | _ConvNd):
             continue
 
-        def refuse(_: nn.Module, inputs: Any, name: str = name) -> None:
+        def refuse(_: Module, inputs: Any, name: str = name) -> None:
             if inputs[0].any():
                 _require_no(f"{name} after other weights, without neurons in between")
 
@@ -278,7 +279,7 @@ def _replace_weights(network: SpikingNetwork) -> SpikingNetwork:
     return network
 
 
-def _replace_pooling(name: str, module: nn.Module) -> nn.Module | None:
+def _replace_pooling(name: str, module: Module) -> Module | None:
     """Sums over the windows of a pooling; None for any other layer."""
     if isinstance(module, nn.AvgPool2d | nn.MaxPool2d):
         if getattr(module, "dilation", 1) not in (1, (1, 1)):

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import torch
 from torch import nn
+from torch.nn import Module
 
 from art_snn.checks import (
     require,
@@ -91,7 +92,7 @@ class Options:
         """A width of the paper times `width`, rounded and at least 1."""
         return max(1, round(channels * self.width))
 
-    def neuron(self) -> nn.Module:
+    def neuron(self) -> Module:
         """A new layer of neurons, with what modulates it."""
         neuron = LIF(self.decay, self.threshold, self.reset, self.synapse)
         if self.modulation is None:
@@ -105,7 +106,7 @@ class Options:
             return nn.Sequential(neuron, modulation)
         return nn.Sequential(modulation, neuron)
 
-    def normalisation(self) -> list[nn.Module]:
+    def normalisation(self) -> list[Module]:
         """The layer that subtracts mean and divides by std; none where neither is given."""
         if self.mean is None and self.std is None:
             return []
@@ -120,7 +121,7 @@ class Options:
         )
         return [Normalize(mean, std)]
 
-    def network(self, layers: Sequence[nn.Module]) -> SpikingNetwork:
+    def network(self, layers: Sequence[Module]) -> SpikingNetwork:
         """The network of these layers, with weights drawn as by He et al. (ICCV 2015)."""
         encoder = Direct(self.steps) if self.encoder is None else self.encoder
         image = (self.in_channels, *self.sides)
@@ -152,7 +153,7 @@ def _convolution(
     *,
     kernel: int = 3,
     stride: int = 1,
-    before: Sequence[nn.Module] = (),
+    before: Sequence[Module] = (),
 ) -> TimeDistributed:
     """Convolution without bias and batch norm, after stateless modules if `before` has any.
 
@@ -172,7 +173,7 @@ def _count_features(channels: int, sides: tuple[int, int], halvings: int) -> int
     return channels * math.prod(math.ceil(side / 2.0**halvings) for side in sides)
 
 
-def _draw_weights(network: nn.Module) -> None:
+def _draw_weights(network: Module) -> None:
     """Draw new weights: He normal for convolutions and linear layers, zero biases; norms at 1, 0.
 
     He et al., ICCV 2015, with fan-out for convolutions, fan-in for linear layers, in
@@ -218,7 +219,7 @@ def vgg(
         settings.image_size,
         "Take an odd kernel, or another model.",
     )
-    layers: list[nn.Module] = []
+    layers: list[Module] = []
     before = settings.normalisation()
     channels = settings.in_channels
     sides: Sequence[int] = settings.sides
@@ -354,13 +355,13 @@ def _resnet17(settings: Options, adds_spikes: bool) -> SpikingNetwork:
     """The network whose blocks add spikes, or currents, which are those of another neuron."""
     channels = settings.scale(64)
     stem = _convolution(settings.in_channels, channels, before=settings.normalisation())
-    layers: list[nn.Module] = [stem, settings.neuron()]
+    layers: list[Module] = [stem, settings.neuron()]
     for unscaled, blocks in ((64, 3), (128, 4)):
         outputs = settings.scale(unscaled)
         for stride in (2, *[1] * (blocks - 1)):
             first = _convolution(channels, outputs, stride=stride)
             body = [first, settings.neuron(), _convolution(outputs, outputs)]
-            shortcut = list[nn.Module]()
+            shortcut = list[Module]()
             if stride > 1:
                 shortcut = [_convolution(channels, outputs, kernel=1, stride=stride)]
             if adds_spikes:

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
-from torch import Tensor, nn
+from torch import Tensor
+from torch.nn import Module
 
 _Value = TypeVar("_Value")
 
@@ -54,12 +55,12 @@ class PerContext(Generic[_Value]):
 
 _KEEPING = ContextVar("keeping", default=False)
 _MODES_LOCK = threading.Lock()
-_MODES: WeakKeyDictionary[nn.Module, tuple[int, bool]] = WeakKeyDictionary()
+_MODES: WeakKeyDictionary[Module, tuple[int, bool]] = WeakKeyDictionary()
 """The number of threads that rely on the mode of a module, and its mode before them."""
 
 
 @contextmanager
-def keep_modes(network: nn.Module, mode: bool | None = None) -> Iterator[None]:
+def keep_modes(network: Module, mode: bool | None = None) -> Iterator[None]:
     """Set a mode within the block (None: none), and put that of every module back after it."""
     modules, nested = list(network.modules()), _KEEPING.get()
     with _MODES_LOCK:
@@ -89,7 +90,7 @@ WATCHED: ContextVar[tuple[object, ...]] = ContextVar("watched", default=())
 
 
 @contextmanager
-def hook_here(module: nn.Module, hook: Callable[[Any, Any, Any], None]) -> Iterator[None]:
+def hook_here(module: Module, hook: Callable[[Any, Any, Any], None]) -> Iterator[None]:
     """A forward hook within the block, for the calls that this thread or task makes."""
 
     def call_here(*call: Any) -> None:
@@ -117,11 +118,11 @@ class NetworkRun:
         and -1 where the first axis holds no time steps."""
 
     firing: Callable[[Any, Tensor], Tensor] | None = None
-    names: Mapping[nn.Module, str] = field(default_factory=dict)
+    names: Mapping[Module, str] = field(default_factory=dict)
     plain: bool = False
     constant_weights: bool = False
     shapes_only: bool = False
-    forms: Mapping[nn.Module, Any] | None = None
+    forms: Mapping[Module, Any] | None = None
     in_neuron: bool = False
     averaged: int = 0
 

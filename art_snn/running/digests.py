@@ -11,9 +11,10 @@ from typing import Any
 
 import torch
 from numpy import ndarray
-from torch import Tensor, nn
+from torch import Tensor
+from torch.nn import Module
 
-Modules = Iterable[tuple[str, nn.Module]]
+Modules = Iterable[tuple[str, Module]]
 Settings = dict[tuple[str, str], Hashable]
 
 _DEPTH = 3
@@ -22,15 +23,15 @@ _ROW = 1024
 """Values of a large tensor that one product with random numbers stands for."""
 _LARGE = 16 * _ROW
 HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
-_INTERNAL = frozenset(vars(nn.Module())) | {"forward"}
+_INTERNAL = frozenset(vars(Module())) | {"forward"}
 _WHOLE = (
     *(int, float, str, bytes, complex, NoneType, torch.dtype, torch.device),
-    *(FunctionType, MethodType, BuiltinFunctionType, partial, type, nn.Module),
+    *(FunctionType, MethodType, BuiltinFunctionType, partial, type, Module),
 )
 """Kinds of values that can be compared as they are; those of the second row as objects."""
 
 
-def hooks_of(module: nn.Module) -> tuple[int, ...]:
+def hooks_of(module: Module) -> tuple[int, ...]:
     """The keys of its hooks; torch gives none of them twice."""
     return tuple(key for kind in HOOKS for key in getattr(module, kind))
 
@@ -49,7 +50,7 @@ def structure(modules: Modules) -> Hashable:
     )
 
 
-def find_exchanged_forward(module: nn.Module) -> Any:
+def find_exchanged_forward(module: Module) -> Any:
     """The forward that somebody put on this module in place of its class's, or None."""
     forward = vars(module).get("forward")
     # A pass of an adapted network puts its own there, in any thread, and keeps the earlier.

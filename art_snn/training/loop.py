@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from numpy import ndarray
 from sklearn.utils import gen_batches
-from torch import Tensor, nn
+from torch import Tensor
+from torch.nn import Module
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from art_snn.checkpoint import check_weights
@@ -266,7 +267,7 @@ def own_draws(team: Team, *place: int) -> AbstractContextManager[None]:
 
 
 @contextmanager
-def synchronise_norms(network: nn.Module, team: Team) -> Iterator[None]:
+def synchronise_norms(network: Module, team: Team) -> Iterator[None]:
     """A block in which batch norms in training mode take statistics over all processes.
 
     torch's SyncBatchNorm, which computes the same, runs on CUDA alone."""

@@ -4,6 +4,7 @@ from itertools import pairwise
 from typing import Literal
 
 from torch import Tensor, nn
+from torch.nn import Module
 
 from art_snn.checks import require_choice
 from art_snn.dynamics import Dynamics
@@ -46,7 +47,7 @@ class MPPD(Watching):
         """Cross entropies of clean and adversarial samples, and the weighted distance."""
         currents = []
         # A module that changes currents stands right before the last neurons.
-        before: nn.Module | None = None
+        before: Module | None = None
         for module, following in pairwise(learner.network.layers.modules()):
             if isinstance(following, Neuron):
                 before = module
