@@ -136,7 +136,7 @@ class Architecture:
             return Architecture(**{**settled, **self.given})
 
         settled = {k: v for k, v in noted.items() if k in DEFAULTS and v is not None}
-        model = str(settled.get("model", ""))
+        model = settled.get("model")
         require(
             self.model is not None or not is_own(model),
             "model",

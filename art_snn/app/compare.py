@@ -241,7 +241,7 @@ class _Subject:
         network = self.classifier.model
         with fix_seed(self.settings.seed):
             reason = network.body.objection(rule) or network.body.objection(rule, self.x)
-        return None if reason is None else str(reason).rstrip(".")
+        return None if reason is None else reason.rstrip(".")
 
     def measure_times(
         self, rules: Mapping[str, Gradient]

@@ -149,9 +149,9 @@ PLANS: Mapping[str, Mapping[Measure, tuple[Stage, ...]]] = MappingProxyType(
 """The stages of a plan, by its name and the measure."""
 
 
-def resolve_plan(plan: object, norm: Norm) -> Plan:
+def resolve_plan(plan: Any, norm: Norm) -> Plan:
     """A plan as it is, or the one of that name for a norm; ValueError for an unknown name."""
     if isinstance(plan, Plan):
         return plan
-    require_choice("plan", plan, tuple(PLANS), remedy="Or give a Plan of your own.")
-    return Plan(str(plan), PLANS[str(plan)][require_measure(norm)])
+    require_choice("plan", plan, PLANS, remedy="Or give a Plan of your own.")
+    return Plan(plan, PLANS[plan][require_measure(norm)])

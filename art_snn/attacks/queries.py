@@ -128,7 +128,7 @@ class Queries:
         The network learns which of them the next batch holds."""
         self.finish(int((~samples).sum()))
         network = self.estimator.model
-        if isinstance(network, SpikingNetwork) and not bool(samples.all()):
+        if isinstance(network, SpikingNetwork) and not samples.all():
             network.body.memory = keep_samples(network.body.memory, samples)
 
     def finish(self, samples: int) -> None:

@@ -37,7 +37,7 @@ def average_layer(
             merged = (body.steps or 0) * len(batch)
             whole = len(batch) < 2 or (merged,) not in [shape[:1] for shape in shapes]
             require(
-                bool(shapes) and shapes[-1][1:2] == (len(batch),) and whole,
+                shapes and shapes[-1][1:2] == (len(batch),) and whole,
                 "layer",
                 f"a layer whose output is [T, {len(batch)}, ...]",
                 f"{name!r}, whose output is another",

@@ -117,7 +117,7 @@ def _part(
     recordings: Any, frame: Callable[[Any], ndarray], words: str
 ) -> tuple[ndarray, ndarray]:
     # By name, since tonic lists some sets in the order of the file system.
-    order = np.argsort(np.array([str(file) for file in recordings.data]))
+    order = np.argsort([str(file) for file in recordings.data])
     x: ndarray | None = None
     y = np.asarray(recordings.targets, np.int64)[order]
     for row, index in enumerate(

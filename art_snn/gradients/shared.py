@@ -61,7 +61,7 @@ def apply(function: type[Function], *arguments: Any) -> Tensor:
 
 def needs_gradient(node: Any) -> bool:
     """True if the backward pass that runs needs the gradient at a node."""
-    return node is None or bool(torch._C._will_engine_execute_node(node))
+    return node is None or torch._C._will_engine_execute_node(node)
 
 
 def graph_task() -> int:

@@ -98,7 +98,7 @@ class Certificate:
                 value,
                 "Events are of binary frames, an l1 radius is of images.",
             )
-        return np.asarray(self.correct & region.holds(**given))
+        return self.correct & region.holds(**given)  # type: ignore[no-any-return]
 
     def certified_accuracy(self, radius: float | None = None, **events: int) -> Share:
         """Share of samples that are right under every change of that size or less.

@@ -150,7 +150,7 @@ class Target:
 
         content += [(plan.name, *map(str, plan.stages)) for _, plan in self.plans]
         # Another kind of device rounds otherwise.
-        content += [dict(self.rules), self.classifier.device.type]
+        content += [self.rules, self.classifier.device.type]
         content += [
             fingerprint("source", one, self.x[:0], self.y[:0]) for one in self.sources
         ]

@@ -76,7 +76,7 @@ class RAT(Weighted, AT):
 
         # The Frobenius norm bounds the spectral one and costs next to nothing.
         bounds = torch.stack([torch.linalg.matrix_norm(gram) for gram in grams.values()])
-        if not bool((bounds >= self.limit**2).any()):
+        if not (bounds >= self.limit**2).any():
             return grams
         for weight, gram in grams.items():
             norm = math.sqrt(float(torch.linalg.matrix_norm(gram, 2)))
