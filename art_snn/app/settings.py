@@ -178,8 +178,8 @@ class Train(Network):
         or 0 [4 around 32 pixels, and the same share of other images; 0 below 16 pixels].
     :param flip: mirror half of the samples left to right [only cifar10, cifar100,
         eurosat, fashion-mnist and cifar10-dvs; no file or folder].
-    :param turn: mirror half of the samples top to bottom, and swap the sides of half: for
-        images from above.
+    :param turn: mirror half of the samples top to bottom, and swap the sides of half, where
+        they are square: for images from above.
     :param cutout: side in pixels of the hole that is filled with zeros; 0 is none [16 of
         32, and the same share; 0 below 16].
     :param seed: of the weights, the order of the samples and all that is drawn.

@@ -207,18 +207,12 @@ def vgg(
     :param stages: widths of the convolutions, stage by stage.
     :param hidden: widths of the linear layers before the readout.
     :param last_pool: True if the last stage, too, ends with an average pooling.
-    :param kernel, stride: of the convolutions. An odd kernel of stride 1 keeps the sides.
+    :param kernel, stride: of the convolutions. An odd kernel of stride 1 keeps the sides; an
+        even one makes them smaller by a pixel, and needs images of two at least.
     :param pooling: sides of its windows.
     :param norm: True for batch norms behind the linear layers, too, in place of their biases.
     :return: network from [N, in_channels, height, width] to [N, classes]."""
     settings = Options(**options)
-    require(
-        min(settings.sides) > 1 or kernel % 2 == 1,
-        "image_size",
-        f"sides of more than one pixel for kernels of {kernel}",
-        settings.image_size,
-        "Take an odd kernel, or another model.",
-    )
     layers: list[Module] = []
     before = settings.normalisation()
     channels = settings.in_channels

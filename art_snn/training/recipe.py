@@ -56,8 +56,8 @@ class Recipe:
         or 0 [4 around 32 pixels, and the same share of other images; 0 below 16 pixels].
     :param flip: mirror half of the samples left to right
         [only where the data say that it leaves their classes].
-    :param turn: mirror half of the samples top to bottom, and swap the sides of half: for
-        images from above, together with `flip`.
+    :param turn: mirror half of the samples top to bottom, and swap the sides of half, where
+        they are square: for images from above, together with `flip`.
     :param cutout: side in pixels of the hole that is filled with zeros; 0 is none
         [16 of 32, and the same share; 0 below 16].
     :param seed: of the order of the samples and of whatever the network draws.
@@ -195,8 +195,9 @@ class Recipe:
             if self.flip:
                 transforms.append(v2.RandomHorizontalFlip())
             if self.turn:
-                swap = v2.RandomApply([v2.Lambda(lambda sample: sample.mT)])
-                transforms += [v2.RandomVerticalFlip(), swap]
+                transforms.append(v2.RandomVerticalFlip())
+            if self.turn and sides[0] == sides[1]:
+                transforms.append(v2.RandomApply([v2.Lambda(lambda one: one.mT)]))
             if self.cutout:
                 share = self.cutout**2 / sides.numel()
                 hole = v2.RandomErasing(p=1.0, scale=(share, share), ratio=(1.0, 1.0))
@@ -213,13 +214,6 @@ class Recipe:
             "samples [C, H, W] or [T, C, H, W], which can be cropped and flipped",
             f"samples of shape {list(shape)}",
             "Use crop_padding=0, flip=False, turn=False, cutout=0.",
-        )
-        require(
-            not self.turn or shape[-1] == shape[-2],
-            "turn",
-            "False for images that are not square",
-            self.turn,
-            "Crop them, or leave it out.",
         )
         require(
             not self.cutout or self.cutout < min(shape[-2:]),

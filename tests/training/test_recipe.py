@@ -143,7 +143,6 @@ def test_settings_outside_their_range_are_refused(name, value, word):
         (Recipe(cutout=8), (1, 8, 20), r"^cutout: .*smaller than the images of 8x20"),
         (Recipe(crop_padding=1), (64,), r"^x: .*cropped"),
         (Recipe(flip=True), (64,), r"^x: .*flipped"),
-        (Recipe(turn=True, crop_padding=0), (3, 8, 9), r"^turn: .*square"),
     ],
 )
 def test_samples_that_do_not_suit_the_augmentation_are_refused(recipe, shape, message):
