@@ -129,9 +129,12 @@ class Bounding:
             dynamics = site.dynamics
             # Under a floor charge that comes early is not the same as charge that
             # comes late.
-            integrates = least(dynamics.decay) == 1 and dynamics.floor is None
-            integrates = integrates and not dynamics.has_synapse
-            self.averaged &= integrates and dynamics.reset == "soft"
+            self.averaged &= (
+                least(dynamics.decay) == 1
+                and dynamics.floor is None
+                and not dynamics.has_synapse
+                and dynamics.reset == "soft"
+            )
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:

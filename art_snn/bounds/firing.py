@@ -6,7 +6,6 @@ a function of one number, and takes few values: each belongs to a piece of the l
 currents. A neuron whose current lies in an interval has the trains of the pieces that
 the interval meets. But for rounding this is exact at every step."""
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
@@ -31,8 +30,8 @@ _MOST_SPANS = 1024
 """With more pieces, or spans in all, the potential's intervals are used instead."""
 
 
-class BoundingMethod(ABC):
-    """A way to bound the spikes of neurons.
+class BoundingMethod:
+    """A way to bound the spikes of neurons, by default step by step.
 
     :param firing: simulates neurons, with the gradient that it has."""
 
@@ -42,12 +41,12 @@ class BoundingMethod(ABC):
     def __init__(self, firing: Firing = simulation) -> None:
         self.firing = firing
 
-    @abstractmethod
     def write(self, dynamics: Dynamics, low: Tensor, high: Tensor, out: Ends) -> None:
         """Write the spikes, 0 or 1, that are sure and those that are possible.
 
         :param low, high: the ends of the current [T, N, ...], of :func:`bound_currents`.
         :param out: buffers for both [T, N, ...]."""
+        bound_steps(dynamics, low, high, out)
 
     def fire(self, site: NeuronRef, current: Tensor) -> Box:
         """Return the box of a neuron's spikes for the box of its currents."""
@@ -169,9 +168,6 @@ class SIBP(BoundingMethod):
 
     counts = False
 
-    def write(self, dynamics: Dynamics, low: Tensor, high: Tensor, out: Ends) -> None:
-        bound_steps(dynamics, low, high, out)
-
 
 class Counts(BoundingMethod):
     """S-IBP, tightened by the number of spikes, which more current never lowers.
@@ -187,7 +183,7 @@ class Counts(BoundingMethod):
         if repeats_one_step(low) and dynamics.uniform:
             spans = list_spans(dynamics, len(low), low.dtype)
         if spans is None:
-            bound_steps(dynamics, low, high, out)
+            super().write(dynamics, low, high, out)
         else:
             write_meetings(spans, low[0], high[0], *out)
 
