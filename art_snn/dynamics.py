@@ -141,6 +141,17 @@ def operand(value: Setting, like: Tensor) -> Any:
     return value.at(like) if isinstance(value, Values) else value
 
 
+class Operands:
+    """The settings of neurons as operands for a tensor, by the names that they have."""
+
+    def __init__(self, dynamics: Dynamics, like: Tensor) -> None:
+        self._dynamics = dynamics
+        self._like = like
+
+    def __getattr__(self, name: str) -> Any:
+        return operand(getattr(self._dynamics, name), self._like)
+
+
 @dataclass(frozen=True, repr=False)
 class Dynamics:
     """Leaky integrate-and-fire dynamics from rest, in discrete time.

@@ -18,7 +18,7 @@ from torch.autograd import Function
 
 from art_snn.bounds.box import Box, Ends, Nonlinear, Unbounded, potential_rounding
 from art_snn.bounds.margins import SpikeBounds
-from art_snn.dynamics import Dynamics, operand, plus_scaled
+from art_snn.dynamics import Dynamics, Operands, operand
 from art_snn.gradients.base import Firing, NeuronRef, simulation
 from art_snn.gradients.shared import apply, blocks, repeat_step, repeats_one_step
 from art_snn.running.context import RUN
@@ -135,18 +135,18 @@ class _HalfMeans(Function):
 
     @staticmethod
     def forward(ctx: Any, means: Tensor, dynamics: Dynamics) -> Tensor:
-        names = ("gain", "constant", "v_start", "threshold", "reset_amount")
-        settings = (getattr(dynamics, name) for name in names)
-        gain, constant, start, threshold, drop = (operand(s, means[0]) for s in settings)
+        settings = Operands(dynamics, means[0])
+        gain = settings.gain
+        drop = settings.reset_amount
+        threshold = settings.threshold
         output = torch.empty_like(means)
         slopes = torch.empty_like(means)
         fired = torch.zeros_like(means[0])
-        spare = torch.empty_like(fired)
         for t, mean in enumerate(means, 1):
             # u[t] = C[t] - drop N[t-1]
-            charge = (mean * (gain * t)).add_(constant * t + start)
-            u = plus_scaled(charge, fired, -dynamics.reset_amount, out=spare)
-            fired += dynamics.fire(u)
+            charge = mean * (gain * t)
+            charge += settings.constant * t + settings.v_start
+            fired += dynamics.fire(charge - fired * drop)
             torch.div(fired, 2 * t, out=output[t - 1])
             if ctx.needs_input_grad[0]:
                 # Comparisons in floating point are faster than truth values.
@@ -251,9 +251,10 @@ def _reset(
 
     A potential at the threshold is the highest that can be silent, and the lowest that
     can fire."""
-    threshold = operand(dynamics.threshold, low)
+    settings = Operands(dynamics, low)
+    threshold = settings.threshold
     if dynamics.reset == "hard":
-        rest = operand(dynamics.v_reset, low)
+        rest = settings.v_reset
         # v >= rest where the neuron may fire and rest is lower, and v >= u otherwise.
         torch.gt(low, rest, out=spare).mul_(maybe)
         dynamics._reset(low, spare, low)
@@ -269,7 +270,7 @@ def _reset(
             dynamics._reset(low, sure, low)
         dynamics._reset(high, sure, high)
     elif dynamics.reset == "soft" and dynamics.max_spikes == 1:
-        drop = operand(dynamics.reset_amount, low)
+        drop = settings.reset_amount
         # v >= min(u, max(u - drop, threshold - drop)) where it may fire, else v >= u.
         taken = torch.sub(low, threshold - drop, out=spare).clamp_(min=0).clamp_(max=drop)
         low.addcmul_(taken, maybe, value=-1)

@@ -33,7 +33,14 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.graph import saved_tensors_hooks
 
-from art_snn.dynamics import Dynamics, empty_steps, operand, plus_product, plus_scaled
+from art_snn.dynamics import (
+    Dynamics,
+    Operands,
+    empty_steps,
+    operand,
+    plus_product,
+    plus_scaled,
+)
 from art_snn.gradients.base import Body, Execution, Gradient, NeuronRef
 from art_snn.gradients.shared import (
     Final,
@@ -285,15 +292,17 @@ def _spikes(
     :param potential: u of the simulation [T, N, ...].
     :param current: a tensor [T, N, ...] with the graph of the current; its values are not read."""
     dynamics = site.dynamics
-    settings = (dynamics.threshold, dynamics.v_reset, dynamics.gain, dynamics.floor)
-    threshold, rest, gain, floor = (operand(value, potential) for value in settings)
+    settings = Operands(dynamics, potential)
+    threshold = settings.threshold
+    floor = settings.floor
     decays = [operand(decay, potential) for decay in dynamics.decays(len(potential))]
     soft = dynamics.reset == "soft"
-    drop = operand(dynamics.reset_amount, potential) if soft else 0
+    drop = settings.reset_amount if soft else 0
     spikes = []
     v = None
     for t, (value, x) in enumerate(zip(potential, current, strict=True)):
-        u = straight_through(value, gain * x if v is None else gain * x + decays[t] * v)
+        charge = settings.gain * x
+        u = straight_through(value, charge if v is None else charge + decays[t] * v)
         fired = dynamics.fire(value.detach())
         s = apply(_Spike, u - threshold, fired, slope, t)
         spikes.append(s)
@@ -301,7 +310,9 @@ def _spikes(
             fired = fired.clamp(max=1)
             s = apply(_Spike, u - threshold, fired, lambda z, _: rule.slope(z, site), t)
         s = fired if rule.detach_reset else s
-        v = u * (1 - s) + rest * s if dynamics.reset == "hard" else u - drop * s
+        v = u - drop * s
+        if dynamics.reset == "hard":
+            v = u * (1 - s) + settings.v_reset * s
         v = v if floor is None else (v - floor).relu() + floor
     return torch.stack(spikes)
 

@@ -12,7 +12,7 @@ from torch.nn import Module
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
 from art_snn.checks import ArgumentError, invalid
-from art_snn.dynamics import operand
+from art_snn.dynamics import Operands, operand
 from art_snn.gradients.base import NeuronRef
 from art_snn.gradients.shared import apply, straight_through
 from art_snn.interop.members import Member
@@ -34,28 +34,29 @@ class Potentials:
     def step(self, x: Tensor, spikes: Tensor) -> None:
         """Follow a time step of a current x [N, ...], which has a graph, and its spikes."""
         dynamics = self.dynamics
-        fired = spikes.detach().to(x.dtype) / operand(dynamics.amplitude, x)
+        settings = Operands(dynamics, x)
+        fired = spikes.detach().to(x.dtype) / settings.amplitude
         decay = dynamics.decay
         if isinstance(decay, tuple):
             decay = decay[len(self.before)]
-        v = self.after[-1] if self.after else operand(dynamics.v_start, x)
+        v = self.after[-1] if self.after else settings.v_start
 
         if dynamics.has_synapse:
             earlier = self.synaptic[-1] if self.synaptic else torch.zeros_like(x)
-            current = x * operand(dynamics.synapse_gain, x)
-            current = current + earlier * operand(dynamics.synapse, x)
+            current = x * settings.synapse_gain
+            current = current + earlier * settings.synapse
             self.synaptic.append(current)
             x = earlier if dynamics.lag else current
 
-        u = v * operand(decay, x) + x * operand(dynamics.gain, x)
-        u = u + operand(dynamics.constant, x)
+        u = v * operand(decay, x) + x * settings.gain
+        u = u + settings.constant
         after = u
         if dynamics.reset == "hard":
-            after = torch.where(fired > 0, operand(dynamics.v_reset, x), u)
+            after = torch.where(fired > 0, settings.v_reset, u)
         elif dynamics.reset == "soft":
-            after = u - fired * operand(dynamics.reset_amount, x)
+            after = u - fired * settings.reset_amount
         if dynamics.floor is not None:
-            floor = operand(dynamics.floor, x)
+            floor = settings.floor
             after = torch.where(after > floor, after, floor)
 
         self.spikes.append(spikes)

@@ -106,17 +106,15 @@ class Recipe:
             if value is not None:
                 value = require_whole(name, value, up_to=1024, remedy="0 is none.")
                 set_fields(self, **{name: value})
-        for name in ("flip", "turn"):
-            value = getattr(self, name)
-            if value is not None:
-                require(
-                    isinstance(value, bool | np.bool_),
-                    name,
-                    "True or False",
-                    repr(value),
-                    "False keeps sides.",
-                )
-                set_fields(self, **{name: bool(value)})
+        if self.flip is not None:
+            require(
+                isinstance(self.flip, bool | np.bool_),
+                "flip",
+                "True or False",
+                repr(self.flip),
+                "False keeps sides.",
+            )
+            set_fields(self, flip=bool(self.flip))
 
         dtype: Any = self.train_dtype
         if dtype is torch.bfloat16:

@@ -124,7 +124,6 @@ def test_what_is_given_of_the_augmentation_is_not_fitted_and_only_images_are_aug
         *(("momentum", value, "below 1") for value in (1.5, 1)),
         *(("weight_decay", value, "at least 0") for value in (float("inf"), -1)),
         ("flip", "no", "True or False"),
-        ("turn", 1, "True or False"),
         *(("crop_padding", value, ">= 0") for value in (-1, 1.5)),
         ("cutout", True, ">= 0"),
         *(("epochs", value, ">= 1") for value in (0, 1.5)),

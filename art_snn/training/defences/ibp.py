@@ -68,7 +68,7 @@ class IBP(Weighted):
     def loss(self, learner: Learner, x: Tensor, adversarial: Tensor, y: Tensor) -> Tensor:
         """Cross entropy of the samples and of their worst logits."""
         network = learner.network
-        statistics: _Statistics = {}
+        statistics: dict[Any, Any] = {}
 
         def note(norm: Any, inputs: tuple[Tensor]) -> None:
             wide = inputs[0].to(norm.running_var.dtype)
@@ -124,12 +124,8 @@ class IBP(Weighted):
         return x.to(learner.device, dtype_of(learner.network))
 
 
-_Statistics = dict[_BatchNorm, tuple[Any, Any]]
-"""Means and variances of batch norms."""
-
-
-def _swap(statistics: _Statistics) -> None:
-    """Give batch norms these statistics, and keep the running ones in their place."""
+def _swap(statistics: dict[Any, Any]) -> None:
+    """Give batch norms these means and variances, and keep the running ones in their place."""
     for norm, (mean, variance) in statistics.items():
         statistics[norm] = norm.running_mean, norm.running_var
         norm.running_mean, norm.running_var = mean, variance
