@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from art.attacks import EvasionAttack, evasion
 from numpy import ndarray
-from sklearn.utils import gen_batches
 
 from art_snn.attacks.auto_pgd import AutoPGD
 from art_snn.attacks.measures import Norm, require_measure
@@ -172,10 +171,11 @@ def check_stage(
 def batches(samples: int, size: int, seed: int, progress_label: str) -> Iterator[slice]:
     """Slices of the samples, each with the random state of the seed and its position."""
     with Progress(progress_label, samples, unit="samples", leave=False) as progress:
-        for batch in gen_batches(samples, size):
-            with fix_seed(seed + batch.start):
+        for start in range(0, samples, size):
+            batch = slice(start, min(start + size, samples))
+            with fix_seed(seed + start):
                 yield batch
-            progress.update(batch.stop - batch.start)
+            progress.update(batch.stop - start)
 
 
 def predict_logits(

@@ -10,7 +10,6 @@ import torch
 from art.estimators.classification import PyTorchClassifier
 from numpy import ndarray
 from scipy.stats import binomtest
-from sklearn.utils import gen_batches
 
 from art_snn.attacks.measures import EUCLIDEAN, ROUNDING, Measure, Norm, require_measure
 from art_snn.attacks.queries import (
@@ -227,7 +226,8 @@ class Subject:
         x, y = self.x[self.correct], self.y[self.correct]
         batches = [x[:0]]
         try:
-            for rows in gen_batches(len(x), self.batch_size):
+            for start in range(0, len(x), self.batch_size):
+                rows = slice(start, start + self.batch_size)
                 batches.append(self.gradient(x[rows], y[rows]))
         except ArgumentError as error:
             return error

@@ -180,7 +180,8 @@ class Comparisons(FixedWeights):
         while frame.f_back and frame.f_code.co_filename.startswith(_PACKAGES):
             frame = frame.f_back
         place = f"{frame.f_code.co_filename}:{frame.f_lineno}"
-        if not self.this.accepts(place):
+        places = self.this.places
+        if places is not None and place not in places:
             return None
         # Also where the model makes no graph. It may change values in place later.
         with torch.enable_grad():
@@ -288,7 +289,12 @@ def _calculate(mode: Comparisons, func: Any, args: Any, output: Any) -> Any:
     """Products and sums of a mask, and the parts of a straight-through sum."""
     if len(args) != 2 or _trace(args[0]) is _trace(args[1]) is _UNKNOWN:
         return output
-    masks = [not _is_number(arg) and _spikes_in(arg) is not None for arg in args]
+    masks = [
+        isinstance(arg, Tensor)
+        and not arg.is_floating_point()
+        and _spikes_in(arg) is not None
+        for arg in args
+    ]
     if any(masks):
         numbers = (_spikes_in(a) if m else a for a, m in zip(args, masks, strict=True))
         with torch.enable_grad():
@@ -304,10 +310,6 @@ def _calculate(mode: Comparisons, func: Any, args: Any, output: Any) -> Any:
         assert total.spikes is not None
         return _attach(output.detach(), total.spikes)
     return _mark(output, total if torch.is_grad_enabled() else _detached(total))
-
-
-def _is_number(value: Any) -> bool:
-    return not isinstance(value, Tensor) or value.is_floating_point()
 
 
 def _detach(mode: Comparisons, func: Any, args: Any, output: Any) -> Any:

@@ -153,10 +153,6 @@ class SlopePass:
         finally:
             self.paused = before
 
-    def accepts(self, place: str) -> bool:
-        """True if spikes are made there, or if that is not known yet."""
-        return self.places is None or place in self.places
-
     def arrive(self, place: str) -> None:
         """Note that a gradient has come to a place."""
         if torch.is_grad_enabled():

@@ -13,7 +13,6 @@ import torch
 from art.estimators.classification import PyTorchClassifier
 from numpy import ndarray
 from numpy.typing import NDArray
-from sklearn.utils import gen_batches
 from torch import Tensor, nn
 from torch.nn import Module
 from torch.nn.modules.batchnorm import _NormBase
@@ -102,7 +101,8 @@ def count_operations(
 
     counted = [np.zeros((0, len(synapses), 2))]
     with keep_modes(network, False), torch.no_grad(), network.body.changed(forward=run):
-        for rows in gen_batches(len(samples), size):
+        for start in range(0, len(samples), size):
+            rows = slice(start, start + size)
             # The next batch begins with its input.
             pairs.clear()
             network(torch.as_tensor(samples[rows], device=device_of(network)))
