@@ -52,8 +52,8 @@ class Box(Tensor):
         fewer than the box does. The first affine layer uses it.
     :param repeats: the number of time steps, where all have the same values.
     :param keeps_sign: True if no value is below 0, so that means tell how large values are.
-    :param constant: True if means over time are those of values that stay the same, and so
-        the values themselves."""
+    :param constant: True if values stay the same over time, so that each mean is the value
+        itself."""
 
     __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
     centre: Tensor

@@ -149,7 +149,7 @@ class _HalfMeans(Function):
             fired += dynamics.fire(charge - fired * drop)
             torch.div(fired, 2 * t, out=output[t - 1])
             if ctx.needs_input_grad[0]:
-                # Comparisons in floating point are faster than truth values.
+                # It is faster to write numbers than to write truth values.
                 slope = torch.gt(charge, threshold - drop / 2, out=slopes[t - 1])
                 last = threshold + drop * (t * (dynamics.max_spikes or inf) - 0.5)
                 slope *= torch.lt(charge, last, out=charge)

@@ -13,7 +13,7 @@ was interrupted goes on where it stopped, and so does one with other networks or
 import argparse
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -276,7 +276,7 @@ def draw(rows: list[dict[str, Any]]) -> Figure:
                 label=None if name in labelled else WORDS[name],
             )
             labelled.add(name)
-        ax.set(title=f"at {budget}", xlabel="clean accuracy [%]", axisbelow=True)
+        ax.set(title=f"at {budget}", xlabel="clean accuracy [%]", ylim=(0, 100), axisbelow=True)
         ax.grid(alpha=0.3)
     axes[0].set_ylabel("certified accuracy [%]")
     handles, labels = axes[0].get_legend_handles_labels()
@@ -323,8 +323,7 @@ def main() -> None:
         for network in options.networks
     ]
     rows = [study.row(training) for training in trainings]
-    name = replace(study.data).name
-    title = f"{len(study.x)} samples of {name}, {options.epochs} epochs of Adam, in %. "
+    title = f"{len(study.x)} samples of {study.data.name}, {options.epochs} epochs of Adam, in %. "
     title += "Of several seeds the mean, the lowest and the highest. Decided: what is safe, and "
     title += f"what is not broken, of the first {options.decided}."
     write_result(options.output / "certified.json", {"rows": rows})

@@ -24,6 +24,7 @@ ROWS = (INFERENCE, "rga", "stbp")
 
 
 def synaptic() -> SpikingNetwork:
+    """VGG-5 with a synapse, as --model takes it."""
     return vgg5(synapse=0.5)
 
 
