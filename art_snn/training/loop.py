@@ -76,6 +76,8 @@ def train(
     if state.best is not None:
         network.load_state_dict(state.best)
     network.eval()
+    with fix_seed(recipe.seed):
+        state.defence.after_training(network, copy_tensor(state.x))
     return state.history
 
 

@@ -294,7 +294,7 @@ def parse() -> argparse.Namespace:
     add("--train-eps", type=ratio, nargs="+", default=[2 / 255], help="budgets in training")
     add("--weights", type=float, nargs="+", default=[0.7], help="of the bounds in the loss")
     add("--epochs", type=int, default=20)
-    add("--width", type=float, default=1.0)
+    add("--width", type=float, default=0.5, help="of the layers: 32 filters, 64 hidden neurons")
     add("--samples", type=int, default=1000, help="test samples")
     add("--held-out", type=float, help="share of the training samples that are tested instead")
     add("--decided", type=int, default=0, help="the first of them, which are decided")

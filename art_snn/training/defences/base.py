@@ -102,6 +102,10 @@ class Defence(ABC):
         :raises ValueError: when the weights cannot be changed so."""
         return
 
+    def after_training(self, network: SpikingNetwork, x: Tensor) -> None:
+        """Change the network, in evaluation mode, after the last step on samples x [N, ...]."""
+        return
+
 
 class Weighted(Defence):
     """A defence whose numbers are above 0.

@@ -2,14 +2,16 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
 
+import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.optim.swa_utils import update_bn
 
 from art_snn.bounds import METHODS, Bounding, check_bounded
 from art_snn.bounds.firing import BoundingMethod
 from art_snn.checks import ArgumentError, invalid, require_choice, set_fields
 from art_snn.data.dataset import check_values
-from art_snn.layers import dtype_of
+from art_snn.layers import device_of, dtype_of
 from art_snn.network import SpikingNetwork
 from art_snn.running.context import keep_modes
 from art_snn.team import moments
@@ -28,7 +30,8 @@ class IBP(Weighted):
     The bounds are those of the network in evaluation mode and in its own precision, but
     batch norms have the statistics of the samples of the step. Running ones lag behind the
     weights, and have no gradient. The bounds are differentiated by the training gradient, a
-    temporal rule such as STBP.
+    temporal rule such as STBP. At the end of the training the statistics are computed again,
+    from all samples without augmentation.
 
     Validation counts certified samples, and only once k is 1: no earlier epoch can be the
     best.
@@ -104,6 +107,12 @@ class IBP(Weighted):
     def rates(self, progress: float) -> bool:
         """True once the budget is whole."""
         return progress >= self.ramp
+
+    @torch.no_grad()
+    def after_training(self, network: SpikingNetwork, x: Tensor) -> None:
+        """Give batch norms the mean statistics of batches of up to 250 samples x."""
+        batches = x.tensor_split(len(x) // 250 + 1)
+        update_bn(batches, network, device_of(network))
 
     def _bounding(
         self, network: SpikingNetwork, method: BoundingMethod, share: float

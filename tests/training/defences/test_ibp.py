@@ -111,6 +111,20 @@ def test_bounds_have_the_statistics_of_the_batch_and_their_gradient():
     assert net.layers[0].module[1].running_mean.grad_fn is None
 
 
+def test_at_the_end_batch_norms_have_the_mean_statistics_of_the_samples_as_they_are():
+    net, (x, y) = network(nn.BatchNorm1d(12)), samples(251)
+    recipe = Recipe.short(epochs=1, batch_size=20, seed=1)
+    train(net, x, y, recipe, adversary=against())
+    first, norm = net.layers[0].module
+    currents = [first(torch.as_tensor(part).double()) for part in (x[:126], x[126:])]
+    means = [current.mean(0) for current in currents]
+    torch.testing.assert_close(norm.running_mean, sum(means) / 2)
+    variances = [current.var(0) for current in currents]
+    torch.testing.assert_close(norm.running_var, sum(variances) / 2)
+    assert norm.momentum == 0.1
+    assert not any(module.training for module in net.modules())
+
+
 def test_in_a_training_in_bfloat16_bounds_keep_the_precision_of_the_network():
     net, seen = network().float(), set()
     layer = net.layers[0].module[0]
