@@ -18,7 +18,7 @@ from torch.autograd import Function
 
 from art_snn.bounds.box import Box, Ends, Nonlinear, Unbounded, potential_rounding
 from art_snn.bounds.margins import SpikeBounds
-from art_snn.dynamics import Dynamics, Operands, operand
+from art_snn.dynamics import Dynamics, Operands, operand, plus_scaled
 from art_snn.gradients.base import Firing, NeuronRef, simulation
 from art_snn.gradients.shared import apply, blocks, repeat_step, repeats_one_step
 from art_snn.running.context import RUN
@@ -136,31 +136,38 @@ class _HalfMeans(Function):
     @staticmethod
     def forward(ctx: Any, means: Tensor, dynamics: Dynamics) -> Tensor:
         settings = Operands(dynamics, means[0])
-        gain = settings.gain
         drop = settings.reset_amount
         threshold = settings.threshold
         output = torch.empty_like(means)
-        slopes = torch.empty_like(means)
+        ramps = torch.empty_like(means)
         fired = torch.zeros_like(means[0])
         for t, mean in enumerate(means, 1):
-            # u[t] = C[t] - drop N[t-1]
-            charge = mean * (gain * t)
-            charge += settings.constant * t + settings.v_start
-            fired += dynamics.fire(charge - fired * drop)
-            torch.div(fired, 2 * t, out=output[t - 1])
+            charge = mean * (settings.gain * t)
+            start = dynamics.constant * t + dynamics.v_start
+            if start != 0:
+                charge += operand(start, mean)
             if ctx.needs_input_grad[0]:
-                # It is faster to write numbers than to write truth values.
-                slope = torch.gt(charge, threshold - drop / 2, out=slopes[t - 1])
-                last = threshold + drop * (t * (dynamics.max_spikes or inf) - 0.5)
-                slope *= torch.lt(charge, last, out=charge)
-        ctx.save_for_backward(slopes)
-        ctx.factor = gain / drop / 2
+                # N - 1/2 on the ramp
+                torch.sub(charge, threshold, out=ramps[t - 1]).div_(drop)
+            # u[t] = C[t] - drop N[t-1]
+            u = plus_scaled(charge, fired, -dynamics.reset_amount, out=charge)
+            fired += dynamics._fires(u, threshold, out=u)
+            torch.div(fired, 2 * t, out=output[t - 1])
+        ctx.save_for_backward(ramps)
+        ctx.most = float(dynamics.max_spikes or inf)
+        ctx.slope = settings.gain / drop / 2
         return output
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        (slopes,) = ctx.saved_tensors
-        return (grad * slopes).mul_(ctx.factor), None
+        (ramps,) = ctx.saved_tensors
+        slopes = torch.empty_like(grad)
+        for t, ramp in enumerate(ramps, 1):
+            ends = (-0.5, t * ctx.most - 0.5)
+            torch.ops.aten.hardtanh_backward(
+                grad[t - 1], ramp, *ends, grad_input=slopes[t - 1]
+            )
+        return slopes.mul_(ctx.slope), None
 
 
 class SIBP(BoundingMethod):

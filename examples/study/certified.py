@@ -324,8 +324,10 @@ def main() -> None:
     ]
     rows = [study.row(training) for training in trainings]
     title = f"{len(study.x)} samples of {study.data.name}, {options.epochs} epochs of Adam, in %. "
-    title += "Of several seeds the mean, the lowest and the highest. Decided: what is safe, and "
-    title += f"what is not broken, of the first {options.decided}."
+    title += "Of several seeds the mean, the lowest and the highest."
+    if options.decided:
+        title += " Decided: what is safe, and what is not broken, of the first "
+        title += f"{options.decided}."
     write_result(options.output / "certified.json", {"rows": rows})
     write_text(options.output / "certified.md", render(title, rows))
     draw(rows).savefig(options.output / "certified.png", dpi=110)
