@@ -133,19 +133,17 @@ class FiringPass(ModelPass):
         if member.name in self.members.exchanged:
             return self.answer_alone(member, *args, **kwargs)
         with nullcontext() if self.slopes is None else self.slopes.left_alone():
-            return self._call(member, *args, **kwargs)
+            if self.trains(member):
+                answer = self.answer_alone(member, *args, **kwargs)
+                if self.body.trace is not None:
+                    self.body.trace.append((nodes_of(answer), nodes_of((args, kwargs))))
+                return answer
 
-    def _call(self, member: Member, *args: Any, **kwargs: Any) -> Any:
-        if self.trains(member):
-            answer = self.answer_alone(member, *args, **kwargs)
-            if self.body.trace is not None:
-                self.body.trace.append((nodes_of(answer), nodes_of((args, kwargs))))
-            return answer
-        if not args and kwargs:
-            # The current by its name, which differs from framework to framework.
-            args = (kwargs.pop(next(iter(kwargs))),)
-        with change_run(in_neuron=True):
-            return self.fire(member, *args, **kwargs)
+            if not args and kwargs:
+                # The current by its name, which differs from framework to framework.
+                args = (kwargs.pop(next(iter(kwargs))),)
+            with change_run(in_neuron=True):
+                return self.fire(member, *args, **kwargs)
 
     @abstractmethod
     def fire(self, member: Member, *args: Any, **kwargs: Any) -> Any:
