@@ -5,8 +5,8 @@ import operator
 import os
 import re
 import stat
-from collections.abc import Collection, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from numbers import Integral, Real
 from pathlib import Path
 from traceback import extract_tb
@@ -93,6 +93,21 @@ class ArgumentError(ValueError):
 
 invalid = ArgumentError.of
 """The error to raise for a bad argument."""
+
+
+@contextmanager
+def refusing(argument: str, expected: str, got: str, remedy: str) -> Iterator[None]:
+    """A block in which any error becomes a complaint that ends with its first line.
+
+    What damaged files hold and packages do may fail in any way. A complaint passes as it is."""
+    try:
+        yield
+    except ArgumentError:
+        raise
+    except Exception as error:
+        raise invalid(
+            argument, expected, f"{got} ({first_line(error)})", remedy
+        ) from error
 
 
 def cuts_gradients(error: BaseException) -> bool:

@@ -21,7 +21,7 @@ from numpy import ndarray
 from numpy.lib import format as npy
 from torch import Tensor
 
-from art_snn.checks import FILE, WriteFailed, invalid, require_kind
+from art_snn.checks import FILE, WriteFailed, refusing, require_kind
 
 UNFINISHED = re.compile(r"\.[0-9a-f]{8}\.part$")
 """End of the name of a file while it is written."""
@@ -92,24 +92,19 @@ def read_arrays(
     :raises FileNotFoundError: when it is not there.
     :raises ValueError: when it is damaged, larger or something else."""
     require_kind(argument, path, FILE, expected)
-    try:
-        # One stream: another process may put another file there at any time.
-        with path.open("rb") as stream, zipfile.ZipFile(stream) as archive:
-            members = {}
-            for info in archive.infolist():
-                name = info.filename.removesuffix(".npy")
-                if names is None or name in names:
-                    members[name] = info
-            _check_members(members.values(), largest)
-            return {name: _unpack(archive, info) for name, info in members.items()}
-    except Exception as error:
-        # A damaged file fails in any way its bytes happen to lead to.
-        raise invalid(
-            argument,
-            expected,
-            f"{path}, which cannot be read ({str(error) or type(error).__name__})",
-            remedy,
-        ) from error
+    # One stream: another process may put another file there at any time.
+    with (
+        refusing(argument, expected, f"{path}, which cannot be read", remedy),
+        path.open("rb") as stream,
+        zipfile.ZipFile(stream) as archive,
+    ):
+        members = {}
+        for info in archive.infolist():
+            name = info.filename.removesuffix(".npy")
+            if names is None or name in names:
+                members[name] = info
+        _check_members(members.values(), largest)
+        return {name: _unpack(archive, info) for name, info in members.items()}
 
 
 def _check_members(members: Iterable[zipfile.ZipInfo], largest: int) -> None:

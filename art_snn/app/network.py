@@ -18,7 +18,7 @@ from torch import Tensor
 from art_snn import checkpoint, zoo
 from art_snn.app.architecture import HUB, ZOO, Architecture, is_own
 from art_snn.app.settings import SubjectSettings
-from art_snn.checks import first_line, invalid, require, require_memory
+from art_snn.checks import invalid, refusing, require, require_memory
 from art_snn.classifier import PyTorchSpikingClassifier, wrap
 from art_snn.data import Dataset, Source
 from art_snn.data.events import EVENTS
@@ -216,20 +216,14 @@ def _fetch_weights(model: str) -> Path:
         )
     repository, name, revision = parts.groups()
     file = f"{name}.safetensors"
-    try:
+    remedy = "pip install huggingface-hub"
+    with refusing("model", "the package huggingface-hub", "none", remedy):
         hub: Any = import_module("huggingface_hub")
+
+    expected = f"{file} in {repository} at that commit"
+    remedy = "Check name, commit and connection."
+    with refusing("model", expected, "none", remedy):
         return Path(hub.hf_hub_download(repository, file, revision=revision))
-    except ImportError as error:
-        raise invalid(
-            "model", "the package huggingface-hub", error, "pip install huggingface-hub"
-        ) from error
-    except (OSError, ValueError) as error:
-        raise invalid(
-            "model",
-            f"{file} in {repository} at that commit",
-            f"none ({first_line(error)})",
-            "Check name, commit and connection.",
-        ) from error
 
 
 def random_samples(

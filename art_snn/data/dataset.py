@@ -14,6 +14,7 @@ from sklearn.model_selection import train_test_split
 from art_snn.checks import (
     expand_path,
     invalid,
+    refusing,
     require,
     require_count,
     require_sides,
@@ -281,17 +282,12 @@ def _stratify(
         repr(share),
         "A usual share is 0.1 or 0.2.",
     )
-    try:
+    expected = "a share that leaves each part a sample of every class"
+    remedy = "Take a share nearer to 0.5, or add samples."
+    with refusing(argument, expected, f"{share!r} of {len(y)}", remedy):
         train, test = train_test_split(
             np.arange(len(y)), test_size=share, random_state=seed, stratify=y
         )
-    except ValueError as error:
-        raise invalid(
-            argument,
-            "a share that leaves each part a sample of every class",
-            f"{share!r} of {len(y)} ({error})",
-            "Take a share nearer to 0.5, or add samples.",
-        ) from error
     return train, test
 
 

@@ -15,7 +15,7 @@ from torch.nn import functional
 from art_snn.checks import (
     MissingFile,
     first_line,
-    invalid,
+    refusing,
     require_choice,
     require_count,
     require_root,
@@ -135,15 +135,10 @@ def _kind(name: str, root: Path, download: bool) -> Any:
     """The class in tonic, which fetches by itself: one that says what is missing instead."""
     class_name = EVENTS[name]
     for package in ("tonic", "aedat") if name == _WHOLE else ("tonic",):
-        try:
+        expected = f"the package {package}, to read {class_name}"
+        remedy = "Install it by pip install 'art_snn[events]'."
+        with refusing("data", expected, "none", remedy):
             import_module(package)
-        except ModuleNotFoundError as error:
-            raise invalid(
-                "data",
-                f"the package {package}, to read {class_name}",
-                f"none ({error})",
-                "Install it by pip install 'art_snn[events]'.",
-            ) from error
     kind = getattr(import_module("tonic.datasets"), class_name)
     folder = root / class_name
 

@@ -17,7 +17,7 @@ from torchvision.datasets.folder import is_image_file
 from art_snn.checks import (
     FOLDER,
     MissingFile,
-    invalid,
+    refusing,
     require,
     require_choice,
     require_kind,
@@ -220,18 +220,14 @@ def _read_samples(
 
 def _read_picture(path: str, size: Sides) -> ndarray:
     """[H, W, 1] of a grey picture, [H, W, 3] of any other."""
-    try:
-        with Image.open(path) as stream:
-            mode = stream.mode
-            picture = stream.convert("L" if mode in ("1", "L") else "RGB")
-    except Exception as error:
-        # A damaged file fails in any way its bytes happen to lead to.
-        raise invalid(
-            "data",
-            "pictures that PIL reads",
-            f"{path}, which cannot be read ({error})",
-            "Delete that file, or save it again.",
-        ) from error
+    expected = "pictures that PIL reads"
+    remedy = "Delete that file, or save it again."
+    with (
+        refusing("data", expected, f"{path}, which cannot be read", remedy),
+        Image.open(path) as stream,
+    ):
+        mode = stream.mode
+        picture = stream.convert("L" if mode in ("1", "L") else "RGB")
     require(
         not mode.startswith(("I", "F")),
         "data",

@@ -17,6 +17,7 @@ from torch.nn import Module
 
 from art_snn.checks import (
     ArgumentError,
+    refusing,
     require,
     require_choice,
     require_memory,
@@ -25,14 +26,7 @@ from art_snn.checks import (
 from art_snn.dynamics import Dynamics, Setting, operand, setting
 from art_snn.encoders import Direct, Encoder, Frames
 from art_snn.gradients.synapse import filter_current
-from art_snn.interop.nir_files import (
-    WRITE_AGAIN,
-    Node,
-    Nodes,
-    order_nodes,
-    read_graph,
-    refusing,
-)
+from art_snn.interop.nir_files import WRITE_AGAIN, Node, Nodes, order_nodes, read_graph
 from art_snn.layers import Scale, TimeDistributed
 from art_snn.network import SpikingNetwork
 from art_snn.neurons import Neuron
@@ -391,7 +385,7 @@ def _build_layers(nodes: Nodes, reading: Reading) -> tuple[list[Any], tuple[int,
     values = list[Tensor]()
     for name, node, sources in nodes:
         what = f"{node['type']} {name!r}"
-        with refusing("graph", "nodes whose shapes fit", what):
+        with refusing("graph", "nodes whose shapes fit", what, WRITE_AGAIN):
             layer = _build_layer(what, node, reading)
             layers.append(layer)
             if not sources:

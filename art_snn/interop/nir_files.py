@@ -3,15 +3,13 @@
 Nothing of a file is run, no other file is opened, and memory is bounded."""
 
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
 from graphlib import CycleError, TopologicalSorter
 from importlib import import_module
 from typing import Any
 
 import numpy as np
 
-from art_snn.checks import FILE, ArgumentError, first_line, invalid, require, require_kind
+from art_snn.checks import FILE, invalid, refusing, require, require_kind
 
 Node = dict[str, Any]
 """The type of a node and its parameters; of a graph its nodes and edges."""
@@ -26,19 +24,6 @@ _UNPACKED = 2**32
 """Most bytes of arrays beyond the size of the file."""
 _DEPTH = 100
 """Most groups in one another."""
-
-
-@contextmanager
-def refusing(
-    argument: str, expected: str, got: str, how: str = WRITE_AGAIN
-) -> Iterator[None]:
-    """Any error as a refusal: damaged files and odd graphs fail in any way."""
-    try:
-        yield
-    except ArgumentError:
-        raise
-    except Exception as error:
-        raise invalid(argument, expected, f"{got} ({first_line(error)})", how) from error
 
 
 def package() -> Any:
@@ -88,7 +73,7 @@ def read_graph(path: Any) -> Node:
         return name if min(items, room) < 0 else None
 
     with (
-        refusing("path_or_graph", "a NIR file", f"{path}"),
+        refusing("path_or_graph", "a NIR file", f"{path}", WRITE_AGAIN),
         h5py.File(file, "r") as content,
     ):
         odd = content.visititems_links(find)
@@ -109,7 +94,7 @@ def order_nodes(graph: Node) -> Nodes:
     nodes: Node = {}
     edges = list[tuple[str, str]]()
     sources = defaultdict[str, dict[str, None]](dict)
-    with refusing("graph", "nodes with a type, and edges", "others"):
+    with refusing("graph", "nodes with a type, and edges", "others", WRITE_AGAIN):
         first, last = _inline(graph, nodes, edges)
         for source, target in edges:
             require(
