@@ -168,7 +168,7 @@ class Comparisons(FixedWeights):
                 return output
             named = (kwargs[name] for name in _ARGUMENTS if name in kwargs)
             args = (*args, *named)
-        return handle(self, func, args, output)
+        return handle(args, output, func, self)
 
     def spikes(self, mask: Tensor, above: Any, below: Any) -> _Spikes | None:
         """The spikes of a mask [N, ...] that is True where one thing is above another.
@@ -198,7 +198,7 @@ _ARGUMENTS = ("condition", "input", "mask", "other", "values", "value")
 _CHANGING = ("alpha", "out", "rounding_mode")
 """Arguments with which a function computes something else."""
 _Handler = Callable[..., Any]
-"""(mode, function of torch, its arguments, what it has given) -> what it gives.
+"""(arguments of a function of torch, what it has given, the function, mode) -> what it gives.
 
 That of assignments is called before them, without the mode."""
 
@@ -220,14 +220,14 @@ def _give(
 
 
 def _compare(rising: bool) -> _Handler:
-    def handle(mode: Comparisons, func: Any, args: Any, output: Any) -> Any:
+    def handle(args: Any, output: Any, _: Any, mode: Comparisons) -> Any:
         one, other = args[:2] if rising else args[1::-1]
         return _give(output, mode.spikes(output, one, other))
 
     return handle
 
 
-def _step(mode: Comparisons, func: Any, args: Any, output: Any) -> Any:
+def _step(args: Any, output: Any, func: Any, mode: Comparisons) -> Any:
     """`heaviside` and `sign`: a step at 0."""
     spikes = mode.spikes(output > 0, args[0], 0)
     if spikes is None:
@@ -238,7 +238,7 @@ def _step(mode: Comparisons, func: Any, args: Any, output: Any) -> Any:
     return _mark(_give(output, spikes, 2 * numbers), _Trace(step=numbers))
 
 
-def _cut(mode: Comparisons, func: Any, args: Any, output: Any) -> Any:
+def _cut(args: Any, output: Any, *_: Any) -> Any:
     """`relu` and `clamp` of a sign, which make 0 and 1 of it."""
     step = _trace(args[0]).step
     return (
@@ -246,7 +246,7 @@ def _cut(mode: Comparisons, func: Any, args: Any, output: Any) -> Any:
     )
 
 
-def _move(mode: Comparisons, func: Any, args: Any, output: Any) -> Any:
+def _move(args: Any, output: Any, func: Any, _: Any) -> Any:
     """A mask in another shape, or a part of it."""
     spikes = _spikes_in(args[0])
     if spikes is None or output.requires_grad:
@@ -255,7 +255,7 @@ def _move(mode: Comparisons, func: Any, args: Any, output: Any) -> Any:
         return _give(output, func(spikes, *args[1:]))
 
 
-def _negate(mode: Comparisons, func: Any, args: Any, output: Any) -> Any:
+def _negate(args: Any, output: Any, *_: Any) -> Any:
     spikes = _spikes_in(args[0])
     return output if spikes is None else _give(output, 1 - spikes)
 
@@ -263,7 +263,7 @@ def _negate(mode: Comparisons, func: Any, args: Any, output: Any) -> Any:
 def _join(shared: int) -> _Handler:
     """Masks of which both hold, or at least one (1), or one alone (2)."""
 
-    def handle(mode: Comparisons, func: Any, args: Any, output: Any) -> Any:
+    def handle(args: Any, output: Any, *_: Any) -> Any:
         if not any(_spikes_in(arg) is not None for arg in args):
             return output
         a, b = (_numbers(arg) for arg in args)
@@ -278,14 +278,14 @@ def _numbers(value: Any) -> Any:
     return value.float() if spikes is None and isinstance(value, Tensor) else spikes
 
 
-def _cast(mode: Comparisons, func: Any, args: Any, output: Any) -> Any:
+def _cast(args: Any, output: Any, *_: Any) -> Any:
     trace = _trace(args[0])
     if trace.soft is not None or output.requires_grad:
         return output
     return _give(output, trace.spikes)
 
 
-def _calculate(mode: Comparisons, func: Any, args: Any, output: Any) -> Any:
+def _calculate(args: Any, output: Any, func: Any, _: Any) -> Any:
     """Products and sums of a mask, and the parts of a straight-through sum."""
     if len(args) != 2 or _trace(args[0]) is _trace(args[1]) is _UNKNOWN:
         return output
@@ -312,7 +312,7 @@ def _calculate(mode: Comparisons, func: Any, args: Any, output: Any) -> Any:
     return _mark(output, total if torch.is_grad_enabled() else _detached(total))
 
 
-def _detach(mode: Comparisons, func: Any, args: Any, output: Any) -> Any:
+def _detach(args: Any, output: Any, *_: Any) -> Any:
     trace = _as_sum(args[0])
     return output if trace is _UNKNOWN else _mark(output, _detached(trace))
 
@@ -321,7 +321,7 @@ def _detached(trace: _Trace) -> _Trace:
     return replace(trace, live=0, dead=trace.dead + trace.live)
 
 
-def _choose(mode: Comparisons, func: Any, args: Any, output: Any) -> Any:
+def _choose(args: Any, output: Any, *_: Any) -> Any:
     """`where` of a mask and two things without a gradient."""
     if len(args) != 3 or output.requires_grad:
         return output
@@ -330,10 +330,10 @@ def _choose(mode: Comparisons, func: Any, args: Any, output: Any) -> Any:
     return output if spikes is None else _give(output, spikes * (a - b) + b)
 
 
-def _fill(mode: Comparisons, func: Any, args: Any, output: Any) -> Any:
+def _fill(args: Any, output: Any, *_: Any) -> Any:
     """`masked_fill` of a tensor without a gradient."""
     values, mask, number = args
-    return _choose(mode, func, (mask, number, values), output)
+    return _choose((mask, number, values), output)
 
 
 def _assign(func: Any, values: Any, mask: Any, number: Any) -> Any:
