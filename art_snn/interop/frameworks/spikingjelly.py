@@ -101,11 +101,12 @@ def _kinds() -> dict[str, NeuronKind]:
     fires = replace(
         standard, read=lambda module: ReadOff(1.0, order="v + x", **_reset(module))
     )
+    leaks = replace(standard, read=_lif_node)
     for name, file, kind in (
         ("IFNode", "integrate_and_fire", fires),
-        ("LIFNode", "lif", replace(standard, read=_lif_node)),
-        ("ParametricLIFNode", "plif", replace(standard, read=_lif_node)),
-        ("PLIFNode", "plif", replace(standard, read=_lif_node)),
+        ("LIFNode", "lif", leaks),
+        ("ParametricLIFNode", "plif", leaks),
+        ("PLIFNode", "plif", leaks),
         ("BaseNode", "base_node", other),
         ("SimpleBaseNode", "base_node", other),
     ):
