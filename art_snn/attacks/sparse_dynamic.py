@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from sklearn.utils import gen_batches
 from torch import Tensor
 
 from art_snn.attacks.measures import FLIPS, ROUNDING, Measure
@@ -216,8 +217,7 @@ class SparseDynamicAttack(PerSampleAttack):
         :param before: logits [k, K] of the sample without that flip."""
         here = rows.cpu()
         losses = []
-        for start in range(0, len(rows), self.batch_size):
-            batch = slice(start, start + self.batch_size)
+        for batch in gen_batches(len(rows), self.batch_size):
             # The bits of earlier rounds stay flipped, and one more is.
             flipped = flips.flipped(rows[batch])
             flipped.scatter_(1, bits[batch, None], True)
