@@ -68,16 +68,15 @@ _OTHER = (
 _CELL = NeuronKind(_OTHER, "step", (), refresh=_detach_start)
 # Leaky integrators do not fire, and are differentiated as any layer.
 _SILENT = NeuronKind(_OTHER, "step", (), spikes=lambda module: False)
+_BOX = NeuronKind(_lif_box, "step", returns="after reset", handed=True)
 _PATHS = {
-    "lif_box.LIFBoxCell": NeuronKind(
-        _lif_box, "step", returns="after reset", handed=True
-    ),
-    "iaf.IAFCell": NeuronKind(_iaf_cell, "step", returns="after reset", handed=True),
+    "lif_box.LIFBoxCell": _BOX,
+    "iaf.IAFCell": replace(_BOX, read=_iaf_cell),
     "snn.SNNCell": _CELL,
     "snn.SNN": replace(_CELL, layout="steps"),
     "snn.SNNRecurrentCell": replace(_CELL, read=RECURRENT),
     "snn.SNNRecurrent": replace(_CELL, read=RECURRENT, layout="steps"),
-    "lif.LIFCell": NeuronKind(_lif, "step", returns="after reset", handed=True),
+    "lif.LIFCell": replace(_BOX, read=_lif),
     "lif.LIF": NeuronKind(_lif, "steps", returns="after reset"),
     "leaky_integrator.LICell": _SILENT,
     "leaky_integrator.LI": _SILENT,
