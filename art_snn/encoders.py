@@ -93,8 +93,7 @@ class Poisson(_Repeating):
             scaled = (self.levels * x).clamp(0, self.levels)
             below = scaled.floor()
             draws = torch.rand(encoded.shape, dtype=x.dtype, device=x.device)
-            drawn = below + (draws < scaled - below)
-            values = drawn if self.levels == 1 else drawn / self.levels
+            values = (below + (draws < scaled - below)) / self.levels
         return straight_through(values, encoded)
 
     def certified(self, probability: ArrayLike) -> L1Ball:

@@ -124,8 +124,7 @@ class Exponential(Surrogate):
     height: float = 1.0
 
     def __call__(self, distance: Tensor) -> Tensor:
-        slope = distance.abs().mul_(-self.gamma).exp_()
-        return slope if self.height == 1 else slope.mul_(self.height)
+        return distance.abs().mul_(-self.gamma).exp_().mul_(self.height)
 
 
 @dataclass(frozen=True)
