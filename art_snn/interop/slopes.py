@@ -386,11 +386,11 @@ def _find_threshold(
     function: SpikeFunction, index: int, calls: list[_Call], level: float
 ) -> float | None:
     """The value of an argument above which the output is above a level, by halving an interval."""
-    low, high = -_FAR, _FAR
-    for call in calls:
-        u, above = call.given[index], call.output > level
-        low = max(low, float(u[~above].max())) if not above.all() else low
-        high = min(high, float(u[above].min())) if above.any() else high
+    u = torch.cat([call.given[index].flatten() for call in calls])
+    above = torch.cat([call.output.flatten() > level for call in calls])
+    # Probes are at both ends of the interval, so that some are above, and some are not.
+    low = float(u[~above].max())
+    high = float(u[above].min())
     if low > high:
         return None
     for _ in range(_HALVINGS):
