@@ -19,7 +19,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
 
 from art_snn.checks import require, require_count
-from art_snn.classifier.inputs import as_array, check_samples, require_network
+from art_snn.classifier.inputs import as_array, as_tensor, check_samples, require_network
 from art_snn.composition import require_composed
 from art_snn.engine.kinds import LAYER_KINDS
 from art_snn.gradients.base import Firing, NeuronRef, simulation
@@ -73,7 +73,7 @@ def count_operations(
     network = require_network("classifier", classifier, "Put it into the network.")
 
     size = require_count("batch_size", batch_size, remedy="Batches of 32 are usual.")
-    samples = as_array(check_samples(x, classifier.input_shape))
+    samples = as_tensor(check_samples(x, classifier.input_shape))
 
     synapses = count_synapses(network, classifier.input_shape)
     pairs = []
@@ -99,13 +99,12 @@ def count_operations(
         pairs.append(torch.stack([totals.flatten(1).sum(1), operations]))
         return spikes
 
-    counted = [np.zeros((0, len(synapses), 2))]
+    counted = []
     with keep_modes(network, False), torch.no_grad(), network.body.changed(forward=run):
-        for start in range(0, len(samples), size):
-            rows = slice(start, start + size)
+        for batch in torch.split(samples, size):
             # The next batch begins with its input.
             pairs.clear()
-            network(torch.as_tensor(samples[rows], device=device_of(network)))
+            network(batch.to(device_of(network)))
             # [L, 2, N] -> [N, L, 2].
             counted.append(as_array(torch.stack(pairs).permute(2, 0, 1)))
     return np.concatenate(counted)
