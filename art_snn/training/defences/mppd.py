@@ -1,4 +1,4 @@
-from contextlib import ExitStack
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Literal
@@ -51,12 +51,11 @@ class MPPD(Watching):
         for module, following in pairwise(learner.network.layers.modules()):
             if isinstance(following, Neuron):
                 before = module
-        with ExitStack() as stack:
-            if isinstance(before, Gains | Noise):
-                watch = hook_here(
-                    before, lambda _, inputs, __: currents.append(inputs[0])
-                )
-                stack.enter_context(watch)
+        with (
+            hook_here(before, lambda _, inputs, __: currents.append(inputs[0]))
+            if isinstance(before, Gains | Noise)
+            else nullcontext()
+        ):
             clean, layers = run_watched(learner, x)
             hard, others = run_watched(learner, adversarial)
         if not currents:
