@@ -299,9 +299,12 @@ def run_folder(settings: Run, together: bool = False) -> Iterator[Team]:
         or a gradient does not reach the input."""
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
-    with join() if together else nullcontext(Team()) as team, ExitStack() as stack:
+    with (
+        join() if together else nullcontext(Team()) as team,
+        set_in_block(SILENT, settings.quiet or not team.leads),
+        ExitStack() as stack,
+    ):
         team.on_leader(lambda: stack.enter_context(_hold_folder(settings.output)))
-        stack.enter_context(set_in_block(SILENT, settings.quiet or not team.leads))
         try:
             yield team
         except RuntimeError as error:
