@@ -43,7 +43,15 @@ from art_snn.interop.passes import (
 )
 from art_snn.interop.probe import FORMS, find_traits
 from art_snn.interop.reading import versions
-from art_snn.interop.slopes import Form, SlopePass, Slopes, SpikeSearch, explain, name_of
+from art_snn.interop.slopes import (
+    Form,
+    SlopePass,
+    Slopes,
+    SpikeFunction,
+    SpikeSearch,
+    explain,
+    name_of,
+)
 from art_snn.interop.steps import StepPass, graph_nodes
 from art_snn.layers import varies
 from art_snn.running.context import RUN, WATCHED, set_in_block
@@ -206,7 +214,7 @@ def _find_slopes(body: ModelBody, x: Tensor, temporal: bool) -> None:
 
     :param temporal: whether that is for a rule that exchanges them."""
     rule = STBP(surrogate=ATan())
-    functions: set[type[torch.autograd.Function]] = set()
+    functions: set[SpikeFunction] = set()
     constant = replace(RUN.get(), constant_weights=True)
 
     def run(search: SlopePass) -> tuple[Tensor, Tensor]:
@@ -306,7 +314,7 @@ def _hidden_comparisons(body: ModelBody) -> list[str]:
 
 def _own_functions(
     body: ModelBody, root: Any, natives: set[Any]
-) -> Iterator[type[torch.autograd.Function]]:
+) -> Iterator[SpikeFunction]:
     """Autograd functions of the model's own in a graph, other than harmless ones and these nodes.
 
     And those of compiled code, where that hides neurons."""
