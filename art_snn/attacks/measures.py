@@ -1,7 +1,6 @@
 """Norms as measures: distances of samples, shifts of spikes, budgets and their words, balls."""
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -125,7 +124,9 @@ class Ball:
     def project(self, x: Tensor) -> Tensor:
         """The nearest points of the ball, clipped to the range, which is no farther."""
         if self.measure == MAXIMUM:
-            return x.clamp(*self._limits)
+            lowest = (self.centre - self.eps).clamp_(min=self.low)
+            highest = (self.centre + self.eps).clamp_(max=self.high)
+            return x.clamp(lowest, highest)
         moved = _scale_to(x - self.centre, self.eps).add_(self.centre)
         return moved.clamp_(self.low, self.high)
 
@@ -145,12 +146,6 @@ class Ball:
         if self.measure == MAXIMUM:
             return gradient.sign()
         return gradient / self.measure.length(gradient).clamp_min(SMALLEST)
-
-    @cached_property
-    def _limits(self) -> tuple[Tensor, Tensor]:
-        """Lowest and highest values of a ball in the maximum norm."""
-        lowest = (self.centre - self.eps).clamp_(min=self.low)
-        return lowest, (self.centre + self.eps).clamp_(max=self.high)
 
 
 def _scale_to(change: Tensor, longest: float) -> Tensor:
