@@ -1,7 +1,6 @@
 """Encoders: how an input [N, ...] becomes T time steps [T, N, ...]."""
 
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 from typing import ClassVar, Protocol
 
 import numpy as np
@@ -265,7 +264,7 @@ def _probabilities(probability: ArrayLike) -> NDArray[np.float64]:
 
 _Known = Direct | Poisson | Frequency | Frames
 KNOWN: tuple[type[_Known], ...] = (Direct, Poisson, SQE, Frequency, Frames, Ablation)
-ENCODERS = MappingProxyType({kind.__name__.lower(): kind for kind in KNOWN})
+ENCODERS = {kind.__name__.lower(): kind for kind in KNOWN}
 """The encoders by name: those of images, and those of event frames."""
 
 

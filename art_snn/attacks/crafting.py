@@ -4,7 +4,6 @@ import ast
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -31,31 +30,29 @@ RUN = frozenset({"norm", "eps", "batch_size", "verbose", "targeted", "seed"})
 """Settings of attacks that are given apart from their options, next to those of a budget."""
 OURS = (AutoPGD, SparseDynamicAttack, SpikeRetiming, SquareSearch, StableAdaptivePGD)
 
-SHORT_NAMES = MappingProxyType(
-    {
-        "fgsm": Stage(evasion.FastGradientMethod),
-        "pgd": Stage(
-            evasion.ProjectedGradientDescent, None, {"max_iter": 10, "eps_step": 1 / 4}
-        ),
-        "pgd-7": Stage(
-            evasion.ProjectedGradientDescent, None, {"max_iter": STEPS, "eps_step": STEP}
-        ),
-        "mim": Stage(
-            evasion.MomentumIterativeMethod, None, {"max_iter": 10, "eps_step": 1 / 4}
-        ),
-        "apgd": Stage(
-            evasion.AutoProjectedGradientDescent,
-            None,
-            {
-                "max_iter": 10,
-                "eps_step": 2,
-                "nb_random_init": 1,
-                "loss_type": "cross_entropy",
-            },
-        ),
-        "sa-pgd": Stage(StableAdaptivePGD, None, {"max_iter": 10}),
-    }
-)
+SHORT_NAMES = {
+    "fgsm": Stage(evasion.FastGradientMethod),
+    "pgd": Stage(
+        evasion.ProjectedGradientDescent, None, {"max_iter": 10, "eps_step": 1 / 4}
+    ),
+    "pgd-7": Stage(
+        evasion.ProjectedGradientDescent, None, {"max_iter": STEPS, "eps_step": STEP}
+    ),
+    "mim": Stage(
+        evasion.MomentumIterativeMethod, None, {"max_iter": 10, "eps_step": 1 / 4}
+    ),
+    "apgd": Stage(
+        evasion.AutoProjectedGradientDescent,
+        None,
+        {
+            "max_iter": 10,
+            "eps_step": 2,
+            "nb_random_init": 1,
+            "loss_type": "cross_entropy",
+        },
+    ),
+    "sa-pgd": Stage(StableAdaptivePGD, None, {"max_iter": 10}),
+}
 """The attacks with short names; each `eps_step` is in budgets.
 
 pgd has no random start, pgd-7 is that of papers."""

@@ -3,7 +3,6 @@
 The plans are grids of rules and losses, chosen on samples that are not reported."""
 
 from collections.abc import Iterable, Mapping
-from types import MappingProxyType
 from typing import Any
 
 from art_snn.attacks.auto_pgd import AutoPGD, OnwardPGD
@@ -124,28 +123,21 @@ _STANDARD_SHIFT = (
 _ENSEMBLE = (*_each(AutoPGD, ENSEMBLE_19, max_iter=50), PAPERS)
 _IN_TIME = [rule for rule in ENSEMBLE_19 if isinstance(rule, TemporalGradient)]
 
-PLANS: Mapping[str, Mapping[Measure, tuple[Stage, ...]]] = MappingProxyType(
-    {
-        "standard": {
-            MAXIMUM: _STANDARD,
-            EUCLIDEAN: _STANDARD,
-            FLIPS: _STANDARD_FLIPS,
-            SHIFT: _STANDARD_SHIFT,
-        },
-        "fast": {
-            MAXIMUM: _FAST,
-            EUCLIDEAN: _FAST,
-            FLIPS: _FAST_FLIPS,
-            SHIFT: _FAST_SHIFT,
-        },
-        "ensemble-19": {
-            MAXIMUM: _ENSEMBLE,
-            EUCLIDEAN: _ENSEMBLE,
-            FLIPS: _each(SparseDynamicAttack, ENSEMBLE_19),
-            SHIFT: _each(SpikeRetiming, _IN_TIME),
-        },
-    }
-)
+PLANS: Mapping[str, Mapping[Measure, tuple[Stage, ...]]] = {
+    "standard": {
+        MAXIMUM: _STANDARD,
+        EUCLIDEAN: _STANDARD,
+        FLIPS: _STANDARD_FLIPS,
+        SHIFT: _STANDARD_SHIFT,
+    },
+    "fast": {MAXIMUM: _FAST, EUCLIDEAN: _FAST, FLIPS: _FAST_FLIPS, SHIFT: _FAST_SHIFT},
+    "ensemble-19": {
+        MAXIMUM: _ENSEMBLE,
+        EUCLIDEAN: _ENSEMBLE,
+        FLIPS: _each(SparseDynamicAttack, ENSEMBLE_19),
+        SHIFT: _each(SpikeRetiming, _IN_TIME),
+    },
+}
 """The stages of a plan, by its name and the measure."""
 
 

@@ -5,14 +5,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from inspect import signature
 from pathlib import Path
-from types import MappingProxyType
 
 from art_snn.checks import FILE, FOLDER, expand_path, invalid, path_kind, require
 from art_snn.data.dataset import Dataset, ImageSize, ValueRange, from_npz
 from art_snn.data.events import EVENTS, events
 from art_snn.data.images import IMAGES, digits, from_folder, holds_pictures, images
 
-NAMES: Mapping[str, Callable[..., Dataset]] = MappingProxyType(
+NAMES: Mapping[str, Callable[..., Dataset]] = (
     {"digits": digits}
     | {name: partial(images, name) for name in IMAGES}
     | {name: partial(events, name) for name in EVENTS}

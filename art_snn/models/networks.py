@@ -7,7 +7,6 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from types import MappingProxyType
 from typing import Any, Literal
 
 import torch
@@ -380,34 +379,30 @@ def _resnet17(settings: Options, adds_spikes: bool) -> SpikingNetwork:
     return settings.network(layers)
 
 
-MODELS: Mapping[str, Callable[..., SpikingNetwork]] = MappingProxyType(
-    {
-        "vgg5": vgg5,
-        "vgg11": vgg11,
-        "vgg16": vgg16,
-        "resnet17": resnet17,
-        "sew-resnet17": sew_resnet17,
-        "vgg-dvs": vgg_dvs,
-        "cnn4": cnn4,
-        "shallow": shallow,
-    }
-)
+MODELS: Mapping[str, Callable[..., SpikingNetwork]] = {
+    "vgg5": vgg5,
+    "vgg11": vgg11,
+    "vgg16": vgg16,
+    "resnet17": resnet17,
+    "sew-resnet17": sew_resnet17,
+    "vgg-dvs": vgg_dvs,
+    "cnn4": cnn4,
+    "shallow": shallow,
+}
 """Models by their name on the command line."""
 
-DEFAULTS: Mapping[str, Any] = MappingProxyType(
-    {
-        "model": "vgg5",
-        "width": Options.width,
-        "steps": Options.steps,
-        "readout": None,
-        "decay": Options.decay,
-        "threshold": Options.threshold,
-        "reset": Options.reset,
-        "synapse": Options.synapse,
-        "encoder": "direct",
-        "modulation": Options.modulation,
-    }
-)
+DEFAULTS: Mapping[str, Any] = {
+    "model": "vgg5",
+    "width": Options.width,
+    "steps": Options.steps,
+    "readout": None,
+    "decay": Options.decay,
+    "threshold": Options.threshold,
+    "reset": Options.reset,
+    "synapse": Options.synapse,
+    "encoder": "direct",
+    "modulation": Options.modulation,
+}
 """The settings of a network by their names, as they are on images. On event frames steps
 and encoder are those of the frames; only models of other frameworks have a readout."""
 
