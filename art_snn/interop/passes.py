@@ -93,7 +93,7 @@ class FiringPass(ModelPass):
         self.firing = firing
         self.lively: set[str] = set()
         """Neurons that were compared, and have both fired and been silent."""
-        self.places: frozenset[str] = frozenset()
+        self.places: set[str] = set()
         """Where spikes are exchanged in every pass."""
         self.slopes = body.search
         slopes: Slopes | None = body.traits.slopes
@@ -119,7 +119,8 @@ class FiringPass(ModelPass):
             )
         self.slopes = SlopePass(firing, slopes.forms, bool(slopes.comparisons))
         self.slopes.places = slopes.calls
-        self.places = frozenset(slopes.calls) if at_input else self.places
+        if at_input:
+            self.places = set(slopes.calls)
 
     def trains(self, member: Member) -> bool:
         return member.fires and member.name not in self.sites
