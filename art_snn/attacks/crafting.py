@@ -26,7 +26,7 @@ from art_snn.gradients import Gradient, parse_call
 from art_snn.progress import Progress
 from art_snn.seeding import fix_seed
 
-RUN = frozenset({"norm", "eps", "batch_size", "verbose", "targeted", "seed"})
+RUN = {"norm", "eps", "batch_size", "verbose", "targeted", "seed"}
 """Settings of attacks that are given apart from their options, next to those of a budget."""
 OURS = (AutoPGD, SparseDynamicAttack, SpikeRetiming, SquareSearch, StableAdaptivePGD)
 

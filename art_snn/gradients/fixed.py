@@ -75,7 +75,7 @@ def constant(value: Any) -> Any:
     return value
 
 
-METADATA = frozenset(
+METADATA = {
     getattr(Tensor, name).__get__
     for name in (
         "shape",
@@ -87,7 +87,7 @@ METADATA = frozenset(
         "is_leaf",
         "grad",
     )
-) | {
+} | {
     Tensor.size,
     Tensor.dim,
     Tensor.stride,

@@ -25,7 +25,7 @@ from art_snn.interop.frameworks import find_kind, has_name_of_neuron
 from art_snn.interop.kinds import RESETTING, Layout, NeuronKind, Returned, Unknown
 from art_snn.running.context import set_in_block
 
-_COPIED = frozenset({"_memories", "_memories_rv", "_buffers"})
+_COPIED = {"_memories", "_memories_rv", "_buffers"}
 """Where modules keep what a pass changes, next to plain attributes."""
 _SHARED = ("_parameters", "_modules", "forward", "training")
 """Attributes without state."""

@@ -23,7 +23,7 @@ _ROW = 1024
 """Values of a large tensor that one product with random numbers stands for."""
 _LARGE = 16 * _ROW
 HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
-_INTERNAL = frozenset(vars(Module())) | {"forward"}
+_INTERNAL = {*vars(Module()), "forward"}
 _WHOLE = (
     *(int, float, str, bytes, complex, NoneType, torch.dtype, torch.device),
     *(FunctionType, MethodType, BuiltinFunctionType, partial, type, Module),
