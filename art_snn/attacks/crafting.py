@@ -30,17 +30,14 @@ RUN = {"norm", "eps", "batch_size", "verbose", "targeted", "seed"}
 """Settings of attacks that are given apart from their options, next to those of a budget."""
 OURS = (AutoPGD, SparseDynamicAttack, SpikeRetiming, SquareSearch, StableAdaptivePGD)
 
+_TEN_STEPS = {"max_iter": 10, "eps_step": 1 / 4}
 SHORT_NAMES = {
     "fgsm": Stage(evasion.FastGradientMethod),
-    "pgd": Stage(
-        evasion.ProjectedGradientDescent, None, {"max_iter": 10, "eps_step": 1 / 4}
-    ),
+    "pgd": Stage(evasion.ProjectedGradientDescent, None, _TEN_STEPS),
     "pgd-7": Stage(
         evasion.ProjectedGradientDescent, None, {"max_iter": STEPS, "eps_step": STEP}
     ),
-    "mim": Stage(
-        evasion.MomentumIterativeMethod, None, {"max_iter": 10, "eps_step": 1 / 4}
-    ),
+    "mim": Stage(evasion.MomentumIterativeMethod, None, _TEN_STEPS),
     "apgd": Stage(
         evasion.AutoProjectedGradientDescent,
         None,
