@@ -175,14 +175,17 @@ def _step(state: State, x: Tensor, adversarial: Tensor, y: Tensor, share: float)
     state.optimizer.zero_grad()
     with synchronise_norms(network, state.team):
         loss = share * state.defence.loss(learner, x, adversarial, y.to(learner.device))
-    loss.backward()  # type: ignore[no-untyped-call]
+    # No gradient is taken at samples, where bounds begin.
+    tensors = chain(network.parameters(), network.buffers())
+    weights = [one for one in tensors if one.requires_grad]
+    loss.backward(inputs=weights)  # type: ignore[no-untyped-call]
 
     total = loss.item()
     if state.team.size > 1:
         # DistributedDataParallel would hook the weights while an attack differentiates
         # the network, and expects one forward pass per step. All processes have the same
         # bits afterwards.
-        for weight in chain(network.parameters(), network.buffers()):
+        for weight in weights:
             if weight.grad is not None:
                 weight.grad.copy_(state.team.all_reduce(weight.grad.contiguous()))
         share_of_loss = torch.tensor(total, dtype=torch.float64, device="cpu")
