@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from setting import Study, parse
 
 from art_snn.app import tables
-from art_snn.app.results import as_json, booleans, fingerprint, load_previous, write_result
+from art_snn.app.results import as_json, booleans, fingerprint, read_result, write_result
 from art_snn.app.tables import COLOURS
 from art_snn.attacks import predict_logits
 from art_snn.files import write_text
@@ -49,7 +49,7 @@ def run(study: Study, cell: Cell, rule: str, file: Path) -> None:
     source = target if box == "white" else study.network(decay, "other seed")
     parts = attack, rule, box, fingerprint("source", source, x[:0], y[:0])
     key = fingerprint(parts, target, x, y)
-    content = load_previous(file, "study", dict, lambda found: "outcomes" in found) or {}
+    content = read_result(file) if file.exists() else {}
     known = content.setdefault("outcomes", {})
     if key in known:
         return
@@ -153,7 +153,7 @@ def main() -> None:
     file = study.output / "attacks.json"
     for cell, rule in itertools.product(cells(study), ("stbp", "rga")):
         run(study, cell, rule, file)
-    content = load_previous(file, "study", dict, bool) or {}
+    content = read_result(file)
     text = render(f"{study.attack('fgsm')}; {study.attack('pgd')}; {study.data.name}.", content)
     write_text(study.output / "attacks.md", text)
     figure = Figure(figsize=(10, 6.4), layout="constrained")

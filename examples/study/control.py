@@ -23,7 +23,7 @@ from art_snn.app import tables
 from art_snn.app.evaluation.record import Trial, find_evaluations, read_evaluation
 from art_snn.app.evaluation.verdict import format_eps
 from art_snn.app.machine import describe_machine
-from art_snn.app.results import as_json, booleans, load_previous, write_result
+from art_snn.app.results import as_json, booleans, read_result, write_result
 from art_snn.attacks import Plan, SpikingAutoAttack, Stage, resolve_plan
 from art_snn.checks import require
 from art_snn.files import digest, write_text
@@ -120,15 +120,13 @@ def main() -> None:
     squares = 5 if chosen.small else 2500
     left = trials(find_evaluations(chosen.evaluations), chosen.samples)
     networks: dict[str, Any] = {}
+    file = output / "control.json"
+    kept = read_result(file)["networks"] if file.exists() else {}
     for name, trial, rows, place in left[:1] if chosen.small else left:
         about = (name, trial.eps, squares, zoo.entry(name).sha256)
         key = digest(about, trial.outcome.stage, rows)[:16]
-        content = load_previous(
-            output / "control.json", "study", dict, lambda one: "networks" in one
-        )
-        kept = (content or {"networks": {}})["networks"]
         networks[key] = kept.get(key) or measured(name, trial, rows, place, squares, chosen.device)
-        write_result(output / "control.json", {"networks": kept | networks})
+        write_result(file, {"networks": kept | networks})
     title = (
         f"At most {chosen.samples} samples per network that the other stages of {PLAN} leave at "
         f"the largest budget, and how many of them its last stage, and SquareAttack of "

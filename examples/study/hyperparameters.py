@@ -18,14 +18,7 @@ from setting import Study, parse
 
 from art_snn import RGA
 from art_snn.app.compare import CAUTION
-from art_snn.app.results import (
-    as_json,
-    booleans,
-    fingerprint,
-    load_previous,
-    read_result,
-    write_result,
-)
+from art_snn.app.results import as_json, booleans, fingerprint, read_result, write_result
 from art_snn.app.tables import Part, Table, render as render_parts
 from art_snn.attacks import predict_logits
 from art_snn.files import write_text
@@ -88,7 +81,7 @@ def measure(study: Study, field: str, decay: float, file: Path) -> None:
     """Attack the plain network of a decay with every value that the file does not hold."""
     attack, classifier = study.attack("pgd"), study.network(decay, "plain")
     x, y = study.data.x_test[: study.samples], study.data.y_test[: study.samples]
-    content = load_previous(file, "study", dict, lambda found: "lines" in found) or {"lines": {}}
+    content = read_result(file) if file.exists() else {"lines": {}}
     place, key = f"rga.{field} at decay {decay:g}", fingerprint((attack, field), classifier, x, y)
     entry = content["lines"].get(place, {})
     if entry.get("key") != key:

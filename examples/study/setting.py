@@ -133,7 +133,7 @@ class Study:
         options["train_dtype"] = self.train_dtype
         if kind == "adversarial":
             attack = self._attack("fgsm", **PAPER)
-            options |= {"attack": attack.text, "eps": attack.eps, "rule": "mean(rga, stbp)"}
+            options |= {"attack": attack.text, "eps": attack.eps, "attack_rule": "mean(rga, stbp)"}
         file = self.train(self.folder(decay, kind), decay, **options)
         return ResolvedNetwork(self.architecture(decay), file, Source())
 
