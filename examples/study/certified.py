@@ -7,7 +7,9 @@
 Trains networks of one shape within bounds, for every budget and seed, and certifies test samples
 at all budgets. --held-out 0.125 takes training samples in their place, for choices. Next to the
 table it writes what accuracy the weight of the bounds costs, and where intervals grow. A run that
-was interrupted goes on where it stopped, and so does one with other networks or seeds.
+was interrupted goes on where it stopped. Runs with other networks, weights or seeds into the same
+folder are added to its table. Colour images
+are mirrored in training, digits and events are not.
 """
 
 import argparse
@@ -33,6 +35,7 @@ from art_snn.bounds import METHODS, Bounding, certify_bounds, decide_bounds
 from art_snn.bounds.box import Box
 from art_snn.classifier import wrap
 from art_snn.data import Dataset, Source
+from art_snn.encoders import Frames
 from art_snn.files import write_text
 from art_snn.gradients import STBP, Rectangle
 from art_snn.layers import TimeDistributed
@@ -48,16 +51,18 @@ NETWORKS: Mapping[str, Mapping[str, Any]] = {
     "t4": {"steps": 4},
     "t2-lif": {"steps": 2, "decay": 0.5, "reset": "hard"},
     "t2-rectangle": {"steps": 2, "training_gradient": STBP(surrogate=Rectangle(width=1.0))},
+    "frames": {},
     "relu": {"steps": 1},
 }
 """Settings of the networks. All are IF neurons with soft reset, but where they say otherwise; the
-twin has ReLU in their place."""
+twin has ReLU in their place. Event frames are the time steps of every network."""
 WORDS = {
     "t1": "IF, T = 1",
     "t2": "IF, T = 2",
     "t4": "IF, T = 4",
     "t2-lif": "LIF 0.5, hard reset, T = 2",
     "t2-rectangle": "IF, T = 2, rectangle",
+    "frames": "IF, event frames",
     "relu": "ReLU",
 }
 MEASURED = 200
@@ -91,14 +96,18 @@ class Study:
         """The network before it is trained."""
         options, x = self.options, self.data.x_train
         form = {"decay": 1.0, "reset": "soft"} | dict(NETWORKS[training.network])
+        if x.ndim == 5:
+            form |= {"steps": x.shape[1], "encoder": Frames()}
+        channels = x.ndim - 3
+        others = tuple(axis for axis in range(x.ndim) if axis != channels)
         with fix_seed(training.seed):
             network = shallow(
                 width=options.width,
-                in_channels=x.shape[1],
+                in_channels=x.shape[channels],
                 image_size=x.shape[-2:],
                 classes=self.data.classes,
-                mean=tuple(x.mean((0, 2, 3)).tolist()),
-                std=tuple(x.std((0, 2, 3)).tolist()),
+                mean=tuple(x.mean(others).tolist()),
+                std=tuple(x.std(others).tolist()),
                 **form,
             )
         if training.network == "relu":
@@ -126,7 +135,7 @@ class Study:
             learning_rate=0.005,
             crop_padding=0,
             cutout=0,
-            flip=True,
+            flip=self.data.x_train.shape[1] == 3,
             turn="eurosat" in options.data,
             seed=training.seed,
         )
@@ -142,12 +151,12 @@ class Study:
         state.unlink()
         return network.eval(), seconds
 
-    def row(self, training: Training) -> dict[str, Any]:
-        """What is counted of a network: correct, certified and decided samples, and widths."""
+    def measure(self, training: Training) -> None:
+        """Write what is counted of a network: correct, certified and decided samples, widths."""
         options = self.options
         file = options.output / f"{training}-{len(self.x)}-{options.decided}.json"
         if file.exists():
-            return dict(read_result(file))
+            return
         network, seconds = self.train(training)
         shape, limits = self.data.input_shape, self.data.value_range
         classifier = wrap(network, shape, self.data.classes, limits, "cpu")
@@ -159,16 +168,9 @@ class Study:
             "clean": int(right.sum()),
             "certified": self.certified(classifier, right),
             "widths": self.widths(classifier, training.eps),
+            "decided": self.decided(classifier, training),
         }
-        if options.decided and training.network != "relu":
-            x, y = self.x[: options.decided], self.y[: options.decided]
-            row["decided"] = {}
-            for eps in options.eps:
-                decision = decide_bounds(classifier, x, y, eps, seconds=options.seconds)
-                counts = [int(decision.safe.sum()), int((~decision.broken).sum()), len(x)]
-                row["decided"][format_eps("inf", eps)] = counts
         write_result(file, row)
-        return row
 
     def certified(self, classifier: PyTorchSpikingClassifier, right: np.ndarray) -> dict[str, int]:
         """Certified samples at every budget, by counts."""
@@ -179,6 +181,23 @@ class Study:
             assert not (one.certified & ~right).any()
             counts[format_eps("inf", eps)] = int(one.certified.sum())
         return counts
+
+    def decided(self, classifier: PyTorchSpikingClassifier, training: Training) -> dict[str, str]:
+        """Both ends of the robust accuracy of the first samples; of twins there is no decision."""
+        count, ends = self.options.decided, dict[str, str]()
+        if not count:
+            return ends
+        for eps in self.options.eps:
+            budget = format_eps("inf", eps)
+            ends[budget] = ""
+            if training.network == "relu":
+                continue
+            x, y, seconds = self.x[:count], self.y[:count], self.options.seconds
+            decision = decide_bounds(classifier, x, y, eps, seconds=seconds)
+            safe = Share(int(decision.safe.sum()), count)
+            standing = Share(int((~decision.broken).sum()), count)
+            ends[budget] = f"{safe.percent} to {standing.percent}"
+        return ends
 
     def widths(self, classifier: PyTorchSpikingClassifier, eps: float) -> list[list[float]]:
         """Behind each layer of neurons, or ReLU: the share of them whose output is not sure, and
@@ -208,6 +227,16 @@ class Study:
         return rows
 
 
+def kept(options: argparse.Namespace, samples: int) -> list[dict[str, Any]]:
+    """Rows of all runs into this folder, in the order of the table."""
+    files = options.output.glob(f"*-{samples}-{options.decided}.json")
+    rows = [dict(read_result(file)) for file in files]
+    names = list(WORDS)
+    return sorted(
+        rows, key=lambda row: (names.index(row["network"]), row["eps"], row["weight"], row["seed"])
+    )
+
+
 def group(rows: list[dict[str, Any]]) -> dict[tuple[str, float, float], list[dict[str, Any]]]:
     """Rows of all seeds by network, budget and weight."""
     groups: dict[tuple[str, float, float], list[dict[str, Any]]] = {}
@@ -225,8 +254,8 @@ def spread(values: list[float]) -> str:
     )
 
 
-def render(title: str, rows: list[dict[str, Any]]) -> str:
-    """A line for each network, budget and weight; then where intervals grow."""
+def render(title: str, rows: list[dict[str, Any]]) -> tuple[str, str]:
+    """A table with a line for each network, budget and weight; another of where intervals grow."""
     budgets = list(rows[0]["certified"])
     lines, grown = [], []
     for (network, eps, weight), several in group(rows).items():
@@ -235,30 +264,24 @@ def render(title: str, rows: list[dict[str, Any]]) -> str:
         values += [
             spread([row["certified"][budget] / count for row in several]) for budget in budgets
         ]
-        decided = several[0].get("decided", {})
-        ends = [decided.get(budget) for budget in budgets]
-        words = [
-            ""
-            if end is None
-            else f"{Share(end[0], end[2]).percent} to {Share(end[1], end[2]).percent}"
-            for end in ends
-        ]
         seconds = f"{np.mean([row['seconds'] for row in several]):.0f}"
         name = (WORDS[network], format_eps("inf", eps), f"{weight:g}", str(len(several)))
-        lines.append((*name, *values, *words, seconds))
+        lines.append((*name, *values, *(several[0]["decided"].values()), seconds))
         for place, numbers in enumerate(np.mean([row["widths"] for row in several], 0), 1):
             unsure, width = numbers
             grown.append((*name[:3], str(place), f"{100 * unsure:.1f}", f"{100 * width:.1f}"))
     titles = ["network", "trained at", "weight", "seeds", "clean"]
     titles += [f"certified, {budget}" for budget in budgets]
-    titles += [f"decided, {budget}" for budget in budgets] + ["CPU s an epoch"]
+    titles += [f"decided, {budget}" for budget in rows[0]["decided"]] + ["CPU s an epoch"]
     where = ("network", "trained at", "weight", "layer", "not sure, %", "width, % of the mean")
-    parts = [title, tables.Table(tuple(titles), lines), tables.Table(where, grown)]
-    return tables.render(parts, "markdown")
+    counted = tables.render([title, tables.Table(tuple(titles), lines)], "markdown")
+    return counted, tables.render([tables.Table(where, grown)], "markdown")
 
 
 def draw(rows: list[dict[str, Any]]) -> Figure:
-    """Certified against clean accuracy of all trainings, a panel for each budget."""
+    """Certified against clean accuracy of all trainings, a panel for each budget.
+
+    Of every network a line goes through the means of its seeds, weight by weight."""
     budgets = list(rows[0]["certified"])
     figure = Figure(figsize=(4 * len(budgets), 4.2), layout="constrained")
     axes = figure.subplots(1, len(budgets), sharex=True, sharey=True, squeeze=False)[0]
@@ -276,7 +299,18 @@ def draw(rows: list[dict[str, Any]]) -> Figure:
                 label=None if name in labelled else WORDS[name],
             )
             labelled.add(name)
-        ax.set(title=f"at {budget}", xlabel="clean accuracy [%]", ylim=(0, 100), axisbelow=True)
+        for network in labelled:
+            means = [
+                (
+                    np.mean([100 * row["clean"] / row["samples"] for row in several]),
+                    np.mean([100 * row["certified"][budget] / row["samples"] for row in several]),
+                )
+                for (name, *_), several in group(rows).items()
+                if name == network
+            ]
+            ax.plot(*np.transpose(means), color=colours[network], lw=1, alpha=0.6)
+        ax.set(title=f"at {budget}", xlabel="clean accuracy [%]", axisbelow=True)
+        ax.set_ylim(bottom=0)
         ax.grid(alpha=0.3)
     axes[0].set_ylabel("certified accuracy [%]")
     handles, labels = axes[0].get_legend_handles_labels()
@@ -322,16 +356,20 @@ def main() -> None:
         for weight in options.weights
         for network in options.networks
     ]
-    rows = [study.row(training) for training in trainings]
+    for training in trainings:
+        study.measure(training)
+    rows = kept(options, len(study.x))
     title = f"{len(study.x)} samples of {study.data.name}, {options.epochs} epochs of Adam, in %. "
     title += "Of several seeds the mean, the lowest and the highest."
     if options.decided:
         title += " Decided: what is safe, and what is not broken, of the first "
         title += f"{options.decided}."
     write_result(options.output / "certified.json", {"rows": rows})
-    write_text(options.output / "certified.md", render(title, rows))
+    counted, grown = render(title, rows)
+    write_text(options.output / "certified.md", counted)
+    write_text(options.output / "widths.md", grown)
     draw(rows).savefig(options.output / "certified.png", dpi=110)
-    print((options.output / "certified.md").read_text())
+    print(counted, grown, sep="\n")
 
 
 if __name__ == "__main__":
