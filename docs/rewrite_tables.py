@@ -21,6 +21,7 @@ sys.path.insert(0, str(DOCS.parent / "examples" / "study"))
 import attacks  # noqa: E402 (found by the line above)
 import auto_attack  # noqa: E402
 import bounds  # noqa: E402
+import certified  # noqa: E402
 import claims  # noqa: E402
 import curves  # noqa: E402
 import defences  # noqa: E402
@@ -43,6 +44,7 @@ RESULTS: Mapping[str, Callable[[Content], str]] = {"compare": compare}
 SCRIPTS: Mapping[str, Callable[[str, Any], str]] = {
     "attacks": attacks.render,
     "bounds": bounds.render,
+    "certified": certified.render,
     "curves": curves.render,
     "defences": defences.render,
     "energy": energy.render,

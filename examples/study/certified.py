@@ -67,6 +67,9 @@ WORDS = {
 }
 MEASURED = 200
 """Samples of which the widths of intervals are means."""
+GROWN = f"""Where intervals grow, at the budget of the training: behind each layer the share of
+outputs that are not sure, and the mean width of their intervals, of the first {MEASURED} samples
+and all seeds."""
 
 
 @dataclass(frozen=True)
@@ -254,8 +257,9 @@ def spread(values: list[float]) -> str:
     )
 
 
-def render(title: str, rows: list[dict[str, Any]]) -> tuple[str, str]:
+def render(title: str, content: Mapping[str, Any]) -> str:
     """A table with a line for each network, budget and weight; another of where intervals grow."""
+    rows = content["rows"]
     budgets = list(rows[0]["certified"])
     lines, grown = [], []
     for (network, eps, weight), several in group(rows).items():
@@ -274,8 +278,8 @@ def render(title: str, rows: list[dict[str, Any]]) -> tuple[str, str]:
     titles += [f"certified, {budget}" for budget in budgets]
     titles += [f"decided, {budget}" for budget in rows[0]["decided"]] + ["CPU s an epoch"]
     where = ("network", "trained at", "weight", "layer", "not sure, %", "width, % of the mean")
-    counted = tables.render([title, tables.Table(tuple(titles), lines)], "markdown")
-    return counted, tables.render([tables.Table(where, grown)], "markdown")
+    parts = [title, tables.Table(tuple(titles), lines), GROWN, tables.Table(where, grown)]
+    return tables.render(parts, "markdown")
 
 
 def draw(rows: list[dict[str, Any]]) -> Figure:
@@ -364,12 +368,12 @@ def main() -> None:
     if options.decided:
         title += " Decided: what is safe, and what is not broken, of the first "
         title += f"{options.decided}."
-    write_result(options.output / "certified.json", {"rows": rows})
-    counted, grown = render(title, rows)
-    write_text(options.output / "certified.md", counted)
-    write_text(options.output / "widths.md", grown)
+    content = {"rows": rows}
+    write_result(options.output / "certified.json", content)
+    table = render(title, content)
+    write_text(options.output / "certified.md", table)
     draw(rows).savefig(options.output / "certified.png", dpi=110)
-    print(counted, grown, sep="\n")
+    print(table)
 
 
 if __name__ == "__main__":
