@@ -19,6 +19,7 @@ from tests.attacks.classifiers import around as around
 
 CLASSES = 4
 LIMITS = (0.0, 1.0)
+ITERATES = 4
 
 
 @dataclass(frozen=True)
@@ -148,9 +149,9 @@ def excite(network: SpikingNetwork, draw: random.Random) -> None:
             module.weight.data.mul_(draw.choice([1.5, 2.5, 4.0]))
 
 
-def _points(case: Drawn, count: int) -> Iterator[Tensor]:
+def _points(case: Drawn, count: int, seed: int) -> Iterator[Tensor]:
     """Points within the budget: random ones, corners and some of the boundary."""
-    generator = torch.Generator().manual_seed(1)
+    generator = torch.Generator().manual_seed(seed)
     for index in range(count):
         noise = torch.randn(case.x.shape, generator=generator, dtype=case.x.dtype)
         if case.norm == np.inf:
@@ -162,9 +163,9 @@ def _points(case: Drawn, count: int) -> Iterator[Tensor]:
 
 
 def _iterates(case: Drawn, rule: str) -> Iterator[Tensor]:
-    """Four iterates of PGD by a rule."""
+    """ITERATES of PGD by a rule."""
     moved, y = case.x.clone(), case.y
-    for _ in range(4):
+    for _ in range(ITERATES):
         leaf = moved.clone().requires_grad_()
         with case.network.using(rule):
             loss = nn.functional.cross_entropy(case.network(leaf), y, reduction="sum")
@@ -176,7 +177,7 @@ def _iterates(case: Drawn, rule: str) -> Iterator[Tensor]:
 
 
 def check(
-    case: Drawn, count: int = 12, rules: tuple[str, ...] = ("stbp", "rga", "static")
+    case: Drawn, count: int = 12, rules: tuple[str, ...] = ("stbp", "rga", "static"), seed: int = 1
 ) -> Tensor:
     """The certified samples, bool [N]; AssertionError at a point that a bound forbids.
 
@@ -188,7 +189,7 @@ def check(
     bounds = {method: case.bounds(method, y) for method in METHODS}
     certified = bounds["counts"].scatter(1, y[:, None], 1.0).amin(1) > 0
     attacks = [_iterates(case, rule) for rule in rules]
-    for index, moved in enumerate(chain(_points(case, count), *attacks)):
+    for index, moved in enumerate(chain(_points(case, count, seed), *attacks)):
         with torch.no_grad():
             z = torch.cat([case.network(part) for part in moved.split(1 if index % 6 == 5 else 99)])
         ahead = z.gather(1, y[:, None]) - z

@@ -3,8 +3,9 @@
 python -m tests.bounds.soundness --minutes 10
 
 Minutes are those of one core. Four fifths go to counterexamples planted in random chains, a tenth
-to points in chains with synapses, which --synapses tries alone. Ends with status 1 where a
-certificate is broken, a network that has bounds is refused, or a planted point is lost."""
+to points in chains with synapses, which --synapses tries alone. With --networks, networks of the
+zoo take their place. Ends with status 1 where a certificate is broken, a network that has bounds is
+refused, or a planted point is lost."""
 
 import argparse
 import random
@@ -12,13 +13,16 @@ import sys
 import time
 import warnings
 from collections import Counter, defaultdict
+from itertools import repeat
 
 import numpy as np
 import torch
 
+from art_snn import zoo
+from art_snn.bounds import METHODS
 from tests.bounds import altered, planted
 from tests.bounds.forms import FORMS, insert
-from tests.bounds.random_networks import check, drawn
+from tests.bounds.random_networks import ITERATES, Drawn, check, drawn
 
 PLANTED = {"planted": planted.attempt, "synapses": planted.attempt_synapses}
 """Attempts to lose planted points: a seed -> checks, and values that are ruled out."""
@@ -72,15 +76,37 @@ def check_planted(name: str, seed: int, end: float) -> int:
     return lost
 
 
+def check_zoo(name: str, seed: int, end: float) -> int:
+    """1 where a point breaks the bounds of a network of the zoo, until a time."""
+    network, points = zoo.load(name), 12
+    samples, _ = zoo.samples(zoo.entry(name).data)
+    draw, checks, certified = random.Random(seed), 0, 0
+    while time.process_time() < end:
+        x = torch.as_tensor(samples[draw.sample(range(len(samples)), 25)])
+        case = Drawn(network, x, draw.choice([1, 2, 4, 8]) / 255, np.inf, name)
+        try:
+            certified += int(check(case, points, ("stbp", "rga"), draw.randrange(2**31)).sum())
+        except AssertionError as error:
+            sys.stderr.write(f"{error}\n")
+            return 1
+        checks += (points + 2 * ITERATES) * len(x) * zoo.entry(name).classes * len(METHODS)
+    sys.stdout.write(f"{name}: {checks} checks, {certified} certified samples, none broken\n")
+    return 0
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=1.0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--synapses", action="store_true")
+    parser.add_argument("--networks", nargs="+", help="of the zoo, that have bounds")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     end = time.process_time() + 60 * options.minutes
+    if options.networks:
+        ends = np.linspace(time.process_time(), end, len(options.networks) + 1)[1:]
+        return max(map(check_zoo, options.networks, repeat(options.seed), ends))
     if options.synapses:
         return 1 if check_planted("synapses", options.seed, end) else 0
     lost = check_planted("planted", options.seed, end - 12 * options.minutes)
