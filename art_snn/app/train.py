@@ -87,7 +87,7 @@ class Training(Result):
         remark = ""
         if self.against:
             share += f" under {self.against}"
-            remark = " Stronger attacks leave less: art-snn evaluate says what."
+            remark = " art-snn evaluate measures robust accuracy on test samples."
         words = f"Best epoch {best.number} of {len(rows)}: {share}.{remark}"
         return [*heading, table, words, accuracy]
 

@@ -135,7 +135,7 @@ class Study:
             epochs=options.epochs,
             batch_size=32,
             optimizer="adam",
-            learning_rate=0.005,
+            learning_rate=options.learning_rate,
             crop_padding=0,
             cutout=0,
             flip=self.data.x_train.shape[1] == 3,
@@ -314,8 +314,8 @@ def draw(rows: list[dict[str, Any]]) -> Figure:
             ]
             ax.plot(*np.transpose(means), color=colours[network], lw=1, alpha=0.6)
         ax.set(title=f"at {budget}", xlabel="clean accuracy [%]", axisbelow=True)
-        ax.set_ylim(bottom=0)
         ax.grid(alpha=0.3)
+    axes[0].set_ylim(bottom=0)
     axes[0].set_ylabel("certified accuracy [%]")
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, frameon=False, ncols=6, loc="outside lower center")
@@ -332,6 +332,7 @@ def parse() -> argparse.Namespace:
     add("--train-eps", type=ratio, nargs="+", default=[2 / 255], help="budgets in training")
     add("--weights", type=float, nargs="+", default=[0.7], help="of the bounds in the loss")
     add("--epochs", type=int, default=20)
+    add("--learning-rate", type=float, default=0.005)
     add("--width", type=float, default=0.5, help="of the layers: 32 filters, 64 hidden neurons")
     add("--samples", type=int, default=1000, help="test samples")
     add("--held-out", type=float, help="share of the training samples that are tested instead")

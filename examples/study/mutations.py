@@ -22,6 +22,7 @@ NETWORKS: Sequence[tuple[str, float, int]] = (
     ("digits-at", 0.05, 600),
     ("digits-plain", 0.05, 600),
     ("eurosat-vgg5-at", 2 / 255, 160),
+    ("eurosat-certified", 4 / 255, 160),
 )
 """Networks, budgets, and queries of each sample."""
 KEPT, CHILDREN = 16, 16
@@ -109,7 +110,7 @@ def read(name: str, eps: float, most: int) -> Left:
     record = next(one for one in about.standard if abs(one.eps - eps) < 1e-9)
     samples, labels = zoo.samples(about.data)
     left = np.array([one == "1" for one in record.standing])
-    if name.endswith("ibp"):
+    if about.training.startswith("IBP"):
         left &= ~certify_bounds(zoo.classifier(name, "cpu"), samples, labels, eps).certified
     rows = np.flatnonzero(left)
     if len(rows) > most:

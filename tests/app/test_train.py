@@ -273,7 +273,7 @@ def test_it_tells_attack_rule_and_defence_and_refuses_the_folder_of_another(tmp_
     text, best = result.render(), result.best
     assert f"Best epoch {best.number} of 2: {100 * best.validation:.1f} % of the validation" in text
     assert "under fgsm, eps 0.1 by STBP(surrogate=Triangle(width=1.0)" in " ".join(text.split())
-    assert "Stronger attacks leave less: art-snn evaluate says what." in " ".join(text.split())
+    assert "art-snn evaluate measures robust accuracy on test samples." in " ".join(text.split())
     assert "hardened by TRADES(beta=2.0)" in text
     notes = checkpoint.notes(tmp_path / "network.safetensors")
     assert "attack='fgsm'" in notes["adversary"]
