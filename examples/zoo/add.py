@@ -280,14 +280,19 @@ def records(evaluation: Evaluation, others: Sequence[Evaluation] = ()) -> tuple[
     return tuple(kept)
 
 
+def read_evaluations(name: str, folder: Path) -> list[Evaluation]:
+    """The evaluation of a network in the folder of a zoo, and an earlier one where there is one."""
+    files = (folder / EVALUATIONS / f"{name}{ending}" / RESULT for ending in ("", "-earlier"))
+    return [read_evaluation(file).evaluation for file in files if file.exists()]
+
+
 def renew(zoo: Manifest, folder: Path) -> Manifest:
     """The zoo with the records that the evaluations in the folder of a zoo give.
 
     Earlier ones of the same weights and samples, in folders NAME-earlier, count too."""
     networks = []
     for entry in zoo.networks:
-        files = sorted((folder / EVALUATIONS).glob(f"{entry.name}*/{RESULT}"))
-        evaluation, *others = (read_evaluation(file).evaluation for file in files)
+        evaluation, *others = read_evaluations(entry.name, folder)
         about = (weights_digest(load_classifier(entry.name, "cpu")), evaluation.samples)
         remedy = f"Evaluate it: art-snn evaluate --model zoo:{entry.name}."
         for one in (evaluation, *others):

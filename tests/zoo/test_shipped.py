@@ -47,8 +47,7 @@ def test_the_folder_holds_what_the_manifest_names_and_is_small():
 
 @pytest.mark.parametrize("entry", SHIPPED.networks, ids=lambda entry: entry.name)
 def test_a_record_is_what_the_evaluation_next_to_it_says(entry):
-    files = sorted((ZOO / EVALUATIONS).glob(f"{entry.name}*/evaluation.json"))
-    evaluation, *others = (read_evaluation(file).evaluation for file in files)
+    evaluation, *others = tool.read_evaluations(entry.name, ZOO)
     assert entry.standard == tool.records(evaluation, others)
     assert all(one.samples == evaluation.samples for one in others)
     assert evaluation.name == entry.name
