@@ -29,10 +29,11 @@ from art_snn import LIF, PyTorchSpikingClassifier, SpikingNetwork, checkpoint
 from art_snn.app import tables
 from art_snn.app.evaluation.verdict import format_eps
 from art_snn.app.machine import keep_memory
-from art_snn.app.results import read_result, write_result
+from art_snn.app.results import as_json, read_result, write_result
 from art_snn.app.tables import GREY, SERIES
 from art_snn.bounds import METHODS, Bounding, certify_bounds, decide_bounds
 from art_snn.bounds.box import Box
+from art_snn.checks import require
 from art_snn.classifier import wrap
 from art_snn.data import Dataset, Source
 from art_snn.encoders import Frames
@@ -67,9 +68,9 @@ WORDS = {
 }
 MEASURED = 200
 """Samples of which the widths of intervals are means."""
-GROWN = f"""Where intervals grow, at the budget of the training: behind each layer the share of
-outputs that are not sure, and the mean width of their intervals, of the first {MEASURED} samples
-and all seeds."""
+GROWN = f"""The next table shows where intervals grow. It has the share of unsure outputs after each
+layer, and the mean width of their intervals. The budget is that of the training, and the numbers
+are means over the first {MEASURED} samples and all seeds."""
 
 
 @dataclass(frozen=True)
@@ -203,7 +204,7 @@ class Study:
         return ends
 
     def widths(self, classifier: PyTorchSpikingClassifier, eps: float) -> list[list[float]]:
-        """Behind each layer of neurons, or ReLU: the share of them whose output is not sure, and
+        """After each layer of neurons, or ReLU: the share of them whose output is unsure, and
         the mean width of intervals, in shares of the mean output."""
         network = classifier.model
         x = torch.as_tensor(self.x[:MEASURED])
@@ -228,6 +229,19 @@ class Study:
             unsure = float((radius > 1e-6).double().mean())
             rows.append([unsure, float(2 * radius.mean() / centre.abs().mean())])
         return rows
+
+
+def keep_setting(options: argparse.Namespace) -> None:
+    """Note what all runs into a folder share.
+
+    :raises ArgumentError: for the folder of another setting."""
+    names = ("data", "epochs", "width", "learning_rate", "held_out", "eps")
+    setting = as_json({name: getattr(options, name) for name in names})
+    file = options.output / "setting.json"
+    if file.exists():
+        earlier = {name: read_result(file)[name] for name in names}
+        require(setting == earlier, "--output", f"a folder of {setting}", earlier, "Name another.")
+    write_result(file, setting)
 
 
 def kept(options: argparse.Namespace, samples: int) -> list[dict[str, Any]]:
@@ -277,7 +291,7 @@ def render(title: str, content: Mapping[str, Any]) -> str:
     titles = ["network", "trained at", "weight", "seeds", "clean"]
     titles += [f"certified, {budget}" for budget in budgets]
     titles += [f"decided, {budget}" for budget in rows[0]["decided"]] + ["CPU s an epoch"]
-    where = ("network", "trained at", "weight", "layer", "not sure, %", "width, % of the mean")
+    where = ("network", "trained at", "weight", "layer", "unsure, %", "width, % of the mean")
     parts = [title, tables.Table(tuple(titles), lines), GROWN, tables.Table(where, grown)]
     return tables.render(parts, "markdown")
 
@@ -354,6 +368,7 @@ def main() -> None:
     keep_memory()
     torch.set_num_threads(options.threads)
     study = Study(options)
+    keep_setting(options)
     trainings = [
         Training(network, eps, weight, seed)
         for seed in options.seeds
@@ -364,8 +379,10 @@ def main() -> None:
     for training in trainings:
         study.measure(training)
     rows = kept(options, len(study.x))
-    title = f"{len(study.x)} samples of {study.data.name}, {options.epochs} epochs of Adam, in %. "
-    title += "Of several seeds the mean, the lowest and the highest."
+    title = f"Accuracy in % on {len(study.x)} samples of {study.data.name}, after {options.epochs} "
+    title += (
+        "epochs of Adam. Several seeds have their mean, and in brackets the lowest and the highest."
+    )
     if options.decided:
         title += " Decided: what is safe, and what is not broken, of the first "
         title += f"{options.decided}."
