@@ -8,8 +8,7 @@ Trains networks of one shape within bounds, for every budget and seed, and certi
 at all budgets. --held-out 0.125 takes training samples in their place, for choices. Next to the
 table it writes what accuracy the weight of the bounds costs, and where intervals grow. A run that
 was interrupted goes on where it stopped. Runs with other networks, weights or seeds into the same
-folder are added to its table. Colour images
-are mirrored in training, digits and events are not.
+folder are added to its table. Training mirrors colour images, but neither digits nor events.
 """
 
 import argparse
@@ -139,7 +138,7 @@ class Study:
             learning_rate=options.learning_rate,
             crop_padding=0,
             cutout=0,
-            flip=self.data.x_train.shape[1] == 3,
+            flip=self.data.input_shape[-3] == 3,
             turn="eurosat" in options.data,
             seed=training.seed,
         )
