@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from art_snn import zoo
+from art_snn.app.evaluation.verdict import format_eps
 from art_snn.app.machine import measure_medians, measure_peak
 from art_snn.bounds import certify_bounds
 from art_snn.checks import ArgumentError
@@ -66,7 +67,7 @@ def compare(name: str, count: int) -> None:
         spent = 1000 * (process_time() - start) / len(x)
         found = certificate.certified.sum()
         cells.append(f"{found} of {len(x)} by {certificate.method} in {spent:.1f} ms")
-    print(f"{name}, eps {eps:.4f}: {', '.join(cells)}", flush=True)
+    print(f"{name}, eps {format_eps('inf', eps)}: {', '.join(cells)}", flush=True)
 
 
 def main() -> None:

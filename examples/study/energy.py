@@ -26,7 +26,7 @@ from art_snn.files import write_text
 from art_snn.metrics import synaptic_operations
 from art_snn.metrics.energy import count_synapses
 
-TITLES = ("network", "eps", "dense network", "clean", "random", "attacked", "bound")
+TITLES = ("network", "budget", "dense network", "clean", "random", "attacked", "bound")
 TITLES += ("bound / attacked", "largest attacked / clean")
 EPS = {"digits": 0.05, "eurosat": 2 / 255, "nmnist": 0.05}
 
@@ -110,7 +110,8 @@ def main() -> None:
             rows.append(measure(options, name))
         except (FileNotFoundError, ArgumentError) as error:  # No data, or a draw in the encoder.
             print(f"{name} is left out. {error}", file=sys.stderr)
-    title = f"{options.samples} samples; {options.iterations} steps by {options.rule}."
+    title = f"Every network gets {options.samples} samples. The attack takes {options.iterations} "
+    title += f"steps with gradients by {options.rule}."
     content = {"rows": rows}
     text = render(title, content)
     write_result(options.output / "energy.json", content)

@@ -33,10 +33,9 @@ from art_snn.data import Source
 from art_snn.files import write_text
 from art_snn.metrics import Share
 
-TITLES = (
-    *("network", "budget", "samples", "clean", "counts", "trains", "safe", "broken", "open"),
-    *("neurons", "nodes", "s", "ms, counts", "ms, trains"),
-)
+OUTCOME = ("network", "budget", "samples", "clean", "certified by counts", "certified by trains")
+OUTCOME += ("proven safe", "broken", "open")
+COST = ("network", "budget", "open neurons", "divisions", "seconds", "ms by counts", "ms by trains")
 
 
 def load(name: str, count: int) -> tuple[PyTorchClassifier, np.ndarray, np.ndarray]:
@@ -79,20 +78,22 @@ def measure(options: argparse.Namespace, name: str, eps: float) -> dict[str, Any
 
 
 def render(title: str, content: Mapping[str, Any]) -> str:
-    """A row per network and budget."""
-    rows = []
+    """Two tables with a row per network and budget: what was found, and what it took."""
+    outcomes, costs = [], []
     for row in content["rows"]:
-        shares = ("clean", "counts", "trains", "safe")
-        cells = [row["network"], format_eps("inf", row["eps"]), str(row["samples"])]
-        cells += [Share(row[name], row["samples"]).percent for name in shares]
-        cells += [
-            str(row["broken"]),
-            str(row["open"]),
-            " / ".join(map(str, row["neurons"])) or "none",
+        about = (row["network"], format_eps("inf", row["eps"]))
+        shares = [
+            Share(row[name], row["samples"]).percent
+            for name in ("clean", "counts", "trains", "safe")
         ]
-        cells += [str(row["nodes"]), f"{row['seconds']:.0f}"]
-        rows.append((*cells, *(f"{row[f'{method} ms']:.0f}" for method in ("counts", "trains"))))
-    return tables.render([title, tables.Table(TITLES, rows)], "markdown")
+        outcomes.append((*about, row["samples"], *shares, row["broken"], row["open"]))
+
+        neurons = " / ".join(map(str, row["neurons"])) or "none"
+        times = [f"{row[f'{method} ms']:.0f}" for method in ("counts", "trains")]
+        costs.append((*about, neurons, row["nodes"], f"{row['seconds']:.0f}", *times))
+    return tables.render(
+        [title, tables.Table(OUTCOME, outcomes), tables.Table(COST, costs)], "markdown"
+    )
 
 
 def main() -> None:
@@ -110,8 +111,9 @@ def main() -> None:
     if options.small:
         vars(options).update(samples=4, eps=[0.05], nodes=2, output=options.output / "small")
     torch.set_num_threads(1)
-    limit = f"{options.nodes} nodes" if options.nodes else f"{options.seconds:g} s"
-    title = f"At most {limit} for each sample, one thread, seed {options.seed}."
+    limit = f"{options.nodes} divisions" if options.nodes else f"{options.seconds:g} s"
+    title = f"The search takes at most {limit} for each sample, with one thread and seed "
+    title += f"{options.seed}."
     rows = [measure(options, name, eps) for name in options.network for eps in options.eps]
     content = {"rows": rows}
     text = render(title, content)

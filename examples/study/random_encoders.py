@@ -231,28 +231,47 @@ def certified(one: Certificate | None) -> dict[str, Any]:
 
 
 def render(title: str, content: Mapping[str, Any]) -> str:
-    """A row for each network, in % of the test samples; the plan where it ran."""
+    """Tables with a row for each network, in % of the test samples; the plan where it ran."""
     rows = content["rows"]
-    if all("flips" in row for row in rows.values()):
-        # Of all flips added events are the worst, so that both are certified alike.
-        titles = ["keep", "one draw", "clean", *(f"{n} flipped or added" for n in CHANGES["flips"])]
-        titles += [f"{n} {kind}" for kind in ("removed", "moved") for n in CHANGES[kind]]
-        plan = "plan, 4 flips"
-    else:
-        titles = ["encoder", "one draw", "clean", "PGD-7, one draw", "PGD-7 with EOT, a vote"]
-        titles += [f"certified, l1 {radius}" for radius in RADII[1:]]
-        plan = "plan"
-    attacked = any(row["attacked"] for row in rows.values())
+    events = all("flips" in row for row in rows.values())
+    parts = tabulate_events(rows) if events else [tabulate_images(rows)]
+    return tables.render([title, *parts], "markdown")
+
+
+def tabulate_events(rows: Mapping[str, Any]) -> list[tables.Table]:
+    """Accuracy and flips, then events that are removed or moved."""
+    # Of all flips added events are the worst, so that both are certified alike.
+    flips = [f"{n} flipped or added" for n in CHANGES["flips"]]
+    others = [f"{n} {kind}" for kind in ("removed", "moved") for n in CHANGES[kind]]
+    first, second = [], []
+    for name, row in rows.items():
+        plain = shares_of(row, row["single"], row["clean"])
+        first.append((name, *plain, *shares_of(row, *row["flips"].values()), left(row)))
+        second.append((name, *shares_of(row, *row["removed"].values(), *row["moved"].values())))
+    titles = ("keep", "one draw", "clean", *flips, "plan, 4 flips")
+    return [without_plan(rows, titles, first), tables.Table(("keep", *others), second)]
+
+
+def tabulate_images(rows: Mapping[str, Any]) -> tables.Table:
+    """Accuracy, what PGD-7 leaves, and what is certified within an l1 radius."""
+    attacked = ("one draw", "clean", "PGD-7, one draw", "PGD-7 with EOT, a vote")
+    radii = [f"certified, l1 {radius}" for radius in RADII[1:]]
+    titles = ("encoder", *attacked, *radii, "plan")
     lines = []
     for name, row in rows.items():
-        counts = [row[key] for key in ("single", "clean", "pgd", "pgd-eot") if key in row]
-        counts += [count for kind in CHANGES for count in row.get(kind, {}).values()]
-        counts += [row["radius"].get(str(r)) for r in RADII[1:]] if "radius" in row else []
-        shares = [share(count, row["samples"]) for count in counts]
-        lines.append((name, *shares, *([left(row)] if attacked else ())))
-    return tables.render(
-        [title, tables.Table((*titles, *([plan] if attacked else ())), lines)], "markdown"
-    )
+        plain = [row[key] for key in ("single", "clean", "pgd", "pgd-eot")]
+        certified = [row["radius"].get(str(radius)) for radius in RADII[1:]]
+        lines.append((name, *shares_of(row, *plain, *certified), left(row)))
+    return without_plan(rows, titles, lines)
+
+
+def without_plan(
+    rows: Mapping[str, Any], titles: tuple[str, ...], lines: list[tuple[str, ...]]
+) -> tables.Table:
+    """The table, whose last column is left out where the plan did not run."""
+    if any(row["attacked"] for row in rows.values()):
+        return tables.Table(titles, lines)
+    return tables.Table(titles[:-1], [line[:-1] for line in lines])
 
 
 def left(row: Mapping[str, Any]) -> str:
@@ -261,9 +280,10 @@ def left(row: Mapping[str, Any]) -> str:
     return "" if one is None else f"{one['count']} of {one['total']}"
 
 
-def share(count: int | None, total: int) -> str:
-    """A count in %; nothing where there is none."""
-    return "" if count is None else Share(count, total).percent
+def shares_of(row: Mapping[str, Any], *counts: int | None) -> list[str]:
+    """Counts of a network's samples in %; nothing where there is none."""
+    total = row["samples"]
+    return ["" if count is None else Share(count, total).percent for count in counts]
 
 
 def draw(rows: Mapping[str, Any]) -> Figure:
@@ -340,11 +360,14 @@ def measure(options: argparse.Namespace) -> None:
     data = study.load(source)
     rows = study.events(source) if data.events else study.images(source)
     width, epochs = options.width, options.epochs
-    title = f"VGG-5 of width {width:g}, {epochs} epochs; {options.samples} test samples of "
-    title += f"{data.name}, in %. "
-    title += f"Certified by {options.draws} draws each"
-    title += f"; plan {options.plan} on the first {options.attacked}" if options.attacked else ""
-    title += "." if data.events else f"; {format_eps('inf', options.eps)}, T = {options.steps}."
+    title = f"The networks are VGG-5 of width {width:g}, trained for {epochs} epochs. "
+    title += f"{options.samples} test samples of {data.name} are certified by {options.draws:,} "
+    title += "draws each."
+    if options.attacked:
+        title += f" The plan {options.plan} attacks the first {options.attacked}."
+    if not data.events:
+        budget = format_eps("inf", options.eps)
+        title += f" Attacks have the budget {budget}, and there are {options.steps} time steps."
     content = {"rows": rows}
     write_result(options.output / "random_encoders.json", content)
     text = render(title, content)
