@@ -31,7 +31,7 @@ from art_snn.gradients.shared import repeats_one_step
 from art_snn.layers import device_of, dtype_of
 from art_snn.modulation import Gates
 from art_snn.network import SpikingNetwork
-from art_snn.running.context import RUN, NetworkRun, keep_modes, set_in_block
+from art_snn.running.context import RUN, NetworkRun, change_run, keep_modes, set_in_block
 
 _REMEDY = "docs/bounds.md lists the layers that have bounds; attacks need none."
 _BUDGET_ROUNDING = 2e-6
@@ -215,7 +215,8 @@ class Bounding:
             if averaged:
                 with torch._C.DisableTorchFunction():
                     encoded = average_steps(encoded)
-            return network.body.run(encoded, fire)
+            with change_run(samples=len(box)):
+                return network.body.run(encoded, fire)
 
         # What reaches the logits without passing a neuron must not escape the bounds
         # of margins.

@@ -16,6 +16,7 @@ from torch.autograd.graph import GradientEdge
 
 from art_snn.bounds.box import Box, Ends, widening
 from art_snn.gradients.shared import apply
+from art_snn.running.context import RUN
 
 _ROW_ERROR = 2.0**-10
 """Share of the radii by which rounding of the rows, sums of a few thousand products,
@@ -26,7 +27,7 @@ _ELEMENTS = 2**18
 
 @dataclass(frozen=True)
 class SpikeBounds:
-    """Bounds of the spikes of a layer of neurons.
+    """Bounds of the spikes of a layer of neurons, or of what a function gives.
 
     :param centre, radius: the intervals of spikes [T, N, ...], or of their means over the
         steps up to each one.
@@ -71,12 +72,22 @@ def mark_nonlinear(centre: Tensor) -> Tensor:
     return apply(_Gate, centre, None)
 
 
+def enter_function(centre: Tensor, radius: Tensor) -> Tensor:
+    """Return the centre of what a function gives that is not affine, with a gate.
+
+    The gate has bounds if the values are [1, N, ...], as those of neurons are at T = 1."""
+    if centre.shape[:2] == (1, RUN.get().samples):
+        return apply(_Gate, centre, SpikeBounds(centre, radius))
+    return mark_nonlinear(centre)
+
+
 def bound_margins(logits: Box, y: Tensor, *, differentiable: bool = False) -> Tensor:
     """Bound z_y - z_j from below for every class j [N, K]; 0 for y itself.
 
     The rows weigh the mean of the spikes over time, which counts bound more sharply
-    than steps. Where an operation is not affine, such as max pooling, only the
-    intervals of the logits count.
+    than steps. After another function that is not affine, such as max pooling, they weigh
+    what it gives if there is one step, in an axis of its own. Otherwise only the intervals
+    of the logits count.
 
     :param logits: z [N, K], with the graph of its centres.
     :param y: class indices [N].

@@ -31,7 +31,7 @@ from art_snn.bounds.box import (
     view_first,
     widening,
 )
-from art_snn.bounds.margins import mark_nonlinear
+from art_snn.bounds.margins import enter_function
 from art_snn.dynamics import Dynamics, most
 from art_snn.gradients.fixed import METADATA, without_saving
 from art_snn.gradients.synapse import filter_current
@@ -259,8 +259,9 @@ def _apply_monotone(func: Any, x: Box, *args: Any, **options: Any) -> Box:
     # As f never falls, f(m - r) <= f(x) <= f(m + r).
     low, high = [func(end, *args, **options) for end in x.ends]
     slack = 4 * torch.finfo(x.dtype).eps * x.magnitude
-    centre = mark_nonlinear((low + high) / 2)
-    return Box(centre, (high - low) / 2, slack, x.magnitude)
+    radius = (high - low) / 2
+    centre = enter_function((low + high) / 2, radius)
+    return Box(centre, radius, slack, x.magnitude)
 
 
 def _add(func: Any, a: Any, b: Any, *, alpha: float = 1) -> Box:

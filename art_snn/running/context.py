@@ -115,7 +115,8 @@ class NetworkRun:
     :param forms: functions of stateless layers with constant weights, where these are known.
     :param in_neuron: True while a rule computes what a neuron fires.
     :param averaged: of how many time steps the only one is the mean; 0 outside of such a pass,
-        and -1 where the first axis holds no time steps."""
+        and -1 where the first axis holds no time steps.
+    :param samples: the number of samples in a pass of bounds."""
 
     firing: Callable[[Any, Tensor], Tensor] | None = None
     names: Mapping[Module, str] = field(default_factory=dict)
@@ -125,6 +126,7 @@ class NetworkRun:
     forms: Mapping[Module, Any] | None = None
     in_neuron: bool = False
     averaged: int = 0
+    samples: int = 0
 
 
 RUN = ContextVar("run", default=NetworkRun())  # noqa: B039

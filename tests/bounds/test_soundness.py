@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from art_snn import IF, LIF, Direct, Frames, SpikingNetwork, TimeDistributed as Timed
 from art_snn.attacks import SpikingAutoAttack
-from art_snn.bounds import certify_bounds
+from art_snn.bounds import METHODS, Bounding, certify_bounds
 from art_snn.dynamics import Dynamics
 from art_snn.models import resnet17, sew_resnet17, vgg5, vgg_dvs
 from art_snn.neurons import Neuron
@@ -183,6 +183,40 @@ def test_readouts_that_are_not_affine_have_sound_bounds(name, neuron):
         layers = [Timed(nn.Linear(6, 12)), neuron(), Timed(*READOUTS[name]())]
         certified.append(check(case(layers, eps=0.02), count=40, rules=()))
     assert 0 < torch.cat(certified).float().mean() < 1
+
+
+def relu_network(seed: int) -> SpikingNetwork:
+    """A network of one step, with ReLU in place of its neurons."""
+    torch.manual_seed(varied(seed))
+    layers = nn.Sequential(Timed(nn.Linear(6, 12)), IF(), Timed(nn.Linear(12, CLASSES)))
+    network = SpikingNetwork(layers, Direct(1), "stbp").eval()
+    layers[1] = nn.ReLU()
+    return network
+
+
+def test_margins_after_a_function_weigh_the_differences_of_rows():
+    network = relu_network(3).double()
+    first, last = [part for part in network.modules() if isinstance(part, nn.Linear)]
+    x, y = torch.rand(5, 6, dtype=torch.float64), torch.tensor([0, 1, 2, 0, 1])
+    centre, radius = first(x), 0.1 * first.weight.abs().sum(1)
+    low, high = (centre - radius).relu(), (centre + radius).relu()
+    rows = last.weight[y][:, None] - last.weight
+    middle, reach = [part[:, :, None] for part in ((low + high) / 2, (high - low) / 2)]
+    expected = (rows @ middle - rows.abs() @ reach)[:, :, 0] + last.bias[y][:, None] - last.bias
+    bounding = Bounding(network, METHODS["counts"](), 0.1)
+    for size in (5, 2, 1):
+        parts = zip(x.split(size), y.split(size), strict=True)
+        bounds = torch.cat([bounding.margins(*part, differentiable=True) for part in parts])
+        assert ((bounds - expected).abs() <= 2e-3 * expected.abs().amax()).all()
+        assert (bounds <= expected + 1e-12).all()
+
+
+def test_bounds_after_a_function_in_place_of_neurons_are_sound():
+    certified = []
+    for seed in range(3):
+        network = relu_network(seed)
+        certified.append(check(Drawn(network, torch.rand(20, 6), 0.05, np.inf, "relu")))
+    assert 0.05 < torch.cat(certified).float().mean() < 0.95
 
 
 class Bypass(nn.Module):
