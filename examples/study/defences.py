@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from random_encoders import VOTES, right, share
+from random_encoders import VOTES, right
 from setting import ratio
 
 from art_snn import PyTorchSpikingClassifier
@@ -276,13 +276,13 @@ def gradients(
 
 def render(title: str, content: Mapping[str, Any]) -> str:
     """A row per training: what attacks leave of the first seed, and of all; then which attack saw
-    what, of the first. Notes name findings of all."""
+    what, of the first. The last table has the findings of all."""
     kinds = by_kind(content["rows"])
     first = {kind: rows[0] for kind, rows in kinds.items()}
-    found = event_parts(first) if events(first) else parts(first)
+    found = event_parts(first) if events(first) else parts(kinds)
     if len(content["rows"]) > len(kinds):
         found.insert(1, seeds(kinds))
-    return tables.render([title, *found, doubts(content["rows"])], "markdown")
+    return tables.render([title, *found, *doubts(kinds)], "markdown")
 
 
 def by_kind(rows: Mapping[str, Any]) -> dict[str, list[Any]]:
@@ -298,15 +298,24 @@ def events(rows: Mapping[str, Any]) -> bool:
     return all("papers" not in row for row in rows.values())
 
 
-def parts(rows: Mapping[str, Any]) -> list[tables.Part]:
-    """Tables of images."""
+def parts(kinds: Mapping[str, Sequence[Any]]) -> list[tables.Part]:
+    """Tables of images, of the first seed; what papers alone break is also that of all seeds."""
+    rows = {kind: seeds[0] for kind, seeds in kinds.items()}
     titles = ["clean", "FGSM", "PGD-7"]
     titles += [AVERAGED] if any(AVERAGED in row["papers"] for row in rows.values()) else []
     reach = ("own", OURS, "PGD-40", "PGD-100", "all")
     left = ["training", *titles, "fast", "left", "PGD-7 minus left", "certified"]
-    more = ["training", "own rules", *reach[1:4], "all of papers", "papers' beyond"]
-    saw = ["training", "STBP's gradient 0", "cosine of STBP and RGA", "strongest stage", "findings"]
-    draws = ["training that draws", *DRAWN, "left"]
+    more = ["training", "own rules", *reach[1:4], "all of papers", "broken by papers alone"]
+    saw = [
+        "training",
+        "zero STBP gradients",
+        "cosine of STBP and RGA",
+        "strongest stage",
+        "findings",
+    ]
+    most = max(len(seeds) for seeds in kinds.values())
+    of_all = f"broken by papers alone, {most} seeds" if most > 1 else "broken by papers alone"
+    draws = ["training that draws", *DRAWN, "left", of_all]
     heads: list[list[str]] = [left, more, saw, draws]
     cells: list[list[tuple[str, ...]]] = [[] for _ in heads]
     for kind, row in rows.items():
@@ -323,7 +332,7 @@ def parts(rows: Mapping[str, Any]) -> list[tables.Part]:
         cells[2].append((kind, *seen, str(len(end["findings"]))))
         if TRANSFER in one:
             shares = [share(one[label], total) for label in DRAWN]
-            cells[3].append((kind, *shares, share(end["left"], total)))
+            cells[3].append((kind, *shares, share(end["left"], total), beyond(kinds[kind])))
     pairs = zip(heads, cells, strict=True)
     return [tables.Table(head, some) for head, some in pairs if some]
 
@@ -332,7 +341,7 @@ def event_parts(rows: Mapping[str, Any]) -> list[tables.Part]:
     """The table of event frames."""
     titles = ["training", "clean"]
     for norm in ("flips", "moved spikes"):
-        titles += [f"{norm}: by STBP", f"{norm}: left"]
+        titles += [f"{norm}: with STBP", f"{norm}: left"]
     lines = []
     for kind, row in rows.items():
         ends, total = [row["left"][norm] for norm in BUDGETS], row["samples"]
@@ -353,16 +362,20 @@ def counts(row: Mapping[str, Any]) -> dict[str, int]:
 
 
 def seeds(kinds: Mapping[str, Sequence[Any]]) -> tables.Table:
-    """Means over seeds, lowest to highest, and samples that only attacks of papers break."""
+    """Means over seeds, with the lowest and the highest value."""
     lines = []
     for kind, rows in kinds.items():
         found = [{key: 100 * n / row["samples"] for key, n in counts(row).items()} for row in rows]
         cells = {title: spread([one[title] for one in found]) for title in found[0]}
         if "PGD-7" in cells:
             cells["PGD-7 minus left"] = spread([one["PGD-7"] - one["left"] for one in found])
-            cells["papers' beyond"] = beyond(rows)
         lines.append((kind, *cells.values()))
     return tables.Table([f"training, {len(rows)} seeds", *cells], lines)
+
+
+def share(count: int | None, total: int) -> str:
+    """A count in %; nothing where there is none."""
+    return "" if count is None else Share(count, total).percent
 
 
 def beyond(rows: Sequence[Any]) -> str:
@@ -376,15 +389,26 @@ def spread(values: Sequence[float]) -> str:
     return f"{np.mean(values):.1f} ({min(values):.1f} to {max(values):.1f})"
 
 
-def doubts(rows: Mapping[str, Any]) -> tables.Part:
-    """What was found out against the numbers."""
-    words = {
-        name: sorted({title for end in row["left"].values() for title in end["findings"]})
-        for name, row in rows.items()
-    }
-    return tables.Notes(
-        [f"{name}: {'; '.join(titles)}." for name, titles in words.items() if titles]
-    )
+def doubts(kinds: Mapping[str, Sequence[Any]]) -> list[tables.Table]:
+    """Findings, which cast doubt on the numbers, and the trainings of every seed that have them."""
+    most = max(len(rows) for rows in kinds.values())
+    found: dict[str, list[list[str]]] = {}
+    for kind, rows in kinds.items():
+        for number, row in enumerate(rows):
+            words = {title for end in row["left"].values() for title in end["findings"]}
+            for title in words:
+                trainings = found.setdefault(title, [[] for _ in range(most)])
+                trainings[number].append(kind)
+    if not found:
+        return []
+
+    seeds = [f"seed {number} of {most}" for number in range(1, most + 1)]
+    titles = ["finding", *seeds] if most > 1 else ["finding", "trainings"]
+    lines = [
+        (title, *(", ".join(some) or "none" for some in trainings))
+        for title, trainings in sorted(found.items())
+    ]
+    return [tables.Table(titles, lines, words=1 + most)]
 
 
 def draw(ax: Axes, rows: Mapping[str, Any]) -> None:
@@ -450,9 +474,11 @@ def main() -> None:
     image = not events(rows)
     epochs = count_words(options.epochs, "epoch")
     title = f"{options.model} of width {options.width:g}, {epochs} of Adam, "
-    title += f"defences against PGD of two steps by STBP, {format_eps('inf', options.train_eps)}; "
+    budget = format_eps("inf", options.train_eps)
+    title += f"defences trained at {budget} against PGD of two steps with STBP; "
     title += f"{max(row['samples'] for row in rows.values())} test samples of {study.source.name}"
-    title += f"; {format_eps('inf', options.eps)}, T = {options.steps}." if image else "."
+    budget = format_eps("inf", options.eps)
+    title += f", attacked at {budget}; T = {options.steps}." if image else "."
     content = {"rows": rows}
     write_result(options.output / "defences.json", content)
     text = render(title, content)
