@@ -63,12 +63,3 @@ def is_random(predictions: Sequence[ndarray], y: ndarray) -> bool:
 def mirror_samples(x: Samples) -> Samples:
     """Other samples of the same range: what a call for x [N, ...] must not depend on."""
     return x.min() + x.max() - x  # type: ignore[no-any-return]
-
-
-def call_again(
-    call: Callable[[Samples], Result], x: Samples, others: Samples
-) -> tuple[Result, Result, Result]:
-    """Results for x, for others, and for x again.
-
-    The first and the last are the same unless calls keep a state."""
-    return call(x), call(others), call(x)

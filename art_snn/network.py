@@ -204,7 +204,7 @@ class SpikingNetwork(Module):
             constant_weights=context.constant_weights and not parametrize._cache_enabled
         )
         with body.opened(), set_in_block(RUN, run):
-            x = self._cast(x, body)
+            x = self._cast(x)
             if context.forward is not None:
                 return context.forward(self, x)
             if not torch.is_grad_enabled():
@@ -217,7 +217,7 @@ class SpikingNetwork(Module):
             # An alias, where the input is a parameter, which would be a constant.
             return rule.logits(body, x.view_as(x) if isinstance(x, nn.Parameter) else x)
 
-    def _cast(self, x: Tensor, body: NetworkBody) -> Tensor:
+    def _cast(self, x: Tensor) -> Tensor:
         """The input in the dtype of the network, once its kind and shape are checked."""
         if not isinstance(x, Tensor):
             raise TypeError(
@@ -243,7 +243,7 @@ class SpikingNetwork(Module):
                 f"{list(x.shape)}",
                 "The axes are batch, time of event frames, channels, height, width.",
             )
-        return x.to(body.remembered("dtype", lambda: dtype_of(self)))
+        return x.to(dtype_of(self))
 
     def _resolve(self, rule: Gradient | str, argument: str) -> Gradient:
         resolved = parse_rule(rule, argument)

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import Module
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from art_snn.behaviour import call_again, draws_numbers, mirror_samples
+from art_snn.behaviour import draws_numbers, mirror_samples
 from art_snn.bounds.box import Box, Nonlinear, Unbounded, count_steps, widening
 from art_snn.bounds.firing import BoundingMethod
 from art_snn.bounds.margins import bound_margins, mark_nonlinear
@@ -347,7 +347,8 @@ def _check_corners(
         return record_pass(network, x, _draw_spikes(len(x)))
 
     def follow_all() -> None:
-        passes.extend(call_again(follow, alone, batch))
+        # The one alone once more, after others: calls may keep a state.
+        passes.extend(follow(x) for x in (alone, batch, alone))
 
     if draws_numbers(follow_all, batch.device) or batch.is_cuda:
         with _NoDraws():  # type: ignore[no-untyped-call]

@@ -284,13 +284,11 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         batch_size: int = 128,
         nb_epochs: int = 10,
         training_mode: bool = True,
-        drop_last: bool = False,
-        scheduler: Any = None,
-        verbose: bool = False,
-        **kwargs: Any,
+        **options: Any,
     ) -> None:
         """Train the weights with the training gradient; parameters as in PyTorchClassifier.fit.
 
+        :param options: drop_last, scheduler and verbose.
         :raises ValueError: for bad or no samples, bad labels, or a missing optimizer."""
         x = check_samples(x, self.input_shape)
         check_labels(y, len(x), self.nb_classes)
@@ -306,17 +304,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
             "batch_size", batch_size, remedy="ART's default is 128."
         )
         with keep_modes(self._model, training_mode):
-            super().fit(
-                x,
-                as_array(y),
-                batch_size,
-                nb_epochs,
-                training_mode,
-                drop_last=drop_last,
-                scheduler=scheduler,
-                verbose=verbose,
-                **kwargs,
-            )
+            super().fit(x, as_array(y), batch_size, nb_epochs, training_mode, **options)
 
     def fit_generator(
         self,
@@ -364,10 +352,6 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
 
     def __hash__(self) -> int:
         return hash(self.model.layers)
-
-    def __repr__(self) -> str:
-        parameters = (f"{name}={value!r}" for name, value in self.get_params().items())
-        return f"{type(self).__name__}({', '.join(parameters)})"
 
     def __getstate__(self) -> dict[str, Any]:
         """All but what ART wraps the network in; ART itself would write a file of weights."""
