@@ -8,21 +8,21 @@ every attack, and the same command goes on after the last one."""
 import argparse
 import math
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from torch import nn
 
-from art_snn import IF, Frames, SpikingNetwork, TimeDistributed
+from art_snn import Frames
 from art_snn.app import tables
 from art_snn.app.results import write_result
 from art_snn.attacks import SpikingAutoAttack
 from art_snn.classifier import wrap
 from art_snn.files import read_json, write_text
-from art_snn.interop import from_nir, to_nir
+from art_snn.interop import from_nir
 
 READINGS: Mapping[str, dict[str, Any]] = {
     "sinabs": {"like": "sinabs"},
@@ -94,14 +94,25 @@ def draw(content: Mapping[str, Any]) -> Figure:
 
 
 def make_small(options: argparse.Namespace) -> None:
-    """A network that is drawn, and noise."""
+    """A network that is drawn, and noise whose classes have the largest currents."""
+    # Whoever draws the results anew needs no package nir.
+    import nir
+
     output = options.output / "small"
     output.mkdir(parents=True, exist_ok=True)
-    layers = [TimeDistributed(nn.Flatten(), nn.Linear(32, 10, bias=False)), IF()]
-    to_nir(SpikingNetwork(layers, Frames(), input_shape=(None, 2, 4, 4)), output / "net.nir")
     generator = np.random.default_rng(0)
     frames = generator.integers(0, 3, (4, 3, 2, 4, 4), np.uint8)
-    np.savez(output / "noise.npz", f=frames, y=generator.integers(0, 10, 4))
+    weight = generator.uniform(-0.2, 0.2, (10, 32))
+    currents = (frames > 0).sum(1).reshape(4, 32) @ weight.T
+    np.savez(output / "noise.npz", f=frames, y=currents.argmax(1))
+    nodes = {
+        "input": nir.Input(np.array([2, 4, 4])),
+        "flatten": nir.Flatten({"input": np.array([2, 4, 4])}, 0),
+        "linear": nir.Linear(weight),
+        "if": nir.IF(r=np.ones(10), v_threshold=np.ones(10)),
+        "output": nir.Output(np.array([10])),
+    }
+    nir.write(output / "net.nir", nir.NIRGraph(nodes, [*pairwise(nodes)]))
     small = {"file": output / "net.nir", "data": output / "noise.npz", "first": 0}
     vars(options).update(small, samples=4, output=output)
 
