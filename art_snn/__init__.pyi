@@ -31,7 +31,6 @@ from art_snn.interop import (
     adapt as adapt,
     from_nir as from_nir,
     register_neuron as register_neuron,
-    to_nir as to_nir,
 )
 from art_snn.layers import TimeDistributed as TimeDistributed
 from art_snn.network import SpikingNetwork as SpikingNetwork

@@ -1,4 +1,4 @@
-"""Every known type of layers does what its row says, and what bounds, counts and NIR files need."""
+"""Every known type of layers does what its row says, and what bounds and counts need."""
 
 import math
 from contextlib import nullcontext
@@ -13,7 +13,6 @@ from art_snn.bounds.operations import Propagation
 from art_snn.engine.kinds import LAYER_KINDS
 from art_snn.engine.snapshot import Snapshot
 from art_snn.gradients.fixed import without_saving
-from art_snn.interop import to_nir
 from art_snn.layers import Normalize, Residual, Scale
 from art_snn.metrics import synaptic_operations
 from art_snn.modulation import Noise
@@ -48,11 +47,7 @@ ROW_OF_EACH = {
 }
 """A module of each type, with the shape of a sample."""
 UNCOUNTED = {nn.ReLU, Scale}
-UNWRITTEN = {
-    *(nn.BatchNorm1d, nn.BatchNorm2d, nn.AdaptiveAvgPool2d, nn.MaxPool2d, nn.AdaptiveMaxPool2d),
-    *(nn.ReLU, nn.Unflatten, nn.Sequential, TimeDistributed, Residual),
-}
-"""Those whose operations are not counted, and those that NIR files do not hold by themselves."""
+"""Those whose operations are not counted."""
 
 every_kind = pytest.mark.parametrize("kind", LAYER_KINDS)
 
@@ -146,15 +141,3 @@ def test_its_operations_are_counted_or_refused_by_name(kind):
         return
     with pytest.raises(ValueError, match="synapses can be counted"):
         synaptic_operations(classifier, x.numpy())
-
-
-@every_kind
-def test_nir_files_hold_it_or_it_is_refused_by_name(kind, tmp_path):
-    pytest.importorskip("nir")
-    network = around(kind)[0].float()
-    if kind not in UNWRITTEN:
-        with pytest.warns(UserWarning, match="does not hold"):
-            to_nir(network, tmp_path / "net.nir")
-        return
-    with pytest.raises(ValueError, match=f"layers of NIR.*{kind.__name__}"):
-        to_nir(network, tmp_path / "net.nir")
