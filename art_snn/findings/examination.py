@@ -73,8 +73,11 @@ def run_checks(
 @contextmanager
 def _restore_after(network: Module) -> Iterator[None]:
     """Weights, buffers and modes are after the block what they were before; new buffers go."""
+    # What torch.jit compiled gains no buffers.
     registered = [
-        (module._buffers, dict(module._buffers)) for module in network.modules()
+        (module._buffers, dict(module._buffers))
+        for module in network.modules()
+        if not isinstance(module, torch.jit.ScriptModule)
     ]
     tensors = (*network.parameters(), *network.buffers())
     before = [(tensor, tensor.detach().clone()) for tensor in tensors]
