@@ -163,11 +163,11 @@ def test_a_euclidean_budget_is_measured_by_the_diagonal(eps, fits, trained_layer
     assert (BUDGET in names(build(trained_layers), samples, norm=2, eps=eps)) != fits
 
 
-def with_native_gradient(kind="inline"):
+def with_native_gradient(kind="compiled"):
     """A classifier of which nothing but its own gradient suits, and samples of its classes."""
     torch.manual_seed(0)
     network = adapted.network(kind)
-    if kind == "inline":
+    if kind == "compiled":
         torch.nn.init.constant_(network.layers.first.bias, -0.1)
     classifier = around(network, adapted.SHAPE, CLASSES)
     x = np.random.default_rng(0).random((16, *adapted.SHAPE), dtype=np.float32)
