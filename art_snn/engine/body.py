@@ -131,10 +131,6 @@ class NetworkBody(Body):
     def neuron_layers(self) -> list[NeuronLayer]:
         """Every layer of neurons, in order of definition."""
 
-    def own_gradient_neurons(self) -> dict[str, str]:
-        """Neurons that keep a gradient of their own under any rule, by name, and why."""
-        return {}
-
     def notes(self) -> dict[str, str]:
         """Facts of how the network runs, in words, by name."""
         return self.reading

@@ -27,7 +27,7 @@ from art_snn.findings.finding import (
     advise,
     list_samples,
 )
-from art_snn.gradients import Gradient, Native, spell
+from art_snn.gradients import Gradient, spell
 from art_snn.network import SpikingNetwork
 from art_snn.progress import progress_over
 from art_snn.running.context import keep_modes
@@ -73,8 +73,11 @@ def run_checks(
 @contextmanager
 def _restore_after(network: Module) -> Iterator[None]:
     """Weights, buffers and modes are after the block what they were before; new buffers go."""
+    # What torch.jit compiled gains no buffers.
     registered = [
-        (module._buffers, dict(module._buffers)) for module in network.modules()
+        (module._buffers, dict(module._buffers))
+        for module in network.modules()
+        if not isinstance(module, torch.jit.ScriptModule)
     ]
     tensors = (*network.parameters(), *network.buffers())
     before = [(tensor, tensor.detach().clone()) for tensor in tensors]
@@ -385,29 +388,6 @@ def _lose(gradients: object, count: int) -> tuple[ndarray, ndarray]:
     return ~rows.any(values), ~np.isfinite(rows).all(values)  # type: ignore[return-value]
 
 
-def _mixed_gradients(subject: Subject) -> Finding | None:
-    """Some layers keep their own gradient, whatever the rule."""
-    network = subject.estimator.model
-    if not isinstance(network, SpikingNetwork) or isinstance(network.rule, Native):
-        return None
-    natives = network.body.own_gradient_neurons()
-    layers = len(network.body.neuron_layers())
-    if not natives:
-        return None
-    return Finding(
-        "mixed-gradients",
-        "layers that ignore the gradient rule",
-        {"layers of neurons": len(natives), "of": layers},
-        "if the rule does not differentiate a layer (ours)",
-        advise(
-            f"Register the neurons of {', '.join(natives)} with interop.register_neuron.",
-            "Also attack with the rule 'native'.",
-        ),
-        sentence=f"The gradient rule leaves out {len(natives)} of {layers} layers of neurons, "
-        f"first {next(iter(natives))}: a gradient of their own takes its place.",
-    )
-
-
 def _exchanged_slopes(subject: Subject) -> Finding | None:
     """Temporal rules know no more of some neurons than the slope of their spikes."""
     network = subject.estimator.model
@@ -477,7 +457,6 @@ CHECKS = (
     _probabilities,
     _saturated,
     gradients_vanish,
-    _mixed_gradients,
     _exchanged_slopes,
     _unstable_loss,
 )

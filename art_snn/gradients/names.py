@@ -294,12 +294,10 @@ def check_applicable(
     encoder: object = None,
     *,
     excluded: tuple[type[Gradient], ...] = (),
-    hint: str = "",
 ) -> None:
     """Refuse a rule that does not apply to one of the neurons of a network, or to its encoder.
 
     :param excluded: kinds of rules that the network as a whole refuses.
-    :param hint: what else can be done where the equations of a neuron are unknown.
     :raises ValueError: with the objection, and the names of the rules that do apply."""
     for site in sites:
         reason = rule.objection(site.dynamics, encoder)
@@ -313,7 +311,7 @@ def check_applicable(
                 argument,
                 "a rule that applies to every neuron of the network",
                 f"{rule}, which does not apply to {neuron}: {reason}",
-                f"The rules that do apply: {names}.{hint if site.dynamics.unknown else ''}",
+                f"The rules that do apply: {names}.",
             )
 
 

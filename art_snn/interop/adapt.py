@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch.nn import Module
 
-from art_snn.checks import quote, require, require_count
+from art_snn.checks import require, require_count
 from art_snn.encoders import Direct, Encoder
 from art_snn.engine.body import OwnTime
 from art_snn.gradients import Gradient
@@ -27,7 +27,6 @@ def adapt(
     training_gradient: Gradient | str = "native",
     input_shape: tuple[int | None, ...] | None = None,
     harmless: Iterable[type[torch.autograd.Function]] = (),
-    elsewhere: Literal["native"] | None = None,
     equations: bool = True,
 ) -> SpikingNetwork:
     """A model of SpikingJelly, snnTorch, Norse or sinabs, or your own, as a SpikingNetwork.
@@ -46,7 +45,6 @@ def adapt(
     :param training_gradient: rule for gradients at the weights.
     :param input_shape: shape of one input, as :class:`~art_snn.SpikingNetwork` takes it.
     :param harmless: autograd functions of the model that are no spikes; our rules refuse others.
-    :param elsewhere: "native" lets neurons that no rule knows keep their gradient; None does not.
     :param equations: False exchanges the slopes of all neurons, as recurrent connections need.
     :raises TypeError: when `model` is no module, or one of art_snn already.
     :raises ValueError: when arguments contradict each other, or a rule does not apply."""
@@ -54,13 +52,12 @@ def adapt(
     if readout == "default":
         readout = None if encoder is None else "mean"
     functions = tuple(harmless) if isinstance(harmless, Iterable) else (harmless,)
-    _check_options(input_shape, readout, functions, elsewhere)
+    _check_options(input_shape, readout, functions)
     body = partial(
         ModelBody,
         own_steps=steps,
         readout=readout,
         harmless=functions,
-        elsewhere=elsewhere,
         equations=equations,
     )
     time = _make_encoder(encoder, steps)
@@ -74,7 +71,7 @@ def adapt(
 
 
 def _check_options(
-    input_shape: object, readout: object, harmless: tuple[object, ...], elsewhere: object
+    input_shape: object, readout: object, harmless: tuple[object, ...]
 ) -> None:
     """Refuse options of other kinds."""
     require(
@@ -100,13 +97,6 @@ def _check_options(
         "classes of autograd functions",
         ", ".join(map(repr, harmless)),
         "For example harmless=[RoundSTE].",
-    )
-    require(
-        elsewhere in (None, "native"),
-        "elsewhere",
-        "'native' or None",
-        quote(elsewhere),
-        "'native' lets neurons that no rule knows keep their own gradient.",
     )
 
 

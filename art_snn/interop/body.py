@@ -18,7 +18,7 @@ from art_snn.gradients.names import check_applicable
 from art_snn.interop.frameworks.norse import SEQUENTIAL
 from art_snn.interop.kinds import Exchanged, Unknown
 from art_snn.interop.members import Members, restoring, running
-from art_snn.interop.passes import Exchange, ModelPass, Trace
+from art_snn.interop.passes import Exchange, ModelPass
 from art_snn.interop.slopes import SlopePass
 from art_snn.interop.steps import StepPass
 from art_snn.layers import weights_of
@@ -35,7 +35,7 @@ class ModelBody(NetworkBody):
 
     :param encoder: None where the model maps [N, ...] and makes its time steps itself.
     :param own_steps: those that it makes, where it was told; not used with an encoder.
-    :param readout, harmless, elsewhere: as :func:`~art_snn.interop.adapt` takes them."""
+    :param readout, harmless, equations: as :func:`~art_snn.interop.adapt` takes them."""
 
     def __init__(
         self,
@@ -45,17 +45,13 @@ class ModelBody(NetworkBody):
         own_steps: int | None,
         readout: Readout,
         harmless: tuple[type, ...],
-        elsewhere: Literal["native"] | None,
         equations: bool,
     ) -> None:
         super().__init__(model, encoder)
         self.own_steps = own_steps
         self.readout = readout
         self.harmless = harmless
-        self.elsewhere = elsewhere
         self.equations = equations
-        self.trace: Trace | None = None
-        """Where passes note the calls of natives, if anywhere."""
         self.search: SlopePass | None = None
         """The pass that finds out where spikes are made, while it runs."""
 
@@ -66,21 +62,15 @@ class ModelBody(NetworkBody):
         return self._find_members() if present is None else present
 
     def _find_members(self) -> Members:
-        return Members(self.layers, self.elsewhere, equations=self.equations)
+        return Members(self.layers, equations=self.equations)
 
     def opened(self) -> AbstractContextManager[None]:
         return self.changed(members=self._find_members())
 
     def require_applicable(self, rule: Gradient, argument: str) -> None:
         members = self.members
-        others = members.natives | members.exchanged
-        excluded = (Conversion,) if members.steps_alone or others else ()
-        hint = ""
-        if any(site.dynamics.unknown is None for site in members.ruled.values()):
-            hint = " adapt(..., elsewhere='native') leaves that neuron its own gradient."
-        check_applicable(
-            rule, self.neurons(), argument, self.encoder, excluded=excluded, hint=hint
-        )
+        excluded = (Conversion,) if members.steps_alone or members.exchanged else ()
+        check_applicable(rule, self.neurons(), argument, self.encoder, excluded=excluded)
         does = "has some that no rule knows"
         if members.steps_alone:
             does = "calls them step by step"
@@ -97,16 +87,11 @@ class ModelBody(NetworkBody):
         # Neurons without a reset that return their potential are left out: mostly it is read out.
         members = self.members
         if not members.ruled and not members.exchanged:
-            reason = _NOBODY_KNOWS
-            compiled = "OptimizedModule" in {
-                type(m).__name__ for m in self.layers.modules()
-            }
-            if compiled:
+            classes = {type(module).__name__ for module in self.layers.modules()}
+            if "OptimizedModule" in classes:
                 reason = "torch.compile hides its spikes: give it as it was before"
-            elif self.elsewhere is None:
-                return [NeuronRef("", Exchanged(unknown=reason))]
-            reason = next(iter(members.natives.values()), reason)
-            return [NeuronRef("", Unknown(unknown=reason))]
+                return [NeuronRef("", Unknown(unknown=reason))]
+            return [NeuronRef("", Exchanged(unknown=_NOBODY_KNOWS))]
         read_out = {member.name for member in members.neurons if member.returned}
         neurons = []
         for name, site in members.sites.items():
@@ -119,14 +104,9 @@ class ModelBody(NetworkBody):
                 neurons.append(site)
         return neurons
 
-    def own_gradient_neurons(self) -> dict[str, str]:
-        return self.members.natives
-
     def notes(self) -> dict[str, str]:
         drawn = self.traits.draws or draws(self.encoder)
         notes = {"draws at random": "yes" if drawn else "no"}
-        for name, why in self.own_gradient_neurons().items():
-            notes[f"own gradient of {name}"] = why
         for place, what in self.places.items():
             notes[f"slope exchanged at {place}"] = what
         return notes
@@ -159,8 +139,6 @@ class ModelBody(NetworkBody):
         if members.exchanged:
             name, why = next(iter(members.exchanged.items()))
             return f"the equations of {name} are not used: {why}"
-        if members.natives:
-            return f"{next(iter(members.natives))} is differentiated by its own gradient"
         return "the model makes its time steps itself" if self.loops_itself else None
 
     def steps_of(self, encoded: Tensor) -> int | None:

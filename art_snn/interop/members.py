@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import cached_property
 from types import MethodType
-from typing import Any, Literal
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
@@ -117,17 +117,10 @@ class Member:
 class Members(dict[Module, Member]):
     """Every module of a model that is recognised at present, by module.
 
-    :param elsewhere, equations: as :func:`~art_snn.interop.adapt` takes them."""
+    :param equations: as :func:`~art_snn.interop.adapt` takes it."""
 
-    def __init__(
-        self,
-        model: Module,
-        elsewhere: Literal["native"] | None = None,
-        *,
-        equations: bool = True,
-    ) -> None:
+    def __init__(self, model: Module, *, equations: bool = True) -> None:
         super().__init__()
-        self.elsewhere = elsewhere
         self.equations = equations
         self.compiled: dict[str, NeuronRef] = {}
         whole: tuple[str, ...] = ()
@@ -167,24 +160,8 @@ class Members(dict[Module, Member]):
         return sites | self.compiled
 
     @cached_property
-    def natives(self) -> dict[str, str]:
-        """Neurons that keep their own gradient under rules of ours, each with the reason."""
-        if self.elsewhere is None:
-            return {}
-        sites = self.sites.items()
-        natives = {name: s.dynamics.unknown for name, s in sites if s.dynamics.unknown}
-        steps = [name for name in self.stepwise if name not in natives]
-        if len(steps) + len(natives) < len(sites):
-            natives |= dict.fromkeys(
-                steps, "it takes one time step in a call, and others take all of them"
-            )
-        return natives
-
-    @cached_property
     def exchanged(self) -> dict[str, str]:
         """Neurons of which the slope of their spikes is exchanged alone, each with the reason."""
-        if self.elsewhere is not None:
-            return {}
         reasons = {name: site.dynamics.unknown for name, site in self.sites.items()}
         if not self.equations:
             others = "its equations are not to be used"
@@ -198,8 +175,8 @@ class Members(dict[Module, Member]):
     @cached_property
     def ruled(self) -> dict[str, NeuronRef]:
         """Neurons that rules of ours differentiate by their equations, as these are at present."""
-        others = self.natives | self.exchanged
-        return {name: site for name, site in self.sites.items() if name not in others}
+        sites = self.sites.items()
+        return {name: site for name, site in sites if name not in self.exchanged}
 
     @property
     def stepwise(self) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import Module
-from torch.utils._pytree import tree_leaves, tree_map_only
+from torch.utils._pytree import tree_map_only
 
 from art_snn.checks import ArgumentError, invalid
 from art_snn.gradients.base import Firing, NeuronRef, simulation
@@ -19,9 +19,6 @@ from art_snn.interop.members import Member, Members, hand_over
 from art_snn.interop.reading import Potentials, seal, versions
 from art_snn.interop.slopes import SlopePass, Slopes, name_of
 from art_snn.running.context import change_run
-
-Trace = list[tuple[list[Any], list[Any]]]
-"""Outputs and inputs of natives, as nodes of the graph."""
 
 
 class ModelPass:
@@ -85,7 +82,7 @@ class ModelPass:
 
 
 class FiringPass(ModelPass):
-    """A pass in which something of ours answers the calls of neurons, except those of natives."""
+    """A pass in which something of ours answers the calls of neurons whose equations are used."""
 
     def __init__(self, body: Any, encoded: Tensor, firing: Firing) -> None:
         super().__init__(body, encoded)
@@ -134,12 +131,6 @@ class FiringPass(ModelPass):
         if member.name in self.members.exchanged:
             return self.answer_alone(member, *args, **kwargs)
         with nullcontext() if self.slopes is None else self.slopes.left_alone():
-            if self.trains(member):
-                answer = self.answer_alone(member, *args, **kwargs)
-                if self.body.trace is not None:
-                    self.body.trace.append((nodes_of(answer), nodes_of((args, kwargs))))
-                return answer
-
             if not args and kwargs:
                 # The current by its name, which differs from framework to framework.
                 args = (kwargs.pop(next(iter(kwargs))),)
@@ -232,11 +223,6 @@ class Exchange(FiringPass):
         if call > 1:  # A neuron that starts from rest may have several places.
             site = replace(site, name=f"{site.name}, call {call}")
         return site.fire(self.firing, x)
-
-
-def nodes_of(value: Any) -> list[Any]:
-    """The nodes of the graph that the tensors come from, in lists and mappings too."""
-    return [leaf.grad_fn for leaf in tree_leaves(value) if isinstance(leaf, Tensor)]
 
 
 def other_equations(site: NeuronRef, spikes: Tensor, ours: Tensor) -> ArgumentError:

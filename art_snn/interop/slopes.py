@@ -119,7 +119,7 @@ class SlopePass:
         self.lazy = firing.rule.elementwise
         """True if slopes are computed where a gradient comes to them."""
         self.paused = False
-        """True while a module runs that keeps its own gradient, or a function of the model."""
+        """True while a neuron of known equations runs, or a function of the model."""
         self.calls: Counter[str] = Counter()
         """Calls of every place."""
         self.reached: Counter[str] = Counter()

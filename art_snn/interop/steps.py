@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_map_only
+from torch.utils._pytree import tree_leaves, tree_map_only
 
 from art_snn.gradients.base import Firing, NeuronRef
 from art_snn.gradients.shared import (
@@ -33,7 +33,6 @@ from art_snn.gradients.shared import (
 from art_snn.interop.members import Member, running
 from art_snn.interop.passes import (
     FiringPass,
-    nodes_of,
     other_equations,
     refusal,
     require_spikes,
@@ -161,7 +160,7 @@ class StepPass(FiringPass):
                 "neurons of one layout",
                 f"{member.name}, which takes all steps in one call, and others take one",
                 "Set one step mode for all of them. Where one feeds its spikes back to itself, "
-                "adapt(..., elsewhere='native') differentiates it by its own gradient.",
+                "adapt(..., equations=False) lets temporal rules exchange slopes.",
             )
         if member.name not in self.made:
             self.made[member.name] = _Calls(member, self.sites[member.name])
@@ -240,7 +239,10 @@ class StepPass(FiringPass):
 
     def roots(self) -> list[Any]:
         """The nodes where the pieces end: at the output, and at the currents of all neurons."""
-        return nodes_of([self.output, *(calls.currents for calls in self.made.values())])
+        currents = [calls.currents for calls in self.made.values()]
+        # The output may be a list or a mapping.
+        ends = tree_leaves([self.output, currents])
+        return [end.grad_fn for end in ends if isinstance(end, Tensor)]
 
     def backward(self, grad: Tensor, wanted: Sequence[bool]) -> list[Tensor | None]:
         """Gradients at the inputs that are wanted, from the gradient at the output."""
@@ -313,16 +315,15 @@ class _BySteps(torch.autograd.Function):
         return (None, None, None, *ctx.pieces.backward(grad, wanted))
 
 
-def graph_nodes(roots: Iterable[Any], ends: Iterable[Any] = ()) -> set[Any]:
-    """The nodes that some lead to, themselves included, without the ends and what follows these.
+def graph_nodes(roots: Iterable[Any]) -> set[Any]:
+    """The nodes that some lead to, themselves included.
 
     Of a graph that is cut, the nodes of all pieces are among them."""
     seen = set()
-    outside = {None, *ends}
     waiting = list(roots)
     while waiting:
         node = waiting.pop()
-        if node in seen or node in outside:
+        if node is None or node in seen:
             continue
         seen.add(node)
         pieces: StepPass | None = getattr(node, "pieces", None)

@@ -13,7 +13,7 @@
 
 import re
 import warnings
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from typing import Any
@@ -36,7 +36,6 @@ from art_snn.interop.members import Member
 from art_snn.interop.passes import (
     Exchange,
     FiringPass,
-    Trace,
     other_equations,
     refusal,
     require_spikes,
@@ -163,8 +162,7 @@ def _verify_setup(
         return
     if not native:
         temporal = isinstance(rule, TemporalGradient)
-        if body.elsewhere is None:
-            once(("slopes", temporal), lambda: _find_slopes(body, few, temporal))
+        once(("slopes", temporal), lambda: _find_slopes(body, few, temporal))
         later = "spikes" in facts
         # Neurons that are called step by step are compared in every pass anyway.
         steps = body.members.steps_alone
@@ -220,13 +218,11 @@ def _find_slopes(body: ModelBody, x: Tensor, temporal: bool) -> None:
     def run(search: SlopePass) -> tuple[Tensor, Tensor]:
         twin = body.share()
         twin.search = search
-        twin.trace = natives = Trace()
         inputs = x.detach().clone().requires_grad_()
         with torch.enable_grad(), set_in_block(RUN, constant), weights_fixed():
             logits = rule.logits(twin, inputs)
-        between = set().union(*(graph_nodes(*ends) for ends in natives))
         if logits.requires_grad:
-            functions.update(_own_functions(body, logits.grad_fn, between))
+            functions.update(_own_functions(body, logits.grad_fn))
         return inputs, logits
 
     while True:
@@ -278,9 +274,8 @@ def _run_backward(
 
 def _require_spikes(body: ModelBody, slopes: Slopes) -> None:
     """Refuse a model in which nothing fires, and compiled parts that may hide spikes."""
-    members = body.members
     hidden = _hidden_comparisons(body)
-    if not (slopes.calls or slopes.unexplained or members.ruled or members.natives):
+    if not (slopes.calls or slopes.unexplained or body.members.ruled):
         classes = {type(module) for module in body.layers.modules()}
         others = {c for c in classes if not c.__module__.startswith("torch.nn.modules.")}
         names = ", ".join(sorted(c.__qualname__ for c in others or classes))
@@ -312,10 +307,8 @@ def _hidden_comparisons(body: ModelBody) -> list[str]:
     return hidden
 
 
-def _own_functions(
-    body: ModelBody, root: Any, natives: set[Any]
-) -> Iterator[SpikeFunction]:
-    """Autograd functions of the model's own in a graph, other than harmless ones and these nodes.
+def _own_functions(body: ModelBody, root: Any) -> Iterator[SpikeFunction]:
+    """Autograd functions of the model's own in a graph, other than harmless ones.
 
     And those of compiled code, where that hides neurons."""
     hides = body.traits.silent or not body.members.ruled
@@ -328,7 +321,7 @@ def _own_functions(
                 "one with activation checkpointing",
                 "Its neurons would run again after the pass, from another state: remove it.",
             )
-        if function is None or function in body.harmless or node in natives:
+        if function is None or function in body.harmless:
             continue
         compiled = hides and "functorch" in function.__module__
         if compiled or not function.__module__.startswith(("torch.", "art_snn.")):
@@ -380,15 +373,13 @@ def _gradient(body: ModelBody, rule: Gradient, x: Tensor, native: bool) -> bool 
     :param native: whether the model may have autograd functions anywhere in its graph."""
     with torch.enable_grad():
         inputs = x.detach().clone().requires_grad_(x.requires_grad)
-        twin = body.share()
-        twin.trace = natives = Trace()
-        total = _mixed(rule.logits(twin, inputs))
+        total = _mixed(rule.logits(body.share(), inputs))
         if not total.requires_grad:
             return None
-        if native:
-            natives = [([total.grad_fn], [])]
-        between = set().union(*(graph_nodes(*ends) for ends in natives))
-        _refuse_functions(body, rule, total.grad_fn, between)
+        # This refuses activation checkpointing under every rule.
+        functions = list(_own_functions(body, total.grad_fn))
+        if not native:
+            _refuse_functions(body, rule, functions)
         wanted = [inputs] if x.requires_grad else body.weights()
         grads = torch.autograd.grad(total, wanted, allow_unused=True)
     reached = [bool(grad.any()) for grad in grads if grad is not None]
@@ -425,13 +416,13 @@ def _refuse_unread(body: ModelBody, rule: Gradient, x: Tensor) -> None:
 
 
 def _refuse_functions(
-    body: ModelBody, rule: Gradient, root: Any, natives: set[Any]
+    body: ModelBody, rule: Gradient, functions: Iterable[SpikeFunction]
 ) -> None:
     """Refuse autograd functions of the model's own that the rule does not exchange."""
     silent = body.traits.silent
     slopes: Slopes | None = body.traits.slopes
     exchanged = slopes.forms if slopes and isinstance(rule, TemporalGradient) else {}
-    for function in _own_functions(body, root, natives):
+    for function in functions:
         if function in exchanged:
             continue
         remedy = (
@@ -543,9 +534,7 @@ def _compare_spikes(body: ModelBody, x: Tensor) -> bool:
         alone = body.run_by_itself(encoded)
     kind = _ComparingSteps if body.members.steps_alone else _ComparingExchange
     this = kind(body, encoded, simulation)
-    natives = body.members.natives
-    gated = any(m.kind.gated for m in body.members.neurons if m.name in natives)
-    _require_same(alone, body.run_in(this, body.logits, encoded), rounded=gated)
+    _require_same(alone, body.run_in(this, body.logits, encoded), rounded=False)
     body.traits.silent = [name for name in this.sites if not this.calls[name]]
     body.traits.batches += 1
     lively = this.sites.keys() - body.traits.silent <= this.lively

@@ -250,7 +250,7 @@ def test_bare_models_are_compared_by_their_own_gradient_if_need_be(here):
     rows = read_result(Path("one", "compare.json"))["rows"]
     assert rows["rga(beta=3)"]["rule"] == "RGA(beta=3.0, gamma=0.2)"
     assert "cba does not apply" in text
-    succeed(*words, adapted.own(here, "inline"), "--output", "two")
+    succeed(*words, adapted.own(here, "compiled"), "--output", "two")
     rows = read_result(Path("two", "compare.json"))["rows"]
     assert [name for name, row in rows.items() if not row["objection"]] == ["native"]
 

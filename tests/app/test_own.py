@@ -107,7 +107,7 @@ def test_a_plan_of_which_one_stage_has_the_only_gradient_is_an_open_finding(tmp_
     counts(tmp_path / "counts.npz")
     frames = {k: v > 1 if k[0] == "x" else v for k, v in np.load("counts.npz").items()}
     np.savez(tmp_path / "frames.npz", **frames)
-    model = adapted.own(tmp_path, "inline", shape=(3, 2, 4, 4))
+    model = adapted.own(tmp_path, "compiled", shape=(3, 2, 4, 4))
     evaluate = ("evaluate", "--samples", "4", "--batch-size", "4", "--value-range", "0,1")
     evaluate += ("--data", "frames.npz", "--model", model)
     strict = ("--eps", "3", "--norm", "0", "--strict", "--plan", "ensemble-19", "--output", "out")

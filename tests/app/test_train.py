@@ -145,7 +145,7 @@ def test_a_network_of_the_user_that_does_not_fit_the_data_leaves_no_file(change,
     assert not (tmp_path / "new").exists()
 
 
-@pytest.mark.parametrize("kind", ["step", "steps", "inline"])
+@pytest.mark.parametrize("kind", ["step", "steps", "compiled"])
 def test_a_bare_model_is_trained_and_can_be_loaded(kind, here):
     images(here / "images.npz")
     model = adapted.own(here, kind)

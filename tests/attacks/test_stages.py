@@ -226,8 +226,10 @@ def inline(data):
 
 @pytest.fixture(scope="module")
 def native(inline):
-    """A classifier around it that has its own gradient alone."""
-    return around(adapt(inline, encoder=None, elsewhere="native"), (1, 8, 8), CLASSES)
+    """A classifier of the same weights that has its own gradient alone."""
+    model = adapted.Compiled(64, CLASSES, hidden=24).double()
+    model.load_state_dict(inline.state_dict())
+    return around(adapt(model, encoder=None), (1, 8, 8), CLASSES)
 
 
 @pytest.fixture
@@ -348,7 +350,7 @@ def test_where_other_rules_suit_one_that_does_not_is_replaced_once():
 
 @pytest.mark.parametrize("rule", [Native(), None], ids=["native", "the network's rule"])
 def test_stages_that_ask_for_the_native_gradient_themselves_stay_as_they_are(rule):
-    classifier = around(adapted.network("inline"), adapted.SHAPE, 3)
+    classifier = around(adapted.network("compiled"), adapted.SHAPE, 3)
     given = Stage(AutoPGD, rule, SHORT)
     plan = Plan("mine", (Stage(AutoPGD, CBA(), SHORT), given, given))
     x = np.random.default_rng(0).random((4, *adapted.SHAPE), dtype=np.float32)
@@ -375,15 +377,15 @@ def test_a_network_that_cuts_its_own_gradient_too_is_told_so():
     assert attack.outcome.stage.tolist() == [Outcome.STANDING] * 4
 
 
-@pytest.mark.parametrize(("elsewhere", "rule"), [("native", "native"), (None, "stbp")])
+@pytest.mark.parametrize(("kind", "rule"), [(adapted.Compiled, "native"), (adapted.Inline, "stbp")])
 @EXCHANGES
-def test_a_random_network_is_attacked_by_draws_of_a_gradient_that_it_has(elsewhere, rule):
-    class Frame(adapted.Inline):
+def test_a_random_network_is_attacked_by_draws_of_a_gradient_that_it_has(kind, rule):
+    class Frame(kind):
         def forward(self, x):
             return super().forward(x.flatten(0, 1)).unflatten(0, (len(x), -1))
 
     torch.manual_seed(0)
-    network = adapt(Frame(16, 3), encoder=Poisson(4), readout="mean", elsewhere=elsewhere)
+    network = adapt(Frame(16, 3), encoder=Poisson(4), readout="mean")
     classifier = around(network, adapted.SHAPE, 3)
     plan = Plan("mine", (Stage(AutoPGD, STBP(), SHORT),))
     attack = SpikingAutoAttack(classifier, eps=0.3, plan=plan, **QUIET)

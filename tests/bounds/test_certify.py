@@ -214,7 +214,6 @@ NETWORKS = {
     "a network whose neurons take all time steps in one call, got": lambda: loop(adapted.Loop),
     "a network whose neurons take all .* the model makes its": lambda: loop(Repeated),
     ".* nobody knows the equations of its .* register_neuron": lambda: loop(adapted.Inline),
-    ".* equations of its neurons; register": lambda: loop(adapted.Inline, elsewhere="native"),
     ".* the equations of lif are not used": lambda: loop(adapted.Loop, equations=False),
 }
 OPTIONS = {

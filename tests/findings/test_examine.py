@@ -19,7 +19,6 @@ from tests.classifiers import build
 from tests.findings import broken
 from tests.interop import adapted
 from tests.interop.stacks import CLASSES, images, lively
-from tests.interop.test_mixed import mixed
 
 
 @pytest.fixture(scope="module")
@@ -164,11 +163,11 @@ def test_a_euclidean_budget_is_measured_by_the_diagonal(eps, fits, trained_layer
     assert (BUDGET in names(build(trained_layers), samples, norm=2, eps=eps)) != fits
 
 
-def with_native_gradient(kind="inline"):
+def with_native_gradient(kind="compiled"):
     """A classifier of which nothing but its own gradient suits, and samples of its classes."""
     torch.manual_seed(0)
     network = adapted.network(kind)
-    if kind == "inline":
+    if kind == "compiled":
         torch.nn.init.constant_(network.layers.first.bias, -0.1)
     classifier = around(network, adapted.SHAPE, CLASSES)
     x = np.random.default_rng(0).random((16, *adapted.SHAPE), dtype=np.float32)
@@ -197,8 +196,8 @@ def test_a_rule_that_does_not_suit_is_a_finding_with_the_reason(look):
 
 def test_every_kind_of_finding_is_tested_here():
     # Six of them by name above: of ranges and budgets three, of rules none besides. What has no
-    # answer, layers that keep their own gradient and exchanged slopes have tests of their own.
-    assert len(CHECKS) == len({name for _, name, _ in BROKEN}) + 6
+    # answer and exchanged slopes have tests of their own.
+    assert len(CHECKS) == len({name for _, name, _ in BROKEN}) + 5
 
 
 @pytest.mark.parametrize(
@@ -237,18 +236,6 @@ def test_a_model_that_mixes_samples_is_refused_instead_of_examined():
     x = images(12).numpy()
     with pytest.raises(ValueError, match="the same whatever else is in its batch"):
         examine(classifier, x, np.zeros(12, int), eps=0.1)
-
-
-def test_layers_that_keep_a_gradient_of_their_own_are_a_finding_that_names_them():
-    classifier = around(mixed("steps"), (1, 3, 3), CLASSES)
-    x = images(12).numpy()
-    y = classifier.predict(x).argmax(1)
-    name = "layers that ignore the gradient rule"
-    (finding,) = (one for one in examine(classifier, x, y, eps=0.1) if one.title == name)
-    assert finding.evidence == {"layers of neurons": 1, "of": 3}
-    assert "leaves out 1 of 3 layers of neurons, first unknown: " in finding.sentence
-    with classifier.model.using("native"):
-        assert name not in names(classifier, (x, y))
 
 
 def attacked(classifier, x, y, eps):

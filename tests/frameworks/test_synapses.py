@@ -209,15 +209,14 @@ def test_rules_run_whole_networks_whose_logits_stay_the_same(name, rule):
 
 
 @pytest.mark.parametrize("other", ["LSNNCell", "LIFRecurrentCell"])
-@pytest.mark.parametrize("elsewhere", [None, "native"])
 @pytest.mark.filterwarnings("ignore:the rule knows no equations")
-def test_cells_of_norse_with_and_without_known_equations_stand_side_by_side(other, elsewhere):
+def test_cells_of_norse_with_and_without_known_equations_stand_side_by_side(other):
     norse = real("norse")
     sizes = (12, 12) if "Recurrent" in other else ()
     first = nn.Flatten(), nn.Linear(9, 12), norse.LIFCell(), nn.Linear(12, 12)
     last = getattr(norse, other)(*sizes), nn.Linear(12, 3), norse.LIFCell()
     model = lively(norse.SequentialState(*first, *last), 5.0)
-    network = adapt(model, LOOP_STEPS, gradient="stbp", elsewhere=elsewhere)
+    network = adapt(model, LOOP_STEPS, gradient="stbp")
     x = images().requires_grad_()
     assert torch.autograd.grad(weighed(network(x)), x)[0].any()
 

@@ -32,7 +32,7 @@ def test_without_samples_the_equations_decide():
     assert network.gradient == choose_rule(network) == STBP()
     assert wrap(network, (9,), 3, (0, 1), "cpu").gradient == STBP()
     assert adapted.network().gradient == STBP()
-    assert adapted.network("inline").gradient == Native()
+    assert adapted.network("compiled").gradient == Native()
 
 
 @pytest.mark.parametrize("scale", [1, 1e-3])

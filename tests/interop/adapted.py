@@ -1,5 +1,6 @@
 """Models as users write them by hand: their neurons are known by `register_neuron` alone."""
 
+import warnings
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from art_snn import SpikingNetwork
+from art_snn.dynamics import Dynamics
 from art_snn.interop import adapt, register_neuron
 from tests.interop.neurons import Spike, Step, Steps, dynamics
 
@@ -69,9 +71,37 @@ class Inline(nn.Module):
         v = torch.zeros_like(current)
         for _ in range(STEPS):
             u = torch.add(current, v, alpha=0.5)
-            spikes.append(Spike.apply(u - 1))
+            spikes.append(self.fire(u - 1))
             v = u - u * spikes[-1].detach()
         return torch.stack([self.second(s) for s in spikes]).mean(0)
+
+    def fire(self, distance: Tensor) -> Tensor:
+        return Spike.apply(distance)
+
+
+class Threshold(nn.Module):
+    """Spikes with the same slope as a sum, which torch.jit can compile."""
+
+    def forward(self, distance: Tensor) -> Tensor:
+        near = distance.clamp(-1, 1)
+        soft = near - near * near.abs() / 2
+        return (distance >= 0).to(distance.dtype) + (soft - soft.detach())
+
+
+register_neuron(Threshold, dynamics=lambda module: Dynamics(0.0))
+
+
+class Compiled(Inline):
+    """The same with neurons that torch.jit compiled, so that no rule of ours applies."""
+
+    def __init__(self, inputs: int, classes: int, hidden: int = 8) -> None:
+        super().__init__(inputs, classes, hidden)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*torch.jit")
+            self.threshold = torch.jit.script(Threshold())
+
+    def fire(self, distance: Tensor) -> Tensor:
+        return self.threshold(distance)
 
 
 class Merged(nn.Module):
@@ -87,15 +117,18 @@ class Merged(nn.Module):
         return self.body(x.flatten(0, 1)).unflatten(0, (len(x), -1))
 
 
+LOOPS = {"step": Loop, "both": Both, "merged": Merged, "inline": Inline, "compiled": Compiled}
+
+
 def model(kind: str = "steps", shape: tuple[int, ...] = SHAPE, classes: int = 3) -> nn.Module:
     """A bare model whose neurons come near firing at values in [0, 1].
 
-    :param kind: steps, merged, step, both, inline (whose neurons nobody recognises), odd, spiking
-        (which ends in its neurons), or none (which has no neurons)."""
+    :param kind: steps, merged, step, both, inline (whose neurons nobody recognises), compiled
+        (to which no rule of ours applies), odd, spiking (which ends in its neurons), or none
+        (which has no neurons)."""
     inputs = prod(shape)
-    loops = {"step": Loop, "both": Both, "merged": Merged, "inline": Inline}
-    if kind in loops:
-        made: nn.Module = loops[kind](inputs, classes)
+    if kind in LOOPS:
+        made: nn.Module = LOOPS[kind](inputs, classes)
     else:
         neuron = {"odd": Odd, "none": nn.ReLU}.get(kind, Steps)
         ends = (Steps(0.9),) if kind == "spiking" else ()
@@ -108,19 +141,17 @@ def model(kind: str = "steps", shape: tuple[int, ...] = SHAPE, classes: int = 3)
 
 
 def network(kind: str = "steps", **options: Any) -> SpikingNetwork:
-    """The model, adapted as its kind wants it; inline has its own gradient alone."""
+    """The model, adapted as its kind wants it."""
     made = model(kind, **options)
-    if kind == "step":
+    if kind in ("step", "inline", "compiled"):
         return adapt(made, encoder=None)
-    if kind == "inline":
-        return adapt(made, encoder=None, elsewhere="native")
     return adapt(made, steps=STEPS)
 
 
 def own(folder: Path, kind: str = "steps", shape: tuple[int, ...] = SHAPE, classes: int = 3) -> str:
     """The name of a function that returns the bare model, or adapted where it must be."""
     file = folder / f"bare_{kind}.py"
-    made = "network" if kind == "inline" else "model"
+    made = "network" if kind == "compiled" else "model"
     told = f"{kind!r}, shape={shape}, classes={classes}"
     file.write_text(
         f"from tests.interop.adapted import {made}\n\n\ndef build():\n    return {made}({told})\n"

@@ -201,7 +201,6 @@ ARGUMENTS = {
     "number": (Stack(Steps), {"harmless": 3}, "^harmless: .* autograd functions, got 3"),
     "name": (Stack(Steps), {"harmless": ["F"]}, "^harmless: .* autograd functions"),
     "shape": (Stack(Steps), {"input_shape": 8}, "^input_shape: expected a tuple of sizes, got 8"),
-    "elsewhere": (Stack(Steps), {"elsewhere": "stbp"}, "^elsewhere: .*'native' or None, got"),
 }
 
 

@@ -1,4 +1,4 @@
-"""Neurons that no rule knows keep their own gradient, next to others that a rule differentiates."""
+"""Neurons whose slope is exchanged, next to others that a rule differentiates by equations."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import torch
 from torch import Tensor, nn
 
 from art_snn import STBP
+from art_snn.gradients import Triangle
 from art_snn.interop import adapt
-from tests.interop.neurons import Spike, Step, Steps, Synaptic, SynapticSteps
-from tests.interop.promises import answer, gradient, weighed
+from tests.interop.neurons import Step, Steps, Synaptic, SynapticSteps
+from tests.interop.promises import answer, gradient
 from tests.interop.stacks import CLASSES, STEPS, images, lively
 
-RULES = ("stbp", "rga", "hart", "bptr", "pdsg")
+pytestmark = pytest.mark.filterwarnings("ignore:the rule knows no equations")
 
 
 class Between(nn.Module):
@@ -35,51 +36,27 @@ every_kind = pytest.mark.parametrize("kind", KINDS)
 
 
 def mixed(kind: str, **options):
-    return adapt(Between(*KINDS[kind]), steps=STEPS, **{"elsewhere": "native", **options})
+    return adapt(Between(*KINDS[kind]), steps=STEPS, **options)
 
 
 @every_kind
 def test_where_the_rule_is_the_surrogate_the_mixture_is_plain_autograd(kind):
     # The triangle is the surrogate of these neurons.
-    _, grad = gradient(mixed(kind), STBP(), images())
-    native = mixed(kind, elsewhere=None, gradient="native")
+    rule = STBP(surrogate=Triangle())
+    _, grad = gradient(mixed(kind), rule, images())
+    native = mixed(kind, gradient="native")
     torch.testing.assert_close(grad, gradient(native, "native", images())[1], rtol=1e-4, atol=1e-6)
     assert grad.any()
 
 
-@pytest.mark.parametrize("rule", [*RULES, "assg"])
+@pytest.mark.parametrize("rule", ["stbp", "pdsg", "assg"])
 @every_kind
-def test_logits_of_a_mixture_are_the_model_s_and_gradients_depend_on_the_rule(kind, rule):
+def test_logits_of_a_mixture_are_the_model_s_under_every_temporal_rule(kind, rule):
     network = mixed(kind)
     assert str(network.gradient).startswith("STBP")
     logits, grad = gradient(network, rule, images())
     assert torch.equal(logits, answer(network, None, images()))
     assert grad.any()
-    if rule != "stbp":
-        assert not torch.allclose(grad, gradient(network, "native", images())[1])
-    assert network.body.own_gradient_neurons() == {"unknown": "it has a synaptic current"}
-
-
-def test_steps_of_a_mixture_are_never_averaged():
-    network = mixed("steps")
-    for rule in ("rga", "hart", "bptr"):
-        gradient(network, rule, images())
-        resolved = "time-resolved: unknown is differentiated by its own gradient"
-        assert str(network.execution) == resolved
-
-
-def test_a_gradient_through_a_mixture_is_that_of_the_chain_rule():
-    network = mixed("steps")
-    _, grad = gradient(network, "bptr", images())
-    x, model = images().requires_grad_(), network.layers
-
-    def fire(neuron: nn.Module, current: Tensor) -> Tensor:
-        spikes = neuron(current).detach()
-        return spikes + (current - current.detach()) * (spikes.mean(0) > 0).float()
-
-    first = fire(model.first, model.fc1(x.expand(STEPS, *x.shape).flatten(2)))
-    out = model.fc4(fire(model.last, model.fc3(model.unknown(model.fc2(first))))).mean(0)
-    torch.testing.assert_close(grad, *torch.autograd.grad(weighed(out), x))
 
 
 class Recurring(nn.Module):
@@ -99,20 +76,8 @@ class Recurring(nn.Module):
         return self.fc2(torch.stack(outputs))
 
 
-def test_a_recurrent_neuron_of_one_step_is_mixed_in_and_otherwise_refused_with_the_remedy():
-    with pytest.raises(ValueError, match=r"one layout.*elsewhere='native'"):
+def test_a_recurrent_neuron_of_one_step_is_refused_with_the_remedy_to_exchange_slopes():
+    with pytest.raises(ValueError, match=r"one layout.*equations=False"):
         gradient(adapt(Recurring(), steps=STEPS), "stbp", images())
-    network = adapt(Recurring(), steps=STEPS, elsewhere="native")
+    network = adapt(Recurring(), steps=STEPS, equations=False)
     assert gradient(network, "stbp", images())[1].any()
-    assert "others take all" in network.body.own_gradient_neurons()["inner"]
-
-
-@pytest.mark.parametrize("rule", ["stbp", "rga"])
-def test_functions_outside_of_the_layers_that_keep_their_gradient_are_still_refused(rule):
-    class Hidden(Between):
-        def forward(self, x: Tensor) -> Tensor:
-            return super().forward(Spike.apply(x - 0.5) + x)
-
-    network = adapt(Hidden(*KINDS["step"]), steps=STEPS, elsewhere="native")
-    with pytest.raises(ValueError, match=r"Spike in its graph"):
-        gradient(network, rule, images())

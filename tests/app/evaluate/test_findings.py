@@ -13,7 +13,6 @@ from art_snn.app.evaluate.target import Target
 from art_snn.attacks import Outcome, StageRecord
 from art_snn.attacks.stages import WIDE
 from art_snn.gradients import STBP, Native, parse_rules, short_name
-from art_snn.interop import adapt
 from tests.attacks.classifiers import around
 from tests.evaluations import record, trial
 from tests.findings.conftest import require_plain
@@ -76,11 +75,9 @@ def test_the_results_of_attacks_are_themselves_reasons_for_doubt(trials, expecte
     assert {one.about for one in found} <= {"standard"}
 
 
-def target(kind="steps", elsewhere=None, **settings):
+def target(kind="steps", **settings):
     torch.manual_seed(0)
-    how = {"encoder": None} if kind == "inline" else {"steps": adapted.STEPS}
-    network = adapt(adapted.model(kind), **how, elsewhere=elsewhere)
-    classifier = around(network, adapted.SHAPE, 3)
+    classifier = around(adapted.network(kind), adapted.SHAPE, 3)
     x = np.random.default_rng(0).random((4, *adapted.SHAPE), dtype=np.float32)
     data = SimpleNamespace(name="drawn", x_test=x, y_test=np.zeros(4, int))
     settings = Evaluate(**{"norm": "inf", "eps": (8 / 255,)} | settings)
@@ -101,7 +98,7 @@ def test_rules_have_the_names_by_which_inspect_and_compare_take_them():
 
 
 def test_the_native_gradient_is_examined_where_the_plan_begins_with_it():
-    subject = target("inline", "native", plan="fast")
+    subject = target("compiled", plan="fast")
     assert subject.rules == {"native": Native()}
     assert list(list_examinations(subject)) == ["network", "native gradients", "PGD-7 by native"]
 

@@ -44,7 +44,7 @@ def test_versions_are_those_of_what_the_classes_of_the_network_come_from(monkeyp
     assert "snntorch" not in numbers
 
 
-@pytest.mark.parametrize("kind", ["steps", "merged", "step", "native", "inline"])
+@pytest.mark.parametrize("kind", ["steps", "merged", "step", "native", "compiled"])
 def test_spikes_are_recorded_of_every_layer_that_gives_them(kind):
     """One layer of neurons, behind a linear one whose output is the same in every step."""
     one = classifier(decay=0.5)
@@ -52,7 +52,7 @@ def test_spikes_are_recorded_of_every_layer_that_gives_them(kind):
         one = around(adapted.network(kind, shape=SHAPE, classes=CLASSES))
     x = np.random.default_rng(0).random((6, *SHAPE), dtype=np.float32)
     spikes = record_spikes(one, x)
-    if kind == "inline":  # Nobody knows its neurons.
+    if kind == "compiled":  # Nobody knows its neurons.
         assert spikes == {}
         return
     linear = next(module for module in one.model.modules() if isinstance(module, nn.Linear))
