@@ -16,8 +16,10 @@ from torch.distributed.rendezvous import rendezvous
 
 Thing = TypeVar("Thing")
 
+TORCHRUN = "TORCHELASTIC_RUN_ID"
+"""A variable that torchrun sets in the environment of each process."""
 PATIENCE = timedelta(days=30)
-"""Longest wait of a process for the others; one of them may train a network in the meantime."""
+"""Longest wait of a process for the others; one of them may still work on a long block."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,7 @@ def moments(
 @contextmanager
 def join() -> Iterator[Team]:
     """The team of this process, which ends with the block; on CUDA it has a device of its own."""
-    if "TORCHELASTIC_RUN_ID" not in os.environ:
+    if TORCHRUN not in os.environ:
         yield Team()
         return
     if torch.cuda.is_available():
