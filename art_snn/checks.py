@@ -226,38 +226,16 @@ def require_distinct(argument: str, values: Collection[object]) -> None:
     require(distinct, argument, "distinct values", got, "Remove the duplicates.")
 
 
-def _memory_limit(root: Path = Path("/")) -> int:
-    """Bytes of memory that this process may take: the machine's, or less in a container.
-
-    :param root: under which /proc and /sys lie; the limits of control groups, versions 1 and 2."""
-    if hasattr(os, "sysconf"):
-        limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
-    else:
-        import psutil  # Windows
-
-        limits = [int(psutil.virtual_memory().total)]
-    groups: list[str] = []
-    with suppress(OSError):
-        groups = (root / "proc/self/cgroup").read_text().splitlines()
-    for group in groups:
-        _, controllers, place = group.split(":", 2)
-        if controllers not in ("", "memory"):
-            continue
-        top = root / "sys/fs/cgroup" / controllers
-        name = "memory.limit_in_bytes" if controllers else "memory.max"
-        inner = Path(place.strip("/"))
-        # A container may see its own group at the top, whatever its place is called outside.
-        for folder in (inner, *inner.parents):
-            with suppress(OSError, ValueError):  # "max" is no number.
-                limits.append(int((top / folder / name).read_text()))
-    return min(limits)
-
-
 def require_memory(
     argument: str, value: object, what: str, needed: int, *, remedy: str
 ) -> None:
-    """ValueError when `what`, of so many bytes, needs more memory than there is."""
-    limit = _memory_limit()
+    """ValueError when `what`, of so many bytes, needs more memory than the machine has."""
+    if hasattr(os, "sysconf"):
+        limit = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    else:
+        import psutil  # Windows
+
+        limit = int(psutil.virtual_memory().total)
     require(
         needed <= limit,
         argument,

@@ -1,6 +1,5 @@
 """Several processes that work on one thing, as torchrun starts them."""
 
-import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -9,15 +8,16 @@ from datetime import timedelta
 from typing import TypeVar
 
 import torch
-from torch import Tensor, distributed
+from torch import distributed
 from torch.distributed.distributed_c10d import PrefixStore, Store
-from torch.distributed.nn.functional import all_reduce
 from torch.distributed.rendezvous import rendezvous
 
 Thing = TypeVar("Thing")
 
+TORCHRUN = "TORCHELASTIC_RUN_ID"
+"""A variable that torchrun sets in the environment of each process."""
 PATIENCE = timedelta(days=30)
-"""Longest wait of a process for the others; one of them may train a network in the meantime."""
+"""Longest wait of a process for the others; one of them may still work on a long block."""
 
 
 @dataclass(frozen=True)
@@ -52,12 +52,6 @@ class Team:
         things = [thing] * self.size
         distributed.all_gather_object(things, thing)
         return things
-
-    def all_reduce(self, tensor: Tensor) -> Tensor:
-        """The sum of tensors of one shape, with the same bits in every process, in place."""
-        if self.size > 1:
-            distributed.all_reduce(tensor)
-        return tensor
 
     def on_leader(self, action: Callable[[], Thing]) -> Thing:
         """The result of an action, in every process, although the leading process alone runs it.
@@ -97,34 +91,10 @@ class Team:
             yield things[taken]
 
 
-ALONE = Team()
-"""The team of a process that was started by itself."""
-
-
-def moments(
-    x: Tensor, axes: tuple[int, ...], together: bool
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean, variance and number of values along axes, which are kept.
-
-    They are sums of values and of squared deviations: differences of large sums lose
-    digits.
-
-    :param together: True if all processes are summed over, and all differentiate the result."""
-    # torch's sum over the processes is differentiable by all of them.
-    add_up: Callable[[Tensor], Tensor] = all_reduce if together else Tensor.contiguous
-    sums = x.sum(axes, keepdim=True)
-    count = x.new_tensor([math.prod(x.shape[axis] for axis in axes)])
-    totals = add_up(torch.cat([sums.flatten(), count]))
-    count = totals[-1].detach()
-    mean = totals[:-1].view_as(sums) / count
-    squares = add_up((x - mean).square().sum(axes, keepdim=True))
-    return mean, squares / count, count
-
-
 @contextmanager
 def join() -> Iterator[Team]:
     """The team of this process, which ends with the block; on CUDA it has a device of its own."""
-    if "TORCHELASTIC_RUN_ID" not in os.environ:
+    if TORCHRUN not in os.environ:
         yield Team()
         return
     if torch.cuda.is_available():

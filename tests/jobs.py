@@ -20,7 +20,7 @@ from tqdm.auto import tqdm
 from tests.command import start
 
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["art_snn.app.cli", "art_snn.app.train", "art_snn.app.evaluate.run"])
+FORKS.set_forkserver_preload(["art_snn.app.cli", "art_snn.app.evaluate.run"])
 
 
 def fork(target: Callable[..., Any], *arguments: Any) -> Any:

@@ -148,8 +148,7 @@ class Train(Network):
 
     Models of art_snn are trained as in table S1 of Bu et al. (CVPR 2023, supplement), a
     network of yours with Adam. With an attack or a defence the samples of every step are
-    attacked first. Started by torchrun, several processes train together. Exit status 5:
-    it did not learn.
+    attacked first. Exit status 5: it did not learn.
 
     :param model: name of a model; or a function of yours that returns a network, or a
         model of another framework: file.py:function or package.module:function; or

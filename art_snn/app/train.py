@@ -1,5 +1,6 @@
 """Train a network, plainly, adversarially or certifiably, and say how good it is."""
 
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
@@ -21,7 +22,7 @@ from art_snn.gradients import parse_rule
 from art_snn.metrics import Share
 from art_snn.models import DEFAULTS
 from art_snn.seeding import fix_seed
-from art_snn.team import ALONE, Team
+from art_snn.team import TORCHRUN
 from art_snn.training import AdversarialTraining, Epoch, Recipe, best_epoch, train
 from art_snn.training.defences import AT, parse_defence
 from art_snn.training.recipe import compute_dtype
@@ -127,23 +128,30 @@ class Training(Result):
         return figure
 
 
-def run(settings: Train) -> Training | None:
+def run(settings: Train) -> Training:
     """Train; write network.safetensors, training.json, training.md and training.png.
 
     An interrupted run goes on after its last whole epoch, from training.pt, which is kept: a
-    finished run is loaded from it. Of several processes all but the leading one give None."""
-    with run_folder(settings, together=True) as team:
-        load = _resolve_subject(settings).load_data
-        result = train_network(settings, team.leader_first(load), team)
-    return result if team.leads else None
+    finished run is loaded from it.
+
+    :raises ArgumentError: before anything is written, for a process that torchrun started."""
+    require(
+        TORCHRUN not in os.environ,
+        "processes",
+        "a training in one process",
+        f"{os.environ.get('WORLD_SIZE')} that torchrun started",
+        "Start art-snn train without torchrun.",
+    )
+    with run_folder(settings):
+        data = _resolve_subject(settings).load_data()
+        return train_network(settings, data)
 
 
-def train_network(settings: Train, data: Dataset, team: Team = ALONE) -> Training:
+def train_network(settings: Train, data: Dataset) -> Training:
     """Train on any data, as :func:`run` does.
 
     :param settings: of which the source of the data is not read.
     :param data: its training samples are split into training and validation samples.
-    :param team: processes that train together, of which the leading one writes.
     :raises ArgumentError: as :func:`run`, and when rule or defence of the adversary do
         not suit the network or the recipe, or the data have no value range."""
     subject = _prefer_potentials(_resolve_subject(settings), data)
@@ -184,14 +192,12 @@ def train_network(settings: Train, data: Dataset, team: Team = ALONE) -> Trainin
         validation=(split.x_test, split.y_test),
         adversary=adversary,
         start=notes["start"]["weights"] if notes["start"] else "",
-        team=team,
     )
     title = f"{architecture.describe(network)} on {data.name}"
     result = _judge_training(classifier, data, recipe, adversary, history, notes, title)
-    if team.leads:
-        accuracy = result.test.value
-        checkpoint.save(network, weights, **notes, test_accuracy=accuracy)
-        result.write(settings.output)
+    accuracy = result.test.value
+    checkpoint.save(network, weights, **notes, test_accuracy=accuracy)
+    result.write(settings.output)
     return result
 
 

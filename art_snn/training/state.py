@@ -20,7 +20,6 @@ from art_snn.layers import device_of
 from art_snn.network import SpikingNetwork
 from art_snn.running.context import keep_modes
 from art_snn.seeding import fix_seed
-from art_snn.team import Team
 from art_snn.training.adversarial import AdversarialTraining
 from art_snn.training.defences import AT
 from art_snn.training.recipe import Recipe
@@ -88,7 +87,6 @@ class State:
     validation: tuple[ndarray, ndarray] | None
     adversary: AdversarialTraining | None
     start: str
-    team: Team
 
     def __post_init__(self) -> None:
         self.adversary = self.adversary and self.adversary.fit_to(self.network)
@@ -114,8 +112,6 @@ class State:
             self.run += f" from the weights {self.start}"
         if self.validation is not None:
             self.run += ", best by validation samples"
-        if self.team.size > 1:
-            self.run += f", by {self.team.size} processes"
         arrays = (self.x, self.y, *(self.validation or ()))
         self.samples = digest([array.shape for array in arrays], *arrays)
         # Weights do not show decay, threshold, reset, encoding and code.
@@ -184,18 +180,10 @@ class State:
                 place.write_bytes(content.getvalue())
 
     def resume(self) -> None:
-        """Continue from the file, if it exists; the leading process reads it for all."""
-        progress = self.team.on_leader(self._load)
-        if not self.team.leads:
-            self._go_on(progress)
-
-    def _load(self) -> dict[str, Any]:
+        """Continue from the file, if it exists."""
         file = self.file
         if file is None or not Path(file).exists():
-            # Other processes have other devices.
-            weights = self.network.state_dict()
-            on_cpu = {name: tensor.cpu() for name, tensor in weights.items()}
-            return self.progress() | {"network": on_cpu}
+            return
         try:
             spoilt = corruption(Path(file), packed=False)
             if spoilt:
@@ -223,8 +211,13 @@ class State:
             if problems:
                 got = f"{file}, which differs in {'; '.join(problems[:5])}"
                 raise self._refuse("a run of this network", got)
-            self._go_on(progress)
-            return progress
+
+            history = [Epoch(**epoch) for epoch in progress["history"]]
+            self.optimizer.load_state_dict(progress["optimizer"])
+            self.schedule.load_state_dict(progress["schedule"])
+            self.network.load_state_dict(progress["network"])
+            self.history = history
+            self.best = progress["best"]
         except CheckpointError:
             raise
         except Exception as error:
@@ -232,14 +225,6 @@ class State:
                 "the state of this training run",
                 f"{file}, which cannot be resumed ({type(error).__name__}: {first_line(error)})",
             ) from error
-
-    def _go_on(self, progress: dict[str, Any]) -> None:
-        history = [Epoch(**epoch) for epoch in progress["history"]]
-        self.optimizer.load_state_dict(progress["optimizer"])
-        self.schedule.load_state_dict(progress["schedule"])
-        self.network.load_state_dict(progress["network"])
-        self.history = history
-        self.best = progress["best"]
 
     def _refuse(self, expected: str, got: str) -> CheckpointError:
         remedy = f"Delete {self.file} to train from the start."

@@ -21,7 +21,7 @@ from art_snn.checks import ArgumentError
 from art_snn.data import Source
 from art_snn.metrics import Share
 from art_snn.training import IBP, TRADES, Epoch, Recipe
-from tests.command import call, succeed
+from tests.command import call, complain, succeed
 from tests.datasets import halves, halves_in_frames, images
 from tests.interop import adapted
 from tests.own import own
@@ -211,6 +211,15 @@ def test_a_run_that_did_not_learn_says_so_and_keeps_everything(here):
     assert "art-snn train: did not learn: the loss of epoch 4 is" in done.stderr
     assert "and guessing gives ln 3 = 1.099. Try another --learning-rate" in done.stderr
     assert {file.name for file in Path("out").iterdir()} == FILES
+
+
+def test_torchrun_is_refused_before_anything_is_written(tmp_path, monkeypatch):
+    for name, value in {"TORCHELASTIC_RUN_ID": "job", "WORLD_SIZE": "4"}.items():
+        monkeypatch.setenv(name, value)
+    complaint = complain("train", "--output", str(tmp_path / "new" / "out"))
+    words = "processes: expected a training in one process, got 4 that torchrun started. Start"
+    assert f"{words} art-snn train without torchrun." in complaint
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ def test_every_step_trains_on_what_the_attack_crafts_against_the_network_as_it_i
     net, seen = network(), []
     step = module._step
 
-    def checked(state: Any, clean: Any, batch: Any, labels: Any, share: float) -> float:
+    def checked(state: Any, clean: Any, batch: Any, labels: Any) -> float:
         twin = copy.deepcopy(state.network)
         assert state.network.training
         rows = [int(np.abs(x - sample).sum((1, 2, 3)).argmin()) for sample in batch.numpy()]
@@ -47,7 +47,7 @@ def test_every_step_trains_on_what_the_attack_crafts_against_the_network_as_it_i
         np.testing.assert_array_equal(batch.numpy(), expected)
         assert np.abs(batch.numpy() - x[rows]).max() <= 0.1 + 1e-6
         seen.append(len(batch))
-        return step(state, clean, batch, labels, share)
+        return step(state, clean, batch, labels)
 
     monkeypatch.setattr(module, "_step", checked)
     train(net, x, y, SETTINGS, adversary=AdversarialTraining(**PGD))

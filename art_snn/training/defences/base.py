@@ -12,7 +12,6 @@ from art_snn.gradients.base import Firing, NeuronRef
 from art_snn.gradients.temporal import TemporalGradient
 from art_snn.layers import device_of
 from art_snn.network import SpikingNetwork
-from art_snn.team import ALONE, Team
 from art_snn.training.recipe import Recipe, autocast
 
 
@@ -21,13 +20,11 @@ class Learner:
     """Forward passes of a network with its training gradient, in the precision of a recipe.
 
     :param progress: share of the steps of the training up to the end of this one, in (0,
-        1].
-    :param team: processes with a share of every batch each."""
+        1]."""
 
     network: SpikingNetwork
     train_dtype: str | None = None
     progress: float = 1.0
-    team: Team = ALONE
 
     @property
     def device(self) -> torch.device:

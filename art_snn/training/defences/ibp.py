@@ -14,7 +14,6 @@ from art_snn.data.dataset import check_values
 from art_snn.layers import device_of, dtype_of
 from art_snn.network import SpikingNetwork
 from art_snn.running.context import keep_modes
-from art_snn.team import moments
 from art_snn.training.defences.base import Learner, Weighted, require_temporal
 
 
@@ -76,8 +75,8 @@ class IBP(Weighted):
         def note(norm: Any, inputs: tuple[Tensor]) -> None:
             wide = inputs[0].to(norm.running_var.dtype)
             axes = (0, *range(2, wide.ndim))
-            mean, variance, _ = moments(wide, axes, learner.team.size > 1)
-            statistics[norm] = mean.flatten(), variance.flatten()
+            variance, mean = torch.var_mean(wide, axes, correction=0)
+            statistics[norm] = mean, variance
 
         with ExitStack() as stack:
             for part in network.modules():

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from art_snn.team import moments
 from art_snn.training.defences.base import Learner, Watching, gaps, run_watched
 
 
@@ -15,8 +14,8 @@ class MPDSGR(Watching):
     CE(f(x_adv), y) + weight * mean of Omega, the share of normal values within the width
     of the threshold: Phi((mu + width) / sigma) - Phi((mu - width) / sigma). mu and sigma
     are those of u - threshold for each layer, channel and step, over samples and
-    positions, of all processes; every neuron of a linear layer is a channel. The mean is
-    over channels and steps, then layers.
+    positions; every neuron of a linear layer is a channel. The mean is over channels and
+    steps, then layers.
 
     Not settled by the source: the weight, and that potentials count from the threshold.
     The variance has 1e-5 added, as in batch norms.
@@ -33,7 +32,7 @@ class MPDSGR(Watching):
         shares = []
         for gap in gaps(layers):
             axes = (1, *range(3, gap.ndim))
-            mean, variance, _ = moments(gap, axes, learner.team.size > 1)
+            variance, mean = torch.var_mean(gap, axes, correction=0)
             shares.append(share_within(mean, (variance + 1e-5).sqrt(), self.width).mean())
 
         entropy = nn.functional.cross_entropy(logits, y)
