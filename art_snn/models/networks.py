@@ -175,13 +175,15 @@ def _count_features(channels: int, sides: tuple[int, int], halvings: int) -> int
 def _draw_weights(network: Module) -> None:
     """Draw new weights: He normal for convolutions and linear layers, zero biases; norms at 1, 0.
 
-    He et al., ICCV 2015, with fan-out for convolutions, fan-in for linear layers, in
-    place."""
+    He et al., ICCV 2015, with fan-out for convolutions before a batch norm, which have no
+    bias, and fan-in for all others, in place. With fan-out no neuron after a convolution of
+    one channel would reach its threshold, and no gradient would reach its weights."""
     for module in network.modules():
         if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
             module.reset_parameters()
         elif isinstance(module, nn.Conv2d | nn.Linear):
-            fan: Any = "fan_out" if isinstance(module, nn.Conv2d) else "fan_in"
+            is_normed = isinstance(module, nn.Conv2d) and module.bias is None
+            fan: Any = "fan_out" if is_normed else "fan_in"
             nn.init.kaiming_normal_(module.weight, mode=fan, nonlinearity="relu")
             if module.bias is not None:
                 nn.init.zeros_(module.bias)

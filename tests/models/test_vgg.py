@@ -8,9 +8,11 @@ import torch
 from torch import nn
 
 from art_snn import LIF, STBP, Direct, Frames
+from art_snn.data import digits
 from art_snn.dynamics import Dynamics
 from art_snn.models import MODELS, cnn4, resnet17, sew_resnet17, vgg, vgg5, vgg_dvs
 from tests.architectures import of, settled
+from tests.conftest import varied
 
 TINY = (((3,), (4, 5)), (6, 7))
 
@@ -114,3 +116,12 @@ def test_the_network_for_events_takes_ten_frames_of_two_polarities_unless_told_o
     assert (net.encoder, net.input_shape) == (Frames(10), (10, 2, 48, 48))
     assert [m.in_features for m in of(net, nn.Linear)] == [512 * 3 * 3]
     assert [type(m) is LIF for m in net.layers][-3:] == [True, False, False]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_small_network_fires_and_learns_from_the_start(seed):
+    torch.manual_seed(varied(seed))
+    network = cnn4(in_channels=1, image_size=8, steps=4)
+    network(torch.as_tensor(digits().x_train[:64])).square().sum().backward()
+    weights = [weight for weight in network.parameters() if weight.ndim > 1]
+    assert all(weight.grad.abs().sum() > 0 for weight in weights)
