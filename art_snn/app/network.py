@@ -18,13 +18,12 @@ from torch import Tensor
 from art_snn import checkpoint, zoo
 from art_snn.app.architecture import HUB, ZOO, Architecture, is_own
 from art_snn.app.settings import SubjectSettings
-from art_snn.checks import invalid, refusing, require, require_memory
+from art_snn.checks import invalid, refusing, require, require_choice, require_memory
 from art_snn.classifier import PyTorchSpikingClassifier, wrap
 from art_snn.data import Dataset, Source
-from art_snn.data.events import EVENTS
 from art_snn.encoders import Frames
 from art_snn.layers import device_of
-from art_snn.models import DEFAULTS
+from art_snn.models import DEFAULTS, MODELS
 from art_snn.network import SpikingNetwork
 from art_snn.neurons import NeuronLayer
 from art_snn.running.context import hook_here
@@ -141,10 +140,11 @@ def resolve_network(settings: SubjectSettings, *, drawn: bool = False) -> Resolv
     model = settings.model
     path = settings.checkpoint
     entry = None
-    frames = settings.steps if settings.data in EVENTS else None
-    names = ("data", "download", "image_size", "value_range")
+    names = ("data", "download", "image_size", "value_range", "bins")
     given = {name: value for name, value in vars(settings).items() if name in names}
-    source = Source(frames=frames, **given)
+    source = Source(**given)
+    if source.is_cut:
+        source = replace(source, frames=settings.steps)
     require(model or path, "model", "a network with weights", "none", _NONE_GIVEN)
     name = model or ""
     if name.startswith((ZOO, HUB)):
@@ -167,6 +167,8 @@ def resolve_network(settings: SubjectSettings, *, drawn: bool = False) -> Resolv
                 source, **{name: value for name, value in held.items() if value}
             )
         path = local_file(about)
+    if model is not None and not is_own(model):
+        require_choice("model", model, MODELS, remedy="Your own is FILE.py:FUNCTION.")
     require(
         path is not None or is_own(model) or drawn,
         "checkpoint",

@@ -104,6 +104,8 @@ class SubjectSettings:
         before a folder of that name: write ./digits [digits; of a network of the zoo its
         own].
     :param value_range: LOW,HIGH: values that samples of a .npz file or events may have.
+    :param bins: how raw events of a .npz file are cut into time steps: into as many events
+        or as much time each [count].
     :param model: zoo:NAME (art-snn zoo lists them); hf:OWNER/REPO/NAME@COMMIT, weights
         that art-snn train wrote, on Hugging Face; or a function of yours that returns a
         network, or a model of another framework: file.py:function or
@@ -119,6 +121,7 @@ class SubjectSettings:
 
     data: Annotated[Open[str], arg(metavar="NAME|FILE|FOLDER")] = None
     value_range: Open[tuple[float, float]] = None
+    bins: Open[Literal["count", "time"]] = None
     model: Annotated[Open[str], arg(metavar="zoo:NAME|hf:...|FILE.py:FUNCTION|MODEL")] = (
         None
     )

@@ -49,6 +49,7 @@ class Dataset:
         included (ART's clip_values). None: unknown, as for event frames that hold counts.
     :param mirrored: whether a mirrored sample is known to be one of its class, as
         photographs are. Numerals and gestures of a left or right arm are not.
+    :param milliseconds: that a time step of event frames lasts; None if unknown.
     :raises ValueError: for samples of other or differing shapes, with the channels last,
         outside the range or not finite; for labels other than one class index per sample
         from 0 to 99,999; and for a bad range."""
@@ -60,6 +61,7 @@ class Dataset:
     y_test: ndarray
     value_range: ValueRange | None = (0.0, 1.0)
     mirrored: bool = False
+    milliseconds: float | None = None
 
     def __post_init__(self) -> None:
         if self.value_range is not None:
@@ -72,6 +74,14 @@ class Dataset:
             ("x_test", "y_test"), self.x_test, self.y_test, limits
         )
         set_fields(self, y_train=y_train, y_test=y_test)
+        least = int(min(y_train.min(), y_test.min()))
+        require(
+            least == 0 or self.classes < 3,
+            "y_train, y_test",
+            "class indices from 0",
+            f"labels from {least}, so that class 0 has no sample",
+            f"Number the classes from 0: subtract {least}.",
+        )
         _check_shapes(self.x_train, self.x_test)
 
     @classmethod

@@ -1,7 +1,9 @@
 """Recordings of event cameras as frames."""
 
 import sys
+import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -16,10 +18,12 @@ from art_snn.checks import (
     MissingFile,
     first_line,
     refusing,
+    require,
     require_choice,
     require_count,
     require_root,
 )
+from art_snn.data import raw_events
 from art_snn.data.dataset import (
     Dataset,
     ImageSize,
@@ -29,14 +33,77 @@ from art_snn.data.dataset import (
     read_size,
     require_range,
 )
-from art_snn.files import write_arrays
+from art_snn.files import read_arrays, write_arrays
 from art_snn.progress import progress_over
 
 EVENTS = {"nmnist": "NMNIST", "dvs128-gesture": "DVSGesture", "cifar10-dvs": "CIFAR10DVS"}
 """The sets by name: their classes in tonic, which are also their folders below root."""
 
+_COLUMNS = ("x", "y", "p", "t")
+_ARRAYS = (*_COLUMNS, "events", "recording", "label")
+"""Columns of raw events, and arrays that a file of them may have."""
+
 _WHOLE = "cifar10-dvs"
 """The set that comes in one part, as aedat files, and is pooled."""
+
+
+def holds_events(path: str | Path) -> bool:
+    """True if a file is a .npz file of raw events: x, y, p and t, or a structured array."""
+    with suppress(OSError, zipfile.BadZipFile), zipfile.ZipFile(path) as archive:
+        names = {Path(name).stem for name in archive.namelist()}
+        return names >= {*_COLUMNS} or "events" in names
+    return False
+
+
+def from_events(
+    path: str | Path,
+    value_range: ValueRange | None = None,
+    *,
+    frames: int = 10,
+    image_size: ImageSize | None = None,
+    bins: raw_events.Bins = "count",
+    test_share: float | None = None,
+) -> Dataset:
+    """Recordings of a .npz file of raw events, as frames of counts.
+
+    The file has the columns x, y, p and t (E,), or the array `events` with these fields,
+    as tonic gives it; `recording`, the number of each event's recording (E,); and `label`,
+    the class of each recording (N,).
+
+    :param frames, bins: as :func:`frames` has `steps` and `bins`.
+    :param image_size: side or (height, width) [from the largest y and x].
+    :param value_range, test_share: as :func:`from_npz` has them.
+    :return: whose `milliseconds` take times for microseconds.
+    :raises ValueError: for other arrays."""
+    arrays = "x=..., y=..., p=..., t=..., recording=..., label=..."
+    remedy = f"Write it with numpy.savez(path, {arrays})."
+    content = read_arrays(Path(path), "data", "a .npz file", remedy, names=_ARRAYS)
+    if "events" in content and {*_COLUMNS} <= {*(content["events"].dtype.names or ())}:
+        content |= {name: content["events"][name] for name in _COLUMNS}
+    missing = {*_COLUMNS, "recording", "label"} - {*content}
+    expected = "x, y, p, t, recording and label"
+    got = f"{path} without {', '.join(sorted(missing))}"
+    require(not missing, "data", expected, got, remedy)
+    columns = [content[name] for name in _COLUMNS]
+    x, y, _, t = columns
+    size = image_size or (int(y.max()) + 1, int(x.max()) + 1)
+    recording = content["recording"]
+    cut: dict[str, Any] = {"steps": frames, "size": size, "bins": bins}
+    samples = raw_events.frames(*columns, recording=recording, **cut)
+
+    last = np.full(len(samples), -np.inf)
+    first = np.full(len(samples), np.inf)
+    np.maximum.at(last, recording, t)
+    np.minimum.at(first, recording, t)
+    lasting = np.isfinite(last)
+    return Dataset.split(
+        Path(path).name,
+        samples,
+        content["label"],
+        test_share,
+        value_range=value_range,
+        milliseconds=(last - first)[lasting].mean() / frames / 1000 or None,
+    )
 
 
 def events(

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from art_snn.checks import FILE, FOLDER, expand_path, invalid, path_kind, require
 from art_snn.data.dataset import Dataset, ImageSize, ValueRange, from_npz
-from art_snn.data.events import EVENTS, events
+from art_snn.data.events import EVENTS, events, from_events, holds_events
 from art_snn.data.images import IMAGES, digits, from_folder, holds_pictures, images
+from art_snn.data.raw_events import Bins
 
 NAMES: Mapping[str, Callable[..., Dataset]] = (
     {"digits": digits}
@@ -32,6 +33,7 @@ class Source:
     :param image_size: side of images, pictures and event frames [theirs; cifar10-dvs: 48].
     :param value_range: LOW,HIGH: values that samples of a .npz file or events may have.
     :param frames: frames T of event recordings [10].
+    :param bins: how raw events of a .npz file are cut into frames: by count or by time [count].
     :param test_share: share for testing where a file or folder has no split of its own [0.2]."""
 
     data: str | None = None
@@ -40,12 +42,18 @@ class Source:
     image_size: ImageSize | None = None
     value_range: ValueRange | None = None
     frames: int | None = None
+    bins: Bins | None = None
     test_share: float | None = None
 
     @property
     def name(self) -> str:
         """Name, file or folder of the data set."""
         return "digits" if self.data is None else self.data
+
+    @property
+    def is_cut(self) -> bool:
+        """True if the data are recordings, which are cut into frames."""
+        return self.name in EVENTS or holds_events(self.name)
 
     def load(self) -> Dataset:
         """The data set.
@@ -63,7 +71,7 @@ class Source:
         elif kind == FOLDER:
             make = partial(from_folder, path)
         elif kind == FILE or path.suffix == ".npz":
-            make = partial(from_npz, path)
+            make = partial(from_events if holds_events(path) else from_npz, path)
         else:
             raise invalid(
                 "data",
@@ -72,7 +80,7 @@ class Source:
                 "Check the spelling and the path.",
             )
         names = signature(make).parameters
-        for option in ("image_size", "value_range", "frames", "test_share"):
+        for option in ("image_size", "value_range", "frames", "bins", "test_share"):
             value = getattr(self, option)
             require(
                 value is None or option in names,
