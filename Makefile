@@ -4,7 +4,6 @@ BIN = $(VENV)/bin
 DIST ?= dist
 OLDEST = $(VENV)-oldest
 PACKAGE = $(VENV)-package
-DOCS = $(VENV)-docs
 PIP = -m pip install --quiet --disable-pip-version-check
 PYTEST = $(BIN)/pytest -n 2 --dist worksteal
 STUDY = $(filter-out %/setting.py %_network.py,$(wildcard examples/study/*.py))
@@ -45,8 +44,8 @@ check: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-docs: $(DOCS)/.installed
-	$(DOCS)/bin/sphinx-build -W --keep-going -q -b html docs docs/_build/html
+docs: $(VENV)/.dev
+	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
 
 # The sdist, and the wheel of what lies in the sdist.
 package: $(PACKAGE)/.installed
@@ -65,14 +64,12 @@ wheel: $(VENV)/.dev
 # One after the other: those of the study share the networks that they train.
 examples: $(VENV)/.dev
 	@set -e; for script in examples/*.py examples/frameworks/attack_plain.py examples/frameworks/attack_any_neuron.py $(STUDY); do echo "$$script"; $(BIN)/python $$script --small; done
-	$(BIN)/python -m nbconvert --to notebook --execute --output-dir "$$(mktemp -d)" \
-		examples/tutorial.ipynb examples/events.ipynb
 
-# Writes their outputs, without torch's word about Triton; make test-frameworks runs the one of SpikingJelly.
+# Writes the outputs of the lessons, without torch's word about Triton; make test-frameworks runs them.
 notebooks: $(ENVIRONMENT)main/.installed
 	$(ENVIRONMENT)main/bin/python $(PIP) --editable '.[notebook]'
 	TORCH_LOGS=-torch $(ENVIRONMENT)main/bin/python -m nbconvert --to notebook --execute --inplace \
-		--ExecutePreprocessor.record_timing=False examples/*.ipynb
+		--ExecutePreprocessor.record_timing=False docs/lessons/*.ipynb
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -94,12 +91,6 @@ $(PACKAGE)/.installed:
 	$(PACKAGE)/bin/python $(PIP) build twine
 	touch $@
 
-$(DOCS)/.installed: pyproject.toml
-	$(PYTHON) -m venv $(DOCS)
-	echo '*' > $(DOCS)/.gitignore
-	$(DOCS)/bin/python $(PIP) --editable '.[docs]'
-	touch $@
-
 $(OLDEST)/.installed: tests/oldest.txt pyproject.toml
 	$(PYTHON) -m venv $(OLDEST)
 	echo '*' > $(OLDEST)/.gitignore
@@ -115,4 +106,4 @@ $(ENVIRONMENT)%/.installed: tests/frameworks/environments/%.txt pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(ENVIRONMENT)* $(OLDEST) $(PACKAGE) $(DOCS) docs/_build docs/_api docs/_notebooks build dist
+	rm -rf $(VENV) $(ENVIRONMENT)* $(OLDEST) $(PACKAGE) docs/_build docs/_api docs/_notebooks build dist

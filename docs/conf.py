@@ -63,19 +63,22 @@ NOTEBOOKS = Path(__file__).with_name("_notebooks")
 
 
 def write_notebooks() -> None:
-    """Write the notebooks of examples/ with their outputs as pages, each with a badge of Colab."""
+    """Write the lessons with their outputs as pages, each with a badge of Colab."""
     host, _, place = repository.partition("github.com/")
     NOTEBOOKS.mkdir(exist_ok=True)
-    for file in (Path(__file__).parents[1] / "examples").glob("*.ipynb"):
+    lessons = sorted(Path(__file__).with_name("lessons").glob("*.ipynb"))
+    for earlier in NOTEBOOKS.glob("*.md"):
+        if earlier.stem not in {file.stem for file in lessons}:
+            earlier.unlink()
+    for file in lessons:
         text, resources = MarkdownExporter().from_filename(str(file))
         for name, content in resources["outputs"].items():
             (NOTEBOOKS / f"{file.stem}_{name}").write_bytes(content)
             text = text.replace(f"]({name})", f"]({file.stem}_{name})")
-        text = re.sub(r"\]\((\w+\.py)\)", rf"]({repository}/blob/main/examples/\1)", text)
+        text = re.sub(r"\]\((\w+)\.ipynb\)", r"](\1.md)", text)
         if place:
-            link = (
-                f"https://colab.research.google.com/github/{place}/blob/main/examples/{file.name}"
-            )
+            where = f"{place}/blob/main/docs/lessons/{file.name}"
+            link = f"https://colab.research.google.com/github/{where}"
             badge = f"[![Open in Colab](../_static/colab.svg)]({link})"
             note = f"In Colab, first run `%pip install git+{host}github.com/{place}`."
             title, _, text = text.lstrip().partition("\n")
@@ -89,8 +92,8 @@ write_notebooks()
 
 
 def link_notebooks(app: Sphinx, name: str, content: list[str]) -> None:
-    """Lead from links to a notebook in the repository to its page."""
-    content[0] = re.sub(r"\]\(\.\./examples/(\w+)\.ipynb\)", r"](_notebooks/\1.md)", content[0])
+    """Lead from links to a lesson in the repository to its page."""
+    content[0] = re.sub(r"\]\(lessons/(\w+)\.ipynb\)", r"](_notebooks/\1.md)", content[0])
 
 
 def leave_out_index(app: Sphinx, document: Any) -> None:

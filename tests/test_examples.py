@@ -9,15 +9,17 @@ from pathlib import Path
 import pytest
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-NOTEBOOKS = sorted(EXAMPLES.glob("*.ipynb"))
+NOTEBOOKS = sorted((EXAMPLES.parent / "docs" / "lessons").glob("*.ipynb"))
 FRAMEWORKS = {f"attack_{name}": name for name in ("norse", "sinabs", "snntorch", "spikingjelly")}
 FRAMEWORKS |= {f"evaluate_{name}": name for name in ("snntorch", "spikingjelly")}
 
 
-def test_there_are_three_notebooks_and_they_are_small():
-    names = ["evaluate_spikingjelly", "events", "tutorial"]
-    assert [notebook.stem for notebook in NOTEBOOKS] == names
-    assert sum(notebook.stat().st_size for notebook in NOTEBOOKS) < 400_000
+def test_there_are_six_lessons_each_with_an_exercise_and_its_answer():
+    assert [notebook.stem[:2] for notebook in NOTEBOOKS] == [f"{n}_" for n in range(1, 7)]
+    assert sum(notebook.stat().st_size for notebook in NOTEBOOKS) < 1_200_000
+    for notebook in NOTEBOOKS:
+        text = notebook.read_text("utf-8")
+        assert text.index("## Exercise") < text.index("## Answer")
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda notebook: notebook.stem)

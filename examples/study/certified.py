@@ -9,6 +9,8 @@ at all budgets. --held-out 0.125 takes training samples in their place, for choi
 table it writes what accuracy the weight of the bounds costs, and where intervals grow. A run that
 was interrupted goes on where it stopped. Runs with other networks, weights or seeds into the same
 folder are added to its table. Training mirrors colour images, but neither digits nor events.
+Networks are trained in single precision and certified in double precision. There rounding adds
+next to nothing to the bounds; in single precision it costs twins with ReLU several points.
 """
 
 import argparse
@@ -38,7 +40,6 @@ from art_snn.data import Dataset, Source
 from art_snn.encoders import Frames
 from art_snn.files import write_text
 from art_snn.gradients import STBP, Rectangle
-from art_snn.layers import TimeDistributed
 from art_snn.metrics import Share
 from art_snn.models import shallow
 from art_snn.seeding import fix_seed
@@ -117,7 +118,7 @@ class Study:
             assert isinstance(network.layers, nn.Sequential)
             for index, layer in enumerate(network.layers):
                 if isinstance(layer, LIF):
-                    network.layers[index] = TimeDistributed(nn.ReLU())
+                    network.layers[index] = nn.ReLU()
         return network
 
     def train(self, training: Training) -> tuple[SpikingNetwork, float]:
@@ -161,6 +162,7 @@ class Study:
         if file.exists():
             return
         network, seconds = self.train(training)
+        network.double()
         shape, limits = self.data.input_shape, self.data.value_range
         classifier = wrap(network, shape, self.data.classes, limits, "cpu")
         right = classifier.predict(self.x, batch_size=100).argmax(1) == self.y
@@ -206,7 +208,7 @@ class Study:
         """After each layer of neurons, or ReLU: the share of them whose output is unsure, and
         the mean width of intervals, in shares of the mean output."""
         network = classifier.model
-        x = torch.as_tensor(self.x[:MEASURED])
+        x = torch.as_tensor(self.x[:MEASURED], dtype=torch.float64)
         outputs: list[Box] = []
 
         def note(*found: Any) -> None:

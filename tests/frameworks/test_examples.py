@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from importlib import metadata
@@ -68,10 +69,14 @@ def code_of(notebook: Path) -> str:
     return "\n".join(texts).replace("%matplotlib inline", "")
 
 
-@pytest.mark.skipif("spikingjelly" not in NAMES, reason="needs SpikingJelly 2")
-def test_the_notebook_that_evaluates_a_network_runs(tmp_path):
-    code = code_of(ROOT / "examples" / "evaluate_spikingjelly.ipynb")
-    for count, fewer in (("samples=50", "samples=16"), ("examined=30", "examined=4")):
-        assert count in code
-        code = code.replace(count, fewer)
-    assert "Robust accuracy" in printed(tmp_path, "-", code=code)
+LESSONS = sorted((ROOT / "docs" / "lessons").glob("*.ipynb"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.stem)
+def test_a_lesson_runs_from_top_to_bottom_as_it_stands(lesson, tmp_path):
+    code = code_of(lesson)
+    for name in ("spikingjelly", "snntorch", "norse"):
+        if re.search(rf"^(import|from) {name}\b", code, re.MULTILINE) and name not in NAMES:
+            pytest.skip(f"needs {name}")
+    printed(tmp_path, "-", code=code)
