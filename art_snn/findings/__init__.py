@@ -11,4 +11,7 @@ from art_snn.findings.finding import (
     Remedy as Remedy,
     Subject as Subject,
 )
-from art_snn.findings.strength import examine_strength as examine_strength
+from art_snn.findings.strength import (
+    change_randomly as change_randomly,
+    examine_strength as examine_strength,
+)

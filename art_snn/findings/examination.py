@@ -300,7 +300,11 @@ def _probabilities(subject: Subject) -> Finding | None:
     clean = subject.clean[subject.answered]
     off = float(np.abs(clean.sum(1) - 1).max(initial=0))
     inside = clean.min(initial=0) > -_OF_ONE and clean.max(initial=0) < 1 + _OF_ONE
-    if not (len(clean) and inside and off < _OF_ONE):
+    # Rates of a spiking output sum to 1 where one neuron fires at every step.
+    steps = getattr(getattr(subject.estimator.model, "encoder", None), "steps", None)
+    counts = clean * (steps or 1)
+    spikes = np.allclose(counts, np.rint(counts), rtol=0, atol=_OF_ONE)
+    if spikes or not (len(clean) and inside and off < _OF_ONE):
         return None
     return Finding(
         "probabilities",

@@ -10,10 +10,9 @@ import torch
 from art.attacks import EvasionAttack
 from art.estimators.classification import PyTorchClassifier
 from numpy import ndarray
-from torch import Tensor
 
 from art_snn.attacks.auto_pgd import AutoPGD, OnwardPGD
-from art_snn.attacks.measures import FLIPS, SHIFT, Ball, Norm, require_measure
+from art_snn.attacks.measures import FLIPS, SHIFT, Ball, Measure, Norm, require_measure
 from art_snn.attacks.sparse_dynamic import SparseDynamicAttack
 from art_snn.attacks.spike_retiming import SpikeRetiming
 from art_snn.attacks.square_search import SQUARE_ATTACK, SquareSearch
@@ -75,25 +74,35 @@ class _WhiteBox(Subject):
         """The outcome of an attack that made these of the samples."""
         return Robustness(self.correct, ~self.wrong(adversarials))
 
-    def change_randomly(self, draw: int) -> Tensor:
-        """Points at the rim of the ball, or samples with random flips, or with random shifts."""
-        x = torch.as_tensor(self.x, device="cpu")
-        noise = uniform_noise(x, self.seed, draw)
-        if self.measure == SHIFT:
-            return SpikeRetiming(self.estimator, int(self.eps), verbose=False).move(
-                x, noise
-            )
+    def change_randomly(self, draw: int) -> ndarray:
+        """The samples after a random change of the whole budget."""
+        ball = (self.measure, self.eps, self.seed)
+        return change_randomly(self.estimator, self.x, *ball, draw)
 
-        low, high = (
-            end.to(x) for end in AutoPGD(self.estimator, verbose=False).clip_range(x)
-        )
-        if self.measure == FLIPS:
-            bits = noise.flatten(1).argsort(1)[:, : int(self.eps)]
-            flipped = (
-                torch.zeros_like(x, dtype=torch.bool).flatten(1).scatter(1, bits, True)
-            )
-            return torch.where(flipped.view_as(x), low + high - x, x)
-        return Ball(self.measure, self.eps, x, low, high).start(noise)
+
+def change_randomly(
+    estimator: PyTorchClassifier,
+    samples: ndarray,
+    measure: Measure,
+    eps: float,
+    seed: int,
+    draw: int = 0,
+) -> ndarray:
+    """Change samples at random, by the whole budget.
+
+    :return: points at the rim of the ball, or samples with random flips, or with random
+        shifts."""
+    x = torch.as_tensor(samples, device="cpu")
+    noise = uniform_noise(x, seed, draw)
+    if measure == SHIFT:
+        return SpikeRetiming(estimator, int(eps), verbose=False).move(x, noise).numpy()
+
+    low, high = [end.to(x) for end in AutoPGD(estimator, verbose=False).clip_range(x)]
+    if measure == FLIPS:
+        bits = noise.flatten(1).argsort(1)[:, : int(eps)]
+        flipped = torch.zeros_like(x, dtype=torch.bool).flatten(1).scatter(1, bits, True)
+        return torch.where(flipped.view_as(x), low + high - x, x).numpy()
+    return Ball(measure, eps, x, low, high).start(noise).numpy()
 
 
 def _whole_range_survived(subject: _WhiteBox) -> Finding | None:
@@ -141,7 +150,7 @@ def _noise_as_strong(subject: _WhiteBox) -> Finding | None:
     """Random changes of the whole budget are misclassified that the white box does not find."""
     # The white box begins at draw 0.
     points = (subject.change_randomly(draw) for draw in range(1, DRAWS + 1))
-    control = union([subject.judge(point.numpy()) for point in points])
+    control = union([subject.judge(point) for point in points])
     names = (
         "noise-as-strong",
         "noise is as strong as the gradient",

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from art_snn.checks import first_line, invalid, require, require_distinct
@@ -15,6 +16,8 @@ from art_snn.models import DEFAULTS, MODELS
 MANIFEST = "manifest.json"
 FIRST = 200
 """Test samples that lie in the zoo, the first ones."""
+RANKED = 100
+"""Samples of a record from which on networks are compared by it."""
 
 SCHEMA = 3
 """Number of the form of the manifest: a new form has a new number."""
@@ -81,6 +84,12 @@ class ZooData:
     def file(self) -> str:
         """Name of the file of samples, where there is one."""
         return f"samples-{self.name}.npz"
+
+    @property
+    def titles(self) -> set[str]:
+        """Names that data sets have that were made of it."""
+        files = (self.file, str(self.options["data"]))
+        return {self.name, *(Path(file).stem for file in files)}
 
     @property
     def source(self) -> Source:

@@ -1,8 +1,8 @@
 """Networks, classifiers and samples of the zoo, and the files that they come from.
 
 Files lie in the folder that ART_SNN_ZOO names, otherwise in examples/zoo of a checkout,
-otherwise in the package, which brings three small networks. What is missing is fetched
-into a cache."""
+otherwise in the package, which brings three small networks. What is missing there is taken
+from examples/zoo of the current folder, or fetched into a cache."""
 
 import logging
 import os
@@ -33,6 +33,8 @@ from art_snn.network import SpikingNetwork
 from art_snn.zoo.entry import FIRST, MANIFEST, Manifest, ZooData, ZooEntry, from_text
 
 VARIABLE = "ART_SNN_ZOO"
+_NEAR = Path("examples", "zoo")
+"""The zoo of a checkout that is the current folder, where the package is installed elsewhere."""
 
 _Part = TypeVar("_Part", ZooEntry, ZooData)
 
@@ -117,6 +119,9 @@ def local_file(part: ZooEntry | ZooData) -> Path:
     folder = _folder()
     file = folder / part.file
     if not file.exists():
+        near = _NEAR / part.file
+        if _holds(near, part.sha256):
+            return near
         return _fetch(part.file, part.sha256, folder)
     require(
         _holds(file, part.sha256),
@@ -126,6 +131,12 @@ def local_file(part: ZooEntry | ZooData) -> Path:
         "Take another copy of it.",
     )
     return file
+
+
+def is_here(part: ZooEntry | ZooData) -> bool:
+    """True if the file of a network or a data set is on this machine, or none is needed."""
+    folders = (_folder(), _NEAR, _cache())
+    return not part.sha256 or any((folder / part.file).is_file() for folder in folders)
 
 
 def _holds(file: Path, digest: str) -> bool:

@@ -30,7 +30,7 @@ from tests.classifiers import CLASSES, classifier, samples
 from tests.evaluations import VANISHED, small
 from tests.jobs import Job
 
-REFUSAL = r"^output: .*results of the same kind, got .*results\.json of other .*\. Choose another"
+REFUSAL = r"^output: .*results of the same kind, got .*results\.json of other .*\. Give --output "
 
 
 def deep(levels):

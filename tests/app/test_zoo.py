@@ -54,8 +54,8 @@ def settings(tmp_path: Path, **options) -> Compare:
 @pytest.mark.usefixtures("shelf")
 def test_the_list_has_a_row_per_network_and_budget():
     head, first, second = succeed("zoo").strip().splitlines()
-    assert head.split()[:4] == ["network", "data", "training", "T"]
-    assert first.split()[:2] == ["small-plain", "pictures"]
+    assert head.split()[:5] == ["network", "here", "data", "training", "T"]
+    assert first.split()[:3] == ["small-plain", "yes", "pictures"]
     assert first.split("  ")[-3:] == ["100.0 %", "at most 75.0 %", "at least 25.0 %"]
     assert first.split()[-13:-8] == ["8/255", "(inf)", "4", "100.0", "%"]
     assert "1.5 (2)" in second

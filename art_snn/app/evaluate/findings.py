@@ -86,7 +86,9 @@ def list_examinations(target: Target) -> Mapping[str, Callable[[], list[Finding]
             _examine_gradients, target, rules[name], arguments
         )
     # An attack is examined where it takes a budget.
-    for plan in singles if target.measure != SHIFT and stage.bounded else ():
+    # Without a name it is there for comparison alone.
+    named = settings.attack is not None and target.measure != SHIFT
+    for plan in singles if named and stage.bounded else ():
         parts[plan.name] = partial(_examine_single, target, plan.stages[0], arguments)
     return parts
 

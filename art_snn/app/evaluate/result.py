@@ -42,7 +42,7 @@ from art_snn.app.evaluation.record import (
     name_from,
 )
 from art_snn.app.evaluation.tables import evaluation_parts
-from art_snn.app.evaluation.verdict import join_words, verdicts
+from art_snn.app.evaluation.verdict import describe_budgets, join_words, verdicts
 from art_snn.app.machine import describe_machine
 from art_snn.app.results import Result, as_json, load_previous, weights_digest
 from art_snn.app.tables import Part, write_title
@@ -51,9 +51,12 @@ from art_snn.checks import ArgumentError
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.encoders import describe_encoder
 from art_snn.files import corruption, digest, write_text
+from art_snn.findings import change_randomly
 from art_snn.metrics import Certificate
 from art_snn.metrics.energy import count_operations, count_synapses
 from art_snn.seeding import fix_seed
+from art_snn.zoo.entry import RANKED
+from art_snn.zoo.networks import manifest
 
 _BELOW, _OPEN = 3, 4
 """Exit statuses: less robust than was asked for, and findings where none may be."""
@@ -166,6 +169,8 @@ def assemble(target: Target, store: Store, seconds: float) -> Evaluation:
         certificate=Certificate.concatenate(certificates) if certificates else None,
         bounds=join_bounds(blocks, decisions),
         operations=_average_operations(target),
+        noise=tuple(_count_after_noise(target, eps) for eps in sorted(target.budgets)),
+        peers=_describe_peers(target),
     )
 
 
@@ -177,6 +182,38 @@ def _choose_name(target: Target) -> str:
     folder = settings.output.resolve().name.removeprefix("evaluation-")
     named = target.subject.checkpoint is not None
     return name_from(settings.network_name if named else folder)
+
+
+def _count_after_noise(target: Target, eps: float) -> int:
+    """How many samples are right after one random change of the budget."""
+    settings = target.settings
+    with fix_seed(settings.seed):
+        ball = (target.measure, eps, settings.seed)
+        changed = change_randomly(target.classifier, target.x, *ball)
+        logits = target.classifier.predict(changed, settings.batch_size)
+    return int((logits.argmax(1) == target.y).sum())
+
+
+def _describe_peers(target: Target) -> str:
+    """What attacks leave of networks of the zoo on the same data, in a sentence; "" without."""
+    name = target.data.name
+    same = {one.name for one in manifest().data if name in one.titles}
+    sentences = []
+    for eps in sorted(target.budgets):
+        left = {
+            record.robust.value: f"{record.robust.percent} of {entry.name}"
+            for entry in manifest().networks
+            for record in entry.standard
+            if entry.data in same
+            and (record.norm, record.eps) == (target.measure.id, eps)
+            and record.robust.total >= RANKED
+        }
+        if left:
+            at = describe_budgets(target.measure.id, eps)
+            sentences.append(f"{left[min(left)]} to {left[max(left)]} {at}")
+    if not sentences:
+        return ""
+    return f"Attacks on networks of the zoo with the same data leave {join_words(sentences)}."
 
 
 def _average_operations(target: Target) -> dict[str, tuple[float, ...]]:
@@ -223,6 +260,8 @@ def describe_provenance(target: Target, seconds: float) -> Provenance:
         training=target.subject.training
         if settings.training is None
         else settings.training,
+        value_range=target.data.value_range,
+        milliseconds=target.data.milliseconds,
     )
 
 

@@ -55,7 +55,7 @@ class Evaluate(Network):
         below it at a budget.
     :param strict: exit with status 4 if findings are open; needs a plan.
     :param name: of the network, by which results are told apart [that of the checkpoint
-        or the folder]. In Python only.
+        or the folder].
     :param training: of the network, in words [that of the zoo or the checkpoint]. In Python only.
     :param examined: samples that are examined for findings, the first ones. In Python only.
     :param block: samples that are written, resumed and handed to processes together, at
@@ -77,7 +77,7 @@ class Evaluate(Network):
     seed: int = 0
     fail_under: Open[float] = None
     strict: Flag = False
-    name: Suppress[Fixed[str | None]] = None
+    name: Open[str] = None
     training: Suppress[Fixed[str | None]] = None
     examined: Suppress[Fixed[int]] = 100
     block: Suppress[Fixed[int]] = 256

@@ -4,6 +4,7 @@ import base64
 import io
 import textwrap
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -206,18 +207,23 @@ def draw_spikes(examples: Examples) -> _Drawing | None:
         ax = axes[name]
         ax.pcolormesh(shown, cmap=colours, vmin=0, vmax=2, ec="#ffffff", lw=0.4)
         ax.hlines(starts[1:], 0, len(both), color=GREY, lw=1.2)
-        ax.set_yticks(starts + counts / 2, owners + 1)
+        titles = examples.layers[owners] if name == "original" else [""] * len(owners)
+        ax.set_yticks(starts + counts / 2, titles)
         ax.set_ylim(len(examples.owners), 0)
         ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
         ax.grid(visible=False)
         ax.set_xlabel(f"time steps, {name}")
-    axes["original"].set_ylabel("layer")
     layers = np.arange(len(examples.layers))
-    axes["rates"].set_xticks(layers, layers + 1)
+    axes["rates"].set_xticks(layers, examples.layers)
     axes["rates"].set(xlabel="layer of neurons", ylabel="spikes per step")
 
-    words = f"Rates are means of {count_words(len(examples.rows), 'sample')}. Below: spikes of "
-    words += f"sample {examples.rows[0]} in up to {NEURONS} neurons of a layer; in black, of both."
+    words = f"Top: mean rates of {count_words(len(examples.rows), 'sample')}. Bottom: spikes of "
+    words += (
+        f"sample {examples.rows[0]}. A row is a neuron, up to {NEURONS} of each layer. "
+    )
+    words += (
+        "Black spikes are the same with and without the attack, coloured ones are not."
+    )
     rows = zip(examples.layers, *examples.rates, strict=True)
     rates = "; ".join(
         f"{name} {before:.3f} and {after:.3f}" for name, before, after in rows
@@ -293,11 +299,20 @@ def draw_classes(evaluation: Evaluation) -> _Drawing:
     members = np.equal.outer(classes, evaluation.labels)
     counts = members @ np.transpose([*columns.values()]).astype(int)
 
-    figure, ax = _make_axes(2.5, len(columns))
-    for name, column in zip(columns, counts.T, strict=True):
-        ax.bar(classes, 100 * column / totals, label=name)
+    figure, ax = _make_axes(2.8, len(columns))
+    shares = 100 * counts / totals[:, None]
+    ax.vlines(classes, shares.min(1), shares.max(1), color=_STYLE["grid.color"], lw=3)
+    for name, column, marker in zip(columns, shares.T, cycle(_MARKERS)):
+        ax.plot(classes, column, marker, label=name)
     figure.legend(loc="outside lower left")
-    ax.set(ylim=(0, 100), xlabel="class", ylabel=_accuracy_label(results))
+    few = count_words(totals.min(), "sample")
+    words = (
+        few
+        if totals.min() == totals.max()
+        else f"{totals.min()} to {totals.max()} samples"
+    )
+    axis = f"class (n = {words} each)"
+    ax.set(ylim=(-4, 104), xlabel=axis, ylabel=_accuracy_label(results))
     ax.xaxis.set_major_locator(MaxNLocator(10, integer=True))
     ax.grid(visible=False, axis="x")
 

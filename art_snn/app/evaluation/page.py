@@ -22,7 +22,7 @@ from art_snn.app.evaluation.verdict import (
 
 PAGE = "report.html"
 _HERE = Path(__file__).parent
-_SHARE = re.compile(r"([\d.]+ % )(\[[^]]+\])")
+_SHARE = re.compile(r"((?:at most |at least |exactly )?[\d.]+ % )(\[[^]]+\])")
 
 
 def render_page(items: Sequence[ReportItem]) -> str:
@@ -72,6 +72,7 @@ def _describe_item(item: ReportItem) -> Mapping[str, Any]:
         "open": decisive or any(verdict.open for verdict in results),
         "cards": decisive,
         "others": others,
+        "steps": list(dict.fromkeys(card["remedies"][0] for card in decisive)),
         "remarks": tables.remarks(evaluation),
         "accuracy": figures.draw_accuracy(evaluation),
         "classes": figures.draw_classes(evaluation),

@@ -154,7 +154,9 @@ class Provenance:
     :param shape: of a sample.
     :param dataset: name of the data.
     :param parameters: number of the network's parameters.
-    :param training: of the weights, in words; "" if unknown."""
+    :param training: of the weights, in words; "" if unknown.
+    :param value_range: (low, high) of the samples' values; None if unknown.
+    :param milliseconds: that a time step of event frames lasts; None if unknown."""
 
     command: str
     versions: dict[str, str]
@@ -176,6 +178,8 @@ class Provenance:
     dataset: str
     parameters: int
     training: str
+    value_range: tuple[float, float] | None = None
+    milliseconds: float | None = None
 
     def __post_init__(self) -> None:
         expect(self.examined >= 0, "samples of at least 0", self.examined)
@@ -200,7 +204,9 @@ class Evaluation:
     :param certificate: of all samples, where it was asked for.
     :param bounds: what is proven at each budget; nothing where bounds were not asked for.
     :param operations: of each layer by its name: neurons, synapses, spikes and synaptic operations
-        per sample; nothing where they cannot be counted. A dense input has no spikes."""
+        per sample; nothing where they cannot be counted. A dense input has no spikes.
+    :param noise: how many samples are right after one random change of each budget.
+    :param peers: what attacks leave of networks of the zoo on the same data, in a sentence."""
 
     name: str
     title: str
@@ -217,6 +223,8 @@ class Evaluation:
     certificate: Certificate | None = None
     bounds: tuple[Bounds, ...] = ()
     operations: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    noise: tuple[int, ...] = ()
+    peers: str = ""
 
     def __post_init__(self) -> None:
         expect(self.name == name_from(self.name), NAME, self.name)
@@ -251,6 +259,8 @@ class Evaluation:
         budgets = [*self.budgets]
         bounded = sorted(bounds.eps for bounds in self.bounds)
         expect(bounded in ([], budgets), f"bounds at {budgets}", bounded)
+        expect(len(self.noise) in (0, len(budgets)), "noise of each budget", self.noise)
+        _expect_within(self.noise, 0, len(self.samples), "noise that leaves samples")
         for row in self.operations.values():
             holds = len(row) == 4 and min(row) >= 0 and row[0]
             expect(holds, "four numbers of a layer, none below 0", row)

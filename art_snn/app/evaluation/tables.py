@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from itertools import combinations
 
@@ -44,6 +44,7 @@ MOST_SAMPLES = 1000
 """Rows of the table of samples; the others are in the JSON."""
 _RADII, _DOUBLINGS = 4, 12
 """Radii and numbers of events at which the certified accuracy is given."""
+NOISE = "a random change, to compare"
 
 
 def evaluation_parts(evaluation: Evaluation) -> list[Part]:
@@ -94,22 +95,22 @@ def evaluation_tables(evaluation: Evaluation) -> dict[str, Table]:
 
 def _verdict_table(evaluation: Evaluation) -> Table:
     """A row per budget; with bounds or draws also what they certify."""
-    table = _side_table([ReportItem("", evaluation)], str)
+    table = _side_table([ReportItem("", evaluation)])
     return Table(table.titles[1:], [row[1:] for row in table.rows])
 
 
 def _attack_table(evaluation: Evaluation) -> Table:
-    """A row per budget and attack, one for the union of all attacks up to that budget,
-    and one for what is certified.
+    """A row per budget and attack, and one each for the union of all attacks up to that
+    budget, for what is certified, and for a random change.
 
     The last column says whether the attack breaks more than the first one, by McNemar's test."""
     first, *others = evaluation.names
     titles = [
         "attack",
         "eps",
-        "clean accuracy",
-        "attack success",
         "robust accuracy",
+        "attack success",
+        "clean accuracy",
         "queries per sample",
     ]
     if others:
@@ -129,21 +130,22 @@ def _attack_table(evaluation: Evaluation) -> Table:
                 [
                     trial.name,
                     eps,
-                    result.clean_accuracy,
-                    result.attack_success,
                     verdict.describe_trial(trial),
+                    result.attack_success,
+                    result.clean_accuracy,
                     f"{trial.outcome.queries:.0f}",
                     difference,
                 ]
             )
         if len(evaluation.trials) > 1:
             success = verdict.outcome.attack_success
-            rows.append([UNION, eps, clean, success, verdict.share, "", ""])
+            rows.append([UNION, eps, verdict.share, success, clean, "", ""])
         if verdict.certified is not None:
-            rows.append(
-                [CERTIFIED, eps, clean, "", f"at least {verdict.certified}", "", ""]
-            )
-    return Table(titles, [row[: len(titles)] for row in rows], wide=(2, 3, 5, 6))
+            proven = f"at least {verdict.certified}"
+            rows.append([CERTIFIED, eps, proven, "", clean, "", ""])
+        if verdict.noise is not None:
+            rows.append([NOISE, eps, verdict.noise, "", clean, "", ""])
+    return Table(titles, [row[: len(titles)] for row in rows], wide=(3, 4, 5, 6))
 
 
 def _stage_table(evaluation: Evaluation) -> Table:
@@ -213,7 +215,8 @@ def remarks(evaluation: Evaluation) -> list[str]:
         if native:
             lines.append(
                 f"{trial.name} ran {count_words(len(native), 'stage')} with the network's own "
-                f"gradient. The first is {native[0].instead_of}: {native[0].reason.rstrip('.')}."
+                f"gradient. The first is {native[0].instead_of}, whose rule does not suit all "
+                "neurons."
             )
         for one in trial.outcome.skipped:
             if one.status == "skipped":
@@ -239,6 +242,8 @@ def remarks(evaluation: Evaluation) -> list[str]:
             f"for {certificate.abstentions} of the samples; on average the "
             f"{certificate.region.measure} is {certificate.average:.3g}."
         )
+    if evaluation.peers:
+        lines.append(evaluation.peers)
     return list(dict.fromkeys(lines))
 
 
@@ -331,7 +336,7 @@ def compare_parts(items: Sequence[ReportItem]) -> list[Part]:
     parts: list[Part] = [
         f"{len(items)} evaluations side by side",
         Notes(names),
-        _side_table(items, str),
+        _side_table(items),
     ]
     for (name, one), (other_name, other) in combinations(named, 2):
         parts += _compare(one.evaluation, other.evaluation, (name, other_name))
@@ -345,26 +350,24 @@ def label_items(items: Sequence[ReportItem]) -> list[tuple[str, ReportItem]]:
     return list(zip(labels, items, strict=True))
 
 
-def _side_table(items: Sequence[ReportItem], show: Callable[[Share], str]) -> Table:
-    """A row per evaluation and budget, with shares in these words."""
+def _side_table(items: Sequence[ReportItem]) -> Table:
+    """A row per evaluation and budget."""
     alike = len({item.evaluation.norm for item in items}) == 1
     bounded = any(item.evaluation.certifies for item in items)
     rows = []
     for label, item in label_items(items):
         for verdict in verdicts(item.evaluation):
             describe = format_eps if alike else describe_budget
-            row = [label, describe(verdict.norm, verdict.eps)]
-            row.append(show(verdict.outcome.clean_accuracy))
+            row = [label, describe(verdict.norm, verdict.eps), verdict.share]
             if bounded:
-                row.append(
-                    "no bounds" if verdict.certified is None else show(verdict.certified)
-                )
-            robust = show(verdict.outcome.robust_accuracy)
-            rows.append((*row, describe_bound(robust, verdict.open), verdict.doubts))
-    titles = ["result", "eps" if alike else "budget", "clean accuracy"]
+                certified = verdict.certified
+                row.append("no bounds" if certified is None else str(certified))
+            clean = verdict.outcome.clean_accuracy
+            rows.append((*row, str(clean), verdict.doubts))
+    titles = ["result", "eps" if alike else "budget", "robust accuracy"]
     if bounded:
         titles.append("certified accuracy")
-    return Table([*titles, "robust accuracy", "findings"], rows, words=1 if alike else 2)
+    return Table([*titles, "clean accuracy", "findings"], rows, words=1 if alike else 2)
 
 
 def _compare(one: Evaluation, other: Evaluation, names: tuple[str, str]) -> list[Part]:
@@ -425,8 +428,23 @@ def _match_samples(one: Evaluation, other: Evaluation) -> list[tuple[int, int]]:
 
 
 def latex_table(items: Sequence[ReportItem]) -> str:
-    """A table in LaTeX: a row per evaluation and budget, with accuracies in percent."""
-    table = _side_table(items, lambda share: share.percent)
+    """A table in LaTeX: a row per evaluation and a column per budget, in percent."""
+    columns = dict.fromkeys(
+        (item.evaluation.norm, eps) for item in items for eps in item.evaluation.budgets
+    )
+    rows = []
+    for label, item in label_items(items):
+        results = {(one.norm, one.eps): one for one in verdicts(item.evaluation)}
+        clean = next(iter(results.values())).outcome.clean_accuracy
+        cells = [
+            _shorten(results[column]) if column in results else "" for column in columns
+        ]
+        rows.append([label, _percent(clean), *cells])
+
+    alike = len({norm for norm, _ in columns}) == 1
+    describe = format_eps if alike else describe_budget
+    titles = ["network", "clean", *(describe(*column) for column in columns)]
+    table = Table(titles, rows)
     text = tabulate(
         table.rows,
         table.titles,
@@ -436,15 +454,38 @@ def latex_table(items: Sequence[ReportItem]) -> str:
     )
     # A bracket at the start of a row would be the option of the line break before it.
     text = re.sub(r"(?m)^ \[", " {[}", text)
-    evaluations = [item.evaluation for item in items]
-    titles = "; ".join(dict.fromkeys(one.title for one in evaluations))
-    counts = join_words(dict.fromkeys(str(len(one.samples)) for one in evaluations))
-    norms = join_words(dict.fromkeys(NORMS[one.norm] for one in evaluations))
-    words = f"{titles}. Accuracy on {counts} samples, with budgets eps in {norms}."
-    caption = words.translate(str.maketrans(LATEX_ESCAPE_RULES))
+    text = re.sub(r"at most (?=[\d.]+ )", r"$\\le$ ", text)
+    caption = _write_caption(items).translate(str.maketrans(LATEX_ESCAPE_RULES))
+    if r"$\le$" in text:
+        caption += r" The sign $\le$ marks upper bounds."
     return rf"""\begin{{table}}[t]
 \centering\small
 \caption{{{caption}}}
 \label{{tab:robustness}}
 {text}
 \end{{table}}"""
+
+
+def _percent(share: Share) -> str:
+    return f"{100 * share.value:.1f}"
+
+
+def _shorten(verdict: Verdict) -> str:
+    """The robust accuracy in percent, from what is certified to what attacks leave."""
+    high = _percent(verdict.outcome.robust_accuracy)
+    if verdict.certified is None or verdict.exact:
+        return describe_bound(high, verdict.open)
+    return f"{_percent(verdict.certified)}--{high}"
+
+
+def _write_caption(items: Sequence[ReportItem]) -> str:
+    """What the table in LaTeX shows, in sentences."""
+    evaluations = [item.evaluation for item in items]
+    data = join_words(dict.fromkeys(one.provenance.dataset for one in evaluations))
+    counts = join_words(dict.fromkeys(str(len(one.samples)) for one in evaluations))
+    norms = join_words(dict.fromkeys(NORMS[one.norm] for one in evaluations))
+    words = f"Accuracy in percent on {counts} test samples of {data}: without an attack "
+    words += f"(clean), and under attacks within each budget in {norms}."
+    if any(one.certifies for one in evaluations):
+        words += " Of two numbers the first is certified, the second is left by attacks."
+    return words

@@ -121,6 +121,15 @@ class Verdict:
         return not trusted and self.left > 0 and not self.exact
 
     @property
+    def noise(self) -> Share | None:
+        """What a random change of the budget leaves; None where nobody looked."""
+        evaluation = self.evaluation
+        if not evaluation.noise:
+            return None
+        place = evaluation.budgets.index(self.eps)
+        return Share(evaluation.noise[place], len(evaluation.samples))
+
+    @property
     def errors(self) -> list[Finding]:
         """Findings that cast doubt on what was certified and on what was attacked."""
         return [finding for finding in self.findings if finding.severity == "error"]
@@ -135,8 +144,13 @@ class Verdict:
 
     @property
     def share(self) -> str:
-        """The robust accuracy in words, "at most" where it is only an upper bound."""
-        return describe_bound(self.outcome.robust_accuracy, self.open)
+        """The robust accuracy in words, as :meth:`describe` has it."""
+        return self.describe(self.outcome.robust_accuracy)
+
+    def describe(self, share: object) -> str:
+        """A share at this budget in words: "at most" if it is an upper bound, "exactly" if
+        bounds and attacks agree."""
+        return f"exactly {share}" if self.exact else describe_bound(share, self.open)
 
     @property
     def doubts(self) -> str:
@@ -218,12 +232,25 @@ def describe_verdicts(results: Sequence[Verdict]) -> str:
     right = f"{clean.count} {'is' if clean.total == 1 else 'are'} classified correctly"
     left = f"{first.left or 'none'} still {'is' if first.left == 1 else 'are'}"
     samples = count_words(clean.total, kind)
-    words = f"Of {samples}, {right}, and {left} after an attack that {change}."
+    size = _describe_size(first)
+    words = f"Of {samples}, {right}, and {left} after an attack that {change}{size}."
+    if first.noise is not None:
+        words += f" A random change of that size leaves {first.noise.count or 'none'}."
     ends = [f"{one.left or 'none'} {one.budget}" for one in larger]
     words += f" Larger changes leave {join_words(ends)}." if ends else ""
-    return " ".join(
-        filter(None, (words, _describe_proof(results), _describe_doubt(results)))
-    )
+    parts = (words, _describe_proof(results), _describe_doubt(results))
+    return " ".join(filter(None, parts))
+
+
+def _describe_size(verdict: Verdict) -> str:
+    """What the budget is of all that may change, or of the time, in words; "" if unknown."""
+    source = verdict.evaluation.provenance
+    if verdict.norm == "inf" and source.value_range is not None:
+        low, high = source.value_range
+        return f" ({100 * verdict.eps / (high - low):.2g} % of the range from {low:g} to {high:g})"
+    if verdict.norm == "shift" and source.milliseconds is not None:
+        return f" ({verdict.eps * source.milliseconds:.2g} ms)"
+    return ""
 
 
 def _describe_proof(results: Sequence[Verdict]) -> str:
@@ -249,12 +276,14 @@ def _describe_proof(results: Sequence[Verdict]) -> str:
         if drawn
         else "certified"
     )
-    ends = [
-        f"between {low.percent} ({how}) and {one.outcome.robust_accuracy.percent} (attacked) "
-        f"{one.budget}"
-        for one, low in proven
-        if not one.exact
-    ]
+    ends = []
+    for one, low in proven:
+        high = one.outcome.robust_accuracy
+        if low == high and not one.exact:
+            ends.append(f"exactly {high.percent} ({how}) {one.budget}")
+        elif not one.exact:
+            both = f"between {low.percent} ({how}) and {high.percent} (attacked)"
+            ends.append(f"{both} {one.budget}")
     subject = "Draws show" if drawn else "Bounds prove"
     words = f"{subject} that the robust accuracy is {join_words(ends)}." if ends else ""
     exact = [one.eps for one, _ in proven if one.exact]

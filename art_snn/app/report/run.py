@@ -1,6 +1,7 @@
 """What art-snn report does: a page or tables of evaluations, the table of records, or checks."""
 
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
 from art_snn.app.evaluation.page import render_page
@@ -30,15 +31,18 @@ def run(settings: Report) -> Printed:
     if settings.board:
         return _write_board(settings.files, output)
     items = [read_evaluation(file) for file in settings.files]
-    parts = compare_parts(items) if len(items) > 1 else []
-    parts += [part for item in items for part in evaluation_parts(item.evaluation)]
+    compared = compare_parts(items) if len(items) > 1 else []
+    each = [evaluation_parts(item.evaluation) for item in items]
+    parts = [*compared, *chain(*each)]
     if output.suffix == ".html":
         write_text(output, render_page(items))
     elif output.suffix == ".md":
         write_text(output, _render_markdown(parts))
     else:
-        # What the table leaves out stands above it, for those who write about it.
-        lines = [f"% {line}".rstrip() for line in render(parts).splitlines()]
+        # What the table leaves out stands above it, for those who write about it: title,
+        # verdict and its table, and the command.
+        short = [*compared, *chain(*([*some[:3], *some[-2:]] for some in each))]
+        lines = [f"% {line}".rstrip() for line in render(short).splitlines()]
         write_text(output, "\n".join([MARKS["tex"], *lines, "", latex_table(items), ""]))
     # The title, the verdict or the names, and their table; the rest is in the file.
     return Printed(parts[:3])

@@ -54,7 +54,7 @@ def test_lines_show_the_clean_accuracy_every_budget_the_union_and_what_is_certif
     assert ax.get_xlabel() == "eps in the maximum norm [1/255]"
 
 
-def test_classes_are_bars_that_lie_upon_one_another(monkeypatch):
+def test_classes_are_columns_of_points_with_the_numbers_of_their_samples(monkeypatch):
     # The smaller budget breaks the first sample, and the fourth was never right.
     trials = trial("a", 1, (0, -1, -1, -2, -1)), trial("a", 3, (0, 0, -1, -2, 0))
     result = evaluation(*trials, labels=(2, 5, 2, 5, 2), norm="0")
@@ -65,8 +65,9 @@ def test_classes_are_bars_that_lie_upon_one_another(monkeypatch):
     monkeypatch.setattr(figures, "_chart", lambda figure, *_: made.append(figure))
     figures.draw_classes(result)
     (ax,) = made[0].axes
-    heights = [[round(bar.get_height()) for bar in bars] for bars in ax.containers]
+    heights = [[round(share) for share in line.get_ydata()] for line in ax.lines]
     assert heights == [[100, 50], [67, 50], [33, 0]]
+    assert ax.get_xlabel() == "class (n = 2 to 3 samples each)"
 
 
 def test_names_of_any_letters_are_drawn_as_they_are():
@@ -78,10 +79,10 @@ def test_names_of_any_letters_are_drawn_as_they_are():
 def test_spikes_are_drawn_where_some_were_recorded_with_the_rates_in_words():
     assert figures.draw_spikes(images(2)) is None
     drawing = figures.draw_spikes(spiking(images(2)))
-    words = {"original", "time steps, adversarial", "layer of neurons", "spikes per step"}
+    words = {"original", "time steps, adversarial", "layer of neurons", "layers.1"}
     assert words <= set(letters(drawing))
     ((_, words),) = drawing["pictures"]
-    assert "Rates are means of 2 samples. Below: spikes of sample 0 in up to 24 neurons" in words
+    assert "mean rates of 2 samples. Bottom: spikes of sample 0. A row is a neuron" in words
     assert words.endswith(" layers.1 0.100 and 0.100; layers.<3> 0.200 and 0.450.")
 
 

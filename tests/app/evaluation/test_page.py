@@ -124,7 +124,7 @@ def test_it_begins_with_the_name_a_sentence_and_a_small_table(undrawn):
         assert sentence.text == describe_verdicts(verdicts(result))
         assert len(re.findall(r"\d+", sentence.text)) <= 20
         heads = [head.text for head in verdict.every("thead")[0].every("th")]
-        assert heads == ["eps", "clean accuracy", "robust accuracy", "findings"]
+        assert heads == ["eps", "robust accuracy", "clean accuracy", "findings"]
         assert len(verdict.every("tr")) == 1 + len(result.budgets)
 
 

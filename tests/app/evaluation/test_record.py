@@ -132,7 +132,7 @@ def test_the_name_of_a_file_becomes_the_name_of_an_evaluation():
 
 EARLIER = {"bounds": {"checked"}, "provenance": {"attack_dtype"}}
 """Fields that earlier records have."""
-LATER = {"finding": {"broken"}}
+LATER = {"finding": {"broken"}, "provenance": {"value_range", "milliseconds"}}
 """Fields that they lack."""
 
 

@@ -2,10 +2,13 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from art_snn.app.evaluation.verdict import describe_verdicts, format_eps, make_cards, verdicts
 from art_snn.findings import Finding, Remedy
+from art_snn.metrics import Certificate
+from art_snn.regions import EventChanges
 from tests.evaluations import EXACT, RISES, VANISHED, evaluation, proven, provenance, small, trial
 
 EPS = 8 / 255
@@ -15,6 +18,7 @@ ERROR = replace(VANISHED, severity="error")
 WEAK = replace(RISES, about="PGD-7 by stbp")
 GAP = (proven(-1, -1, -1, -1),)
 SURE, AT_MOST = "25.0 % [4.6, 69.9]", "at most 25.0 % [4.6, 69.9]"
+EXACTLY = f"exactly {SURE}"
 NONE, ONE = "No warning casts doubt", "A warning suggests"
 AGREE = "is exact: certified and attacked agree."
 
@@ -63,7 +67,7 @@ DOUBTED = [{"findings": (RISES, VANISHED)}, {"provenance": provenance(examined=0
         ({"findings": (replace(RISES, eps=EPS),)}, AT_MOST, ONE),
         # What is certified is all that stands: no better attack can break more of it.
         *(
-            ({"bounds": EXACT} | one, SURE, f"The number at eps 8/255 {AGREE}")
+            ({"bounds": EXACT} | one, EXACTLY, f"The number at eps 8/255 {AGREE}")
             for one in ({}, *DOUBTED)
         ),
         # Whoever feeds the network wrongly certifies wrongly, too.
@@ -144,6 +148,41 @@ def test_an_attack_leaves_an_upper_bound_where_others_left_less_or_a_finding_is_
 def test_budgets_have_the_words_of_their_norm(norm, eps, change):
     result = evaluation(trial("a", eps, (0, -1)), norm=norm)
     assert f"an attack that {change}." in describe_verdicts(verdicts(result))
+
+
+@pytest.mark.parametrize(
+    ("norm", "eps", "size"),
+    [
+        ("inf", 0.1, "by more than 0.1 (5 % of the range from 0 to 2)."),
+        ("2", 0.5, "by more than 0.5 in the Euclidean norm."),
+        ("shift", 2, "by more than 2 time steps (60 ms)."),
+    ],
+)
+def test_budgets_are_shares_of_the_range_and_of_the_time_where_these_are_known(norm, eps, size):
+    source = provenance(value_range=(0.0, 2.0), milliseconds=30.0)
+    result = evaluation(trial("a", eps, (0, -1)), norm=norm, provenance=source)
+    assert size in describe_verdicts(verdicts(result))
+
+
+def test_a_random_change_is_told_with_the_smallest_budget():
+    trials = [trial("standard", eps, (-2, 0, -1, -1)) for eps in (0.3, 0.4)]
+    result = evaluation(*trials, plan="standard", noise=(3, 2))
+    assert [one.noise.count for one in verdicts(result)] == [3, 2]
+    assert "A random change of that size leaves 3. Larger" in describe_verdicts(verdicts(result))
+    assert verdicts(evaluation(*trials))[0].noise is None
+
+
+def test_draws_that_certify_all_that_attacks_leave_say_so():
+    certificate = Certificate(
+        np.array([2, 2, -1, 3]),
+        EventChanges(0.05, np.array([0.9, 0.9, 0.5, 0.99])),
+        np.array([False, True, False, True]),
+        draws=100,
+        alpha=0.001,
+    )
+    one = trial("standard", 1, (-2, -1, 0, -1), distance=np.array([0, 0, 1.0, 0]))
+    result = evaluation(one, plan="standard", norm="0", certificate=certificate)
+    assert "robust accuracy is exactly 50.0 % (certified," in describe_verdicts(verdicts(result))
 
 
 BUDGETS = [level / 255 for level in (1, 2, 4, 8, 16)]

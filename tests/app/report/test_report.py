@@ -78,27 +78,24 @@ def latex(*evaluations: Evaluation) -> tuple[list[list[str]], str]:
     return [[cell.strip() for cell in row] for row in rows], caption
 
 
-def test_latex_is_one_table_with_a_column_of_what_is_certified_where_anything_is_bounded():
-    titles = ["result", "eps", "clean accuracy", "robust accuracy", "findings"]
-    row = ["plain", "8/255", r"75.0 \%", r"at most 25.0 \%", "1"]
-    words = "vgg5 on digits. Accuracy on 4 samples, with budgets eps in the maximum norm."
-    assert latex(small(findings=(RISES,))) == ([titles, row], words)
-    both = small(bounds=EXACT, findings=(RISES,)), small(name="b")
-    cells, _ = latex(*both)
-    titles = ["certified accuracy", "robust accuracy"]
-    rows = [[r"25.0 \%", r"25.0 \%"], ["no bounds", r"25.0 \%"]]
-    assert [row[3:5] for row in cells] == [titles, *rows]
-    certified = [row[3] for row in compare_parts([ReportItem("", one) for one in both])[2].rows]
-    assert certified == ["25.0 % [4.6, 69.9]", "no bounds"]
+def test_latex_has_a_column_for_each_budget_and_both_ends_where_they_are_known():
+    words = "Accuracy in percent on 4 test samples of digits: without an attack (clean), and under "
+    words += "attacks within each budget in the maximum norm."
+    bound = r" The sign $\le$ marks upper bounds."
+    row = ["plain", "75.0", r"$\le$ 25.0"]
+    titles = ["network", "clean", "8/255"]
+    assert latex(small(findings=(RISES,))) == ([titles, row], words + bound)
+    cells, caption = latex(small(bounds=EXACT, findings=(RISES,)), small(name="b"))
+    assert [row[2] for row in cells] == ["8/255", "25.0", "25.0"]
+    assert "the first is certified" in caption
 
 
 def test_latex_names_the_norms_of_several_results():
     cells, caption = latex(small(), small(name="a_b", norm="2"))
-    assert [row[0] for row in cells] == ["result", "plain", r"a\_b"]
-    assert [row[1] for row in cells[1:]] == [
-        "at eps 8/255 in the maximum norm",
-        "at eps 0.03137 in the Euclidean norm",
-    ]
+    assert [row[0] for row in cells] == ["network", "plain", r"a\_b"]
+    norms = ["at eps 8/255 in the maximum norm", "at eps 0.03137 in the Euclidean norm"]
+    assert cells[0][2:] == norms
+    assert [row[2:] for row in cells[1:]] == [["25.0", ""], ["", "25.0"]]
     assert "in the maximum norm and the Euclidean norm" in caption
 
 
@@ -110,7 +107,6 @@ def test_a_name_is_text_and_no_markup_in_every_format():
     assert r"\<b>\*x\*\</b> 5% of a_b" in render(compare_parts([item, item]), "markdown")
     assert r"\ensuremath{<}b\ensuremath{>}*x*" in table
     assert r"5\% of a\_b" in table
-    assert r"\caption{[y] \& co. Accuracy" in table
     two = [ReportItem("", small(name=name)) for name in ("[x]", "b")]
     assert "\n {[}x]" in latex_table(two)
 
