@@ -50,6 +50,8 @@ ZOO = "zoo:"
 HUB = "hf:"
 """The same of weights in a repository of Hugging Face."""
 
+OWN = "art_snn_own_"
+"""Begins the name of the module that a file of the user is."""
 _FORM = "file.py:function or package.module:function"
 _READING = ("like", "dt", "reset", "strict", "max_spikes", "floor", "v_start", "lag")
 _OF_OWN = ("steps", "readout", "encoder")
@@ -444,7 +446,7 @@ def _run_file(file: Path) -> ModuleType:
     path = file.resolve()
     if not path.is_file():
         raise MissingFile("model", f"expected {_FORM}, but there is no file {file}.")
-    name = f"art_snn_own_{path.stem}"
+    name = f"{OWN}{path.stem}"
     module = ModuleType(name)
     module.__file__ = str(path)
     # Dataclasses and pickle look their module up.

@@ -3,13 +3,14 @@
 import contextlib
 import io
 import logging
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import field, fields, make_dataclass
 from importlib import import_module
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Any, Literal, Union, get_args, get_origin
 
 import docstring_parser
 import tyro
@@ -170,6 +171,8 @@ def _parse_settings(words: Sequence[str]) -> Any:
             )
     except SystemExit:
         sys.stderr.write(truncate(errors.getvalue(), 2000))
+        if re.search(r"Unrecognized options: [\d.]", errors.getvalue()):
+            sys.stderr.write("Put commas between several numbers: --eps 0.1,0.2\n")
         raise
     return commands[words[0]](**values | vars(values.pop("rare")))
 
@@ -247,6 +250,24 @@ def _number_rule(info: Any) -> PrimitiveConstructorSpec[Any] | None:
     )
     return PrimitiveConstructorSpec(
         1, metavar, read, lambda _: True, lambda value: [_write_value(value)]
+    )
+
+
+@_REGISTRY.primitive_rule
+def _word_rule(info: Any) -> PrimitiveConstructorSpec[Any] | None:
+    """How tyro reads one of several words. It would list None, in a random order."""
+    kinds = [kind for kind in get_args(info.type) if kind is not NoneType]
+    if len(kinds) != 1 or get_origin(kinds[0]) is not Literal:
+        return None
+    words = get_args(kinds[0])
+    metavar = "{" + ",".join(words) + "}"
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar=metavar,
+        instance_from_str=lambda given: given[0],
+        is_instance=lambda value: value is None or value in words,
+        str_from_instance=lambda value: [str(value)],
+        choices=words,
     )
 
 

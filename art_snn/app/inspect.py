@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import torch
 from numpy import ndarray
 
+from art_snn.app.architecture import OWN
 from art_snn.app.machine import torch_device
 from art_snn.app.network import random_samples, record_calls, resolve_network
 from art_snn.app.results import Result, run_folder
@@ -107,7 +108,8 @@ class _Inspection(Result):
         places = []
         for name, value in self.settings.items():
             if name.startswith(_EXCHANGED):
-                places.append([name.removeprefix(_EXCHANGED), value])
+                place = name.removeprefix(_EXCHANGED).removeprefix(OWN)
+                places.append([place, value])
             else:
                 heading.append(f"{name.replace('_', ' ')}: {value}")
         neurons = Table(_TITLES, [one.row(self.rules) for one in self.neurons])
@@ -131,7 +133,9 @@ class _Inspection(Result):
 
         remarks = []
         if zero:
-            best = min(zero, key=zero.__getitem__)
+            # Of equally good rules the usual one, as choose_rule has it.
+            order = [name for name in ORDER if name in zero]
+            best = min((*order, *zero), key=zero.__getitem__)
             words = f"Attack with {best}, whose gradient is zero for {zero[best]} samples"
             for name, count in zero.items():
                 if count > zero[best]:

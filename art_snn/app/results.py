@@ -1,5 +1,6 @@
 """Results of commands: how they are shown, written, read again, and whose folder they are in."""
 
+import itertools
 import json
 import math
 from abc import ABC, abstractmethod
@@ -203,6 +204,12 @@ def from_json(content: object, kind: Any) -> Any:
         raise ValueError(f"cannot be read ({field}{first})") from error
 
 
+def _free_folder(folder: Path) -> str:
+    """The next name after a folder's that no file has: results-2, results-3, ..."""
+    names = (f"{folder}-{number}" for number in itertools.count(2))
+    return next(name for name in names if not Path(name).exists())
+
+
 def load_previous(file: Path, what: str, kind: type, key: str) -> Any:
     """Earlier results as an object of that kind, None where there are none.
 
@@ -212,7 +219,7 @@ def load_previous(file: Path, what: str, kind: type, key: str) -> Any:
     if not file.exists():
         return None
     expected = f"a folder without results, or with results of the same {what}"
-    remedy = "Choose another folder, or delete that file."
+    remedy = f"Give --output {_free_folder(file.parent)}, or delete that file."
     try:
         result = read_result(file, kind)
     except (ValueError, OSError) as error:

@@ -17,7 +17,7 @@ from numpy import ndarray
 from torch import Tensor, nn
 from torch.nn import Module
 
-from art_snn.checks import invalid, require, require_choice, require_count
+from art_snn.checks import first_line, invalid, require, require_choice, require_count
 from art_snn.classifier.activations import average_layer
 from art_snn.classifier.inputs import (
     as_array,
@@ -393,6 +393,19 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
     def _finite_rows(self, x: Any) -> tuple[Any, Tensor | None]:
         """As :func:`with_finite_rows`, with a warning for samples that are not finite."""
         x, missing = with_finite_rows(x, self.input_shape)
+        limits = self.clip_values
+        if (
+            isinstance(x, np.ndarray)
+            and x.size
+            and limits is not None
+            and not self._warned
+        ):
+            # Such as bytes where shares are meant.
+            reach = 10 * np.ptp(limits)
+            if x.min() < limits[0].min() - reach or x.max() > limits[1].max() + reach:
+                self._warned = True
+                words = f"samples from {x.min():g} to {x.max():g}, far outside of clip_values: "
+                warnings.warn(f"{words}scale them.", RuntimeWarning, stacklevel=3)
         if missing is not None and not self._warned:
             self._warned = True
             warnings.warn(
@@ -407,7 +420,14 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
 
     def _forward(self, inputs: Tensor) -> Tensor:
         """Logits of the network, which must be as many as there are classes."""
-        logits: Tensor = self.model(inputs)
+        try:
+            logits: Tensor = self.model(inputs)
+        except RuntimeError as error:
+            if "shapes cannot be multiplied" not in str(error):
+                raise
+            expected = f"layers that take samples of shape {self.input_shape}"
+            remedy = "Begin with nn.Flatten(), and wrap layers without time in TimeDistributed."
+            raise invalid("model", expected, first_line(error), remedy) from error
         if logits.ndim != 2 or logits.shape[1] != self.nb_classes:
             expected = f"logits of shape [N, {self.nb_classes}], as nb_classes says"
             remedy = (

@@ -32,6 +32,7 @@ def train(
     validation: tuple[ndarray, ndarray] | None = None,
     adversary: AdversarialTraining | None = None,
     start: str = "",
+    verbose: bool = True,
 ) -> list[Epoch]:
     """Train the network in place; it is in evaluation mode afterwards.
 
@@ -49,6 +50,7 @@ def train(
     :param adversary: crafts the samples of every step and of validation, and has the
         defence; None trains on the samples themselves.
     :param start: name of the weights that the network has; another name is another run.
+    :param verbose: show progress, and a line per epoch.
     :return: all epochs, those before the resumption included.
     :raises CheckpointError: when the file is damaged, or of another run; the network then
         keeps its weights.
@@ -60,7 +62,7 @@ def train(
         check_labelled_samples(("validation", "validation"), *validation)
     state = State(network, x, y, recipe, resume, validation, adversary, start)
     state.resume()
-    _train_epochs(state)
+    _train_epochs(state, verbose)
     if state.best is not None:
         network.load_state_dict(state.best)
     network.eval()
@@ -69,7 +71,7 @@ def train(
     return state.history
 
 
-def _train_epochs(state: State) -> None:
+def _train_epochs(state: State, verbose: bool) -> None:
     """Train the epochs that are left, and write the state after each."""
     craft = None
     adversary = state.adversary
@@ -85,6 +87,7 @@ def _train_epochs(state: State) -> None:
         epochs * state.batches,
         done=done * state.batches,
         unit="batches",
+        verbose=verbose,
         summary=False,
     )
     with progress:

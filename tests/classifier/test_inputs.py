@@ -208,6 +208,12 @@ def test_samples_of_any_layout_and_dtype_are_taken(x, classifier):
     classifier.fit(x, Y, nb_epochs=1)
 
 
+def test_bytes_where_shares_are_meant_are_warned_of_once(classifier):
+    with pytest.warns(RuntimeWarning, match="far outside of clip_values: scale them"):
+        classifier.predict(255 * X)
+    classifier.predict(255 * X)
+
+
 OTHERS: dict[str, Callable[[Any, Any, Any], Any]] = {
     "bounds": lambda c, x, y: certify_bounds(c, x, y, 0.01).margin,
     "decisions": lambda c, x, y: decide_bounds(c, x, y, 0.01, nodes=1).safe,
