@@ -101,9 +101,13 @@ def leave_out_index(app: Sphinx, document: Any) -> None:
     app.env.metadata["index"]["nosearch"] = ""
 
 
-PAGES = re.findall(
-    r"^   (art_snn[\w.]*)$", Path(__file__).with_name("api.md").read_text("utf-8"), re.MULTILINE
-)
+PAGES = [
+    page
+    for name in ("api.md", "api_commands.md")
+    for page in re.findall(
+        r"^   (art_snn[\w.]*)$", Path(__file__).with_name(name).read_text("utf-8"), re.MULTILINE
+    )
+]
 """The modules that have a page in the reference."""
 
 for stub in Path(__file__).with_name("_api").glob("*.rst"):

@@ -168,5 +168,6 @@ class SquareSearch(IteratedAttack):
             "racing",
             "False for a targeted attack",
             "True",
-            "A target may be reached from afar.",
+            "Racing gives up samples far from the boundary, and a target may be reached from there. Set "
+            "racing=False.",
         )

@@ -143,7 +143,7 @@ def _refuse(got: str) -> ArgumentError:
         "model",
         "a model that reads only spikes and potentials of its neurons",
         got,
-        "Rules do not differentiate other state. Take the rule 'native'.",
+        "No rule but 'native' goes back through other state. Take 'native'.",
     )
 
 

@@ -131,7 +131,7 @@ class Recipe:
     def _settle_optimizer(self) -> None:
         """Check the numbers of the optimizer; its usual ones stand for those left open."""
         require_choice(
-            "optimizer", self.optimizer, _OPTIMIZERS, remedy="The papers train by SGD."
+            "optimizer", self.optimizer, _OPTIMIZERS, remedy="Take sgd, as the papers do."
         )
         usual = _OPTIMIZERS[self.optimizer]
         require(

@@ -38,7 +38,7 @@ class RGA(RateGradient):
             self.beta,
             above=0,
             within=(1e-4, 1e4),
-            remedy="The paper searches 1 to 4; 2 is best.",
+            remedy="The paper searches from 1 to 4, and 2 is best.",
         )
         require_number(
             "gamma",
