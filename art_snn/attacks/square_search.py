@@ -168,6 +168,6 @@ class SquareSearch(IteratedAttack):
             "racing",
             "False for a targeted attack",
             "True",
-            "Racing gives up samples far from the boundary, and a target may be reached from there. Set "
-            "racing=False.",
+            "Racing gives up samples far from the boundary, from where a target may be "
+            "reached. Set racing=False.",
         )

@@ -49,6 +49,9 @@ _WHOLE = "cifar10-dvs"
 
 def holds_events(path: str | Path) -> bool:
     """True if a file is a .npz file of raw events: x, y, p and t, or a structured array."""
+    # A pipe would be waited for, and a device read without an end.
+    if not Path(path).is_file():
+        return False
     with suppress(OSError, zipfile.BadZipFile), zipfile.ZipFile(path) as archive:
         names = {Path(name).stem for name in archive.namelist()}
         return names >= {*_COLUMNS} or "events" in names

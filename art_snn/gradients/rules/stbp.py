@@ -11,7 +11,7 @@ from art_snn.gradients.temporal import TemporalGradient
 
 @dataclass(frozen=True, kw_only=True)
 class STBP(TemporalGradient):
-    """Back-propagation through time with a surrogate slope (Wu et al., 2018, Frontiers in Neuroscience).
+    """Back-propagation through time with a surrogate slope (Wu et al., Frontiers 2018).
 
     The rule that trains most spiking networks and, with the triangle surrogate, the
     baseline of the published attacks.
