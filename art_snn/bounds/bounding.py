@@ -34,8 +34,8 @@ from art_snn.network import SpikingNetwork
 from art_snn.running.context import RUN, NetworkRun, change_run, keep_modes, set_in_block
 
 _REMEDY = (
-    "Of a model with a loop over time, return the layers alone, without repeat and mean, and "
-    "give --steps. docs/bounds.md lists the layers that have bounds; attacks need none."
+    "Of a model with a loop over time, take the layers alone, without repeat and mean, and say "
+    "how many steps there are. docs/bounds.md lists the layers that have bounds; attacks need none."
 )
 _BUDGET_ROUNDING = 2e-6
 """Tolerance of the budget, relative to the largest allowed value (at least 1)."""
