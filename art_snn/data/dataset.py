@@ -74,14 +74,6 @@ class Dataset:
             ("x_test", "y_test"), self.x_test, self.y_test, limits
         )
         set_fields(self, y_train=y_train, y_test=y_test)
-        least = int(min(y_train.min(), y_test.min()))
-        require(
-            least == 0 or self.classes < 3,
-            "y_train, y_test",
-            "class indices from 0",
-            f"labels from {least}, so that class 0 has no sample",
-            f"Number the classes from 0: subtract {least}.",
-        )
         _check_shapes(self.x_train, self.x_test)
 
     @classmethod
@@ -357,11 +349,22 @@ def from_npz(
     if value_range is None and all(arrays[name].ndim == 4 for name in samples):
         value_range = (0.0, 1.0)
     if "x" in arrays:
-        return Dataset.split(
+        data = Dataset.split(
             path.name, **arrays, test_share=test_share, seed=seed, value_range=value_range
         )
-    require_no_share(test_share, path)
-    return Dataset(path.name, **arrays, value_range=value_range)
+    else:
+        require_no_share(test_share, path)
+        data = Dataset(path.name, **arrays, value_range=value_range)
+
+    least = int(min(data.y_train.min(), data.y_test.min()))
+    require(
+        least == 0 or data.classes < 3,
+        "y_train, y_test",
+        "class indices from 0",
+        f"labels from {least}, so that class 0 has no sample",
+        f"Number the classes from 0: subtract {least}.",
+    )
+    return data
 
 
 def _read_parts(path: Path, largest: int) -> dict[str, Any]:

@@ -57,8 +57,10 @@ def frames(
             inside, name, expected, f"{low} to {high}", "Give the size of the sensor."
         )
     kinds = {*np.unique(p).tolist()}
-    known = kinds <= {0, 1} or kinds <= {-1, 1}
-    require(known, "p", "polarities 0 and 1, or -1 and 1", sorted(kinds)[:4], "Map them.")
+    is_polar = kinds <= {0, 1} or kinds <= {-1, 1}
+    require(
+        is_polar, "p", "polarities 0 and 1, or -1 and 1", sorted(kinds)[:4], "Map them."
+    )
 
     order = np.lexsort((t, of))
     of = of[order].astype(np.int64)

@@ -298,3 +298,10 @@ def test_members_that_numpy_does_not_write_so_are_refused(tmp_path):
     later = npy.magic(3, 0) + member((6,))[8:]
     with pytest.raises(ArgumentError, match=r"cannot be read \(\(3, 0\)\)"):
         from_npz(zipped(tmp_path / "x.npz", x_train=later))
+
+
+def test_labels_that_begin_at_one_are_refused_with_what_to_subtract(tmp_path):
+    x, y = np.zeros((40, 1, 4, 4), np.float32), 1 + np.arange(40) % 4
+    np.savez(tmp_path / "from_one.npz", x=x, y=y)
+    with pytest.raises(ValueError, match=r"class 0 has no sample.*subtract 1"):
+        from_npz(tmp_path / "from_one.npz")

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from tyro.conf import Fixed, Suppress, UseAppendAction
+from tyro.conf import Fixed, Suppress, UseAppendAction, arg
 
 from art_snn.app.settings import Attack, Flag, Folder, Network, Open, Rules
 from art_snn.checks import (
@@ -77,7 +77,7 @@ class Evaluate(Network):
     seed: int = 0
     fail_under: Open[float] = None
     strict: Flag = False
-    name: Open[str] = None
+    name: Annotated[Open[str], arg(metavar="NAME")] = None
     training: Suppress[Fixed[str | None]] = None
     examined: Suppress[Fixed[int]] = 100
     block: Suppress[Fixed[int]] = 256

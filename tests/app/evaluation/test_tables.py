@@ -107,7 +107,8 @@ def test_what_attacks_could_not_do_is_remarked():
     ]
     one = hand.trial("a", EPS, (-3, -1), native, draws=11, skipped=tuple(skipped))
     assert tables.remarks(hand.evaluation(one)) == [
-        "a ran 2 stages with the network's own gradient. The first is b: Why.",
+        "a ran 2 stages with the network's own gradient. The first is b, whose rule does not suit "
+        "all neurons.",
         "a skipped f: other.",
         "The network is random: most of 11 predictions decide what is broken.",
     ]
