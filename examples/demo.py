@@ -133,6 +133,8 @@ def draw_pictures(pictures: dict[str, np.ndarray], file: Path) -> None:
 
 
 def main() -> None:
+    # A pass of 8x8 images gains nothing from a second thread, and waits for it on a busy machine.
+    torch.set_num_threads(1)
     parser = argparse.ArgumentParser(description="Train, attack, harden and attack again.")
     parser.add_argument("--output", type=Path, default=Path("demo"))
     parser.add_argument(
