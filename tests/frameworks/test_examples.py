@@ -65,7 +65,8 @@ def code_of(notebook: Path) -> str:
     for place, text in enumerate(texts):
         first, _, rest = text.partition("\n")
         if first.startswith("%%writefile "):
-            texts[place] = f"Path({first.split()[1]!r}).write_text({rest!r}, 'utf-8')"
+            mode = "a" if " -a " in first else "w"
+            texts[place] = f"open({first.split()[-1]!r}, {mode!r}).write({rest!r})"
     return "\n".join(texts).replace("%matplotlib inline", "")
 
 
