@@ -55,7 +55,7 @@ def main() -> None:
         right.set(ylabel="validation accuracy [%]", ylim=(0, 100))
     network = study.trained(*runs[0]).settle(study.data)
     size = sum(p.numel() for p in network.build_for(study.data).parameters())
-    words = f"{network.model}, width {network.width:g}, T = {network.steps}, {size:,} weights"
+    words = f"{network.model}, width {study.width:g}, T = {study.steps}, {size:,} weights"
     text = render(
         f"{words}, on {study.data.name}: {len(study.data.x_train)} training samples.", contents
     )

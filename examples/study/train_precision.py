@@ -91,7 +91,7 @@ def main() -> None:
     write_result(study.output / "train_precision.json", content)
     network = study.architecture(1.0).fit_to(study.data)
     title = (
-        f"{network.model}, width {network.width:g}, T = {study.steps}, {study.epochs} epochs of "
+        f"{network.model}, width {study.width:g}, T = {study.steps}, {study.epochs} epochs of "
         f"Adam on {study.data.name}. {content['machine']}."
     )
     text = render(title, content)
