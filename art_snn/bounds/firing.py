@@ -20,7 +20,7 @@ from art_snn.bounds.box import Box, Ends, Nonlinear, Unbounded, potential_roundi
 from art_snn.bounds.margins import SpikeBounds
 from art_snn.dynamics import Dynamics, Operands, operand, plus_scaled
 from art_snn.gradients.base import Firing, NeuronRef, simulation
-from art_snn.gradients.shared import apply, blocks, repeat_step, repeats_one_step
+from art_snn.gradients.shared import blocks, repeat_step, repeats_one_step
 from art_snn.running.context import RUN
 
 _BUFFERS = 16
@@ -121,53 +121,63 @@ class BoundingMethod:
         # The number of spikes N up to each step never falls where charges rise:
         # N(charges at the lowest currents) <= N(charges).
         ends = bound_currents(site.dynamics, current)
-        low, high = [apply(_HalfMeans, end, site.dynamics) for end in ends]
-        return SpikeBounds(low + high, high - low)
+        return SpikeBounds(*_Means.apply(*ends, site.dynamics))  # type: ignore[no-untyped-call]
 
 
-class _HalfMeans(Function):
-    """Half the means of spikes of IF neurons with soft reset over the steps up to each one.
+class _Means(Function):
+    """Centre and radius of means of spikes of IF neurons with soft reset, up to each step.
 
-    The input [T, N, ...] are the whole means of their currents. The number of spikes N is a
-    staircase of the charge C, and has the slope of the ramp through the middles of its steps::
+    The inputs [T, N, ...] are the whole means of the lowest and of the highest currents.
+    The number of spikes N is a staircase of the charge C, and has the slope of the ramp
+    through the middles of its steps::
 
         N = (C - threshold) / drop + 1/2 within [0, t], by which dN/dC = 1 / drop or 0"""
 
     @staticmethod
-    def forward(ctx: Any, means: Tensor, dynamics: Dynamics) -> Tensor:
-        settings = Operands(dynamics, means[0])
+    def forward(
+        ctx: Any, low: Tensor, high: Tensor, dynamics: Dynamics
+    ) -> tuple[Tensor, Tensor]:
+        settings = Operands(dynamics, low[0])
         drop = settings.reset_amount
         threshold = settings.threshold
-        output = torch.empty_like(means)
-        ramps = torch.empty_like(means)
-        fired = torch.zeros_like(means[0])
-        for t, mean in enumerate(means, 1):
-            charge = mean * (settings.gain * t)
-            start = dynamics.constant * t + dynamics.v_start
-            if start != 0:
-                charge += operand(start, mean)
-            if ctx.needs_input_grad[0]:
-                # N - 1/2 on the ramp
-                torch.sub(charge, threshold, out=ramps[t - 1]).div_(drop)
-            # u[t] = C[t] - drop N[t-1]
-            u = plus_scaled(charge, fired, -dynamics.reset_amount, out=charge)
-            fired += dynamics._fires(u, threshold, out=u)
-            torch.div(fired, 2 * t, out=output[t - 1])
-        ctx.save_for_backward(ramps)
+        halves = []
+        ramps = []
+        for means in (low, high):
+            half = torch.empty_like(means)
+            ramp = torch.empty_like(means)
+            fired = torch.zeros_like(means[0])
+            for t, mean in enumerate(means, 1):
+                charge = mean * (settings.gain * t)
+                start = dynamics.constant * t + dynamics.v_start
+                if start != 0:
+                    charge += operand(start, mean)
+                if ctx.needs_input_grad[0]:
+                    # N - 1/2 on the ramp
+                    torch.sub(charge, threshold, out=ramp[t - 1]).div_(drop)
+                # u[t] = C[t] - drop N[t-1]
+                u = plus_scaled(charge, fired, -dynamics.reset_amount, out=charge)
+                fired += dynamics._fires(u, threshold, out=u)
+                torch.div(fired, 2 * t, out=half[t - 1])
+            halves.append(half)
+            ramps.append(ramp)
+
+        ctx.save_for_backward(*ramps)
         ctx.most = float(dynamics.max_spikes or inf)
         ctx.slope = settings.gain / drop / 2
-        return output
+        fewest, most = halves
+        radius = most - fewest
+        return fewest.add_(most), radius
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        (ramps,) = ctx.saved_tensors
-        slopes = torch.empty_like(grad)
-        for t, ramp in enumerate(ramps, 1):
-            ends = (-0.5, t * ctx.most - 0.5)
-            torch.ops.aten.hardtanh_backward(
-                grad[t - 1], ramp, *ends, grad_input=slopes[t - 1]
-            )
-        return slopes.mul_(ctx.slope), None
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None]:
+        centre, radius = grads
+        ends = (centre - radius, centre + radius)
+        for grad, ramps in zip(ends, ctx.saved_tensors, strict=True):
+            for t, ramp in enumerate(ramps, 1):
+                limits = (-0.5, t * ctx.most - 0.5)
+                slope = torch.ops.aten.hardtanh_backward(grad[t - 1], ramp, *limits)
+                torch.mul(slope, ctx.slope, out=grad[t - 1])
+        return (*ends, None)
 
 
 class SIBP(BoundingMethod):

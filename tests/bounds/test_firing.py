@@ -17,7 +17,7 @@ from torch import nn
 
 from art_snn import SpikingNetwork, TimeDistributed
 from art_snn.bounds import METHODS, Bounding
-from art_snn.bounds.firing import _HalfMeans, bound_steps, list_spans, write_meetings
+from art_snn.bounds.firing import _Means, bound_steps, list_spans, write_meetings
 from art_snn.dynamics import Dynamics, Values
 from art_snn.models import shallow
 from art_snn.neurons import Neuron
@@ -341,10 +341,15 @@ def test_counts_are_not_below_s_ibp_where_samples_are_normalised(steps):
 def test_the_number_of_spikes_of_if_neurons_has_the_slope_of_the_ramp_through_its_steps():
     charges = torch.tensor([0.4, 0.6, 1.0, 1.4, 1.6, 2.4, 2.6], dtype=torch.float64)
     means = torch.stack([charges, charges / 2]).requires_grad_()
-    half = _HalfMeans.apply(means, Dynamics(1.0, 1.0, "soft"))
+    ends = means - 0.0, means + 0.0
+    centre, radius = _Means.apply(*ends, Dynamics(1.0, 1.0, "soft"))
     # After two steps of charge C come floor(C) spikes, but at most one at each step.
     spikes = torch.tensor([[0, 0, 1, 1, 1, 1, 1], [0, 0, 1, 1, 1, 2, 2]])
-    assert torch.equal(2 * half.detach() * torch.tensor([[1], [2]]), spikes.double())
-    (slope,) = torch.autograd.grad(half.sum(), means)
+    assert torch.equal(centre.detach() * torch.tensor([[1], [2]]), spikes.double())
+    assert not radius.any()
     within = torch.tensor([[0, 1, 1, 1, 0, 0, 0], [0, 1, 1, 1, 1, 1, 0]])
-    assert torch.equal(slope, 0.5 * within.double())
+    # The highest currents raise centre and radius, the lowest the centre alone.
+    for output, signs in ((centre, (1, 1)), (radius, (-1, 1))):
+        slopes = torch.autograd.grad(output.sum(), ends, retain_graph=True)
+        for slope, sign in zip(slopes, signs, strict=True):
+            assert torch.equal(slope, sign * 0.5 * within.double())
