@@ -9,11 +9,11 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 from typing_extensions import Self
 
+from art_snn.certified_regions import EventChanges, L1Ball
 from art_snn.checks import invalid, require, require_count, require_number, set_fields
 from art_snn.dynamics import MOST_STEPS
 from art_snn.gradients import parse_object
 from art_snn.gradients.shared import straight_through
-from art_snn.regions import EventChanges, L1Ball
 
 
 class Encoder(Protocol):
@@ -22,7 +22,8 @@ class Encoder(Protocol):
     An encoder of any number of steps has a method `with_steps(steps)`, which gives the
     same encoder of so many. An encoder that draws has `draws` True. It may have a method
     `certified(probability)` for :func:`art_snn.metrics.certify`, which gives a
-    :class:`~art_snn.regions.L1Ball` or :class:`~art_snn.regions.EventChanges`."""
+    :class:`~art_snn.certified_regions.L1Ball` or
+    :class:`~art_snn.certified_regions.EventChanges`."""
 
     def __call__(self, x: Tensor) -> Tensor:
         """Input [N, ...] -> time steps [T, N, ...]."""

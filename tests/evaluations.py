@@ -14,10 +14,10 @@ from art_snn.app.evaluate.result import EvaluationResult
 from art_snn.app.evaluation.record import Bounds, Evaluation, Examples, Provenance, Trial
 from art_snn.app.results import write_result
 from art_snn.attacks import AutoPGD, Outcome, StableAdaptivePGD, Stage, StageRecord
+from art_snn.certified_regions import L1Ball
 from art_snn.findings import Finding, Remedy
 from art_snn.gradients import ASSG, HART, RGA, STBP, Triangle
 from art_snn.metrics import Certificate, Robustness
-from art_snn.regions import L1Ball
 
 FORM = Path(__file__).parents[1] / "docs" / "evaluation.schema.json"
 SCHEMA = json.loads(FORM.read_text("utf-8"))

@@ -37,7 +37,7 @@ from art_snn.files import digest
 from art_snn.gradients.names import parse_call
 from art_snn.interop import ModelBody, adapt, from_nir
 from art_snn.interop.body import Readout
-from art_snn.interop.members import Members
+from art_snn.interop.stateful_modules import Members
 from art_snn.layers import TimeDistributed, copy_module, device_of
 from art_snn.models import DEFAULTS, MODELS, build_model
 from art_snn.modulation import parse_modulation

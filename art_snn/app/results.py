@@ -22,6 +22,7 @@ from art_snn.app.tables import Form, Part, render
 from art_snn.attacks import Outcome
 from art_snn.checks import cuts_gradients, invalid, printable, require, truncate
 from art_snn.classifier import PyTorchSpikingClassifier
+from art_snn.distributed import ProcessGroup, join
 from art_snn.dynamics import Values
 from art_snn.files import (
     UNFINISHED,
@@ -36,7 +37,6 @@ from art_snn.metrics import Robustness, Share
 from art_snn.progress import SILENT
 from art_snn.running.context import set_in_block
 from art_snn.seeding import fix_seed
-from art_snn.team import Team, join
 
 _LOCK = ".lock"
 """File in a folder that a run holds."""
@@ -297,7 +297,7 @@ class Printed(Result):
 
 
 @contextmanager
-def run_folder(settings: Run, together: bool = False) -> Iterator[Team]:
+def run_folder(settings: Run, together: bool = False) -> Iterator[ProcessGroup]:
     """This process is set up as the settings ask, and holds the output within the block.
 
     :param together: whether several processes, as torchrun starts them, do it together.
@@ -307,13 +307,13 @@ def run_folder(settings: Run, together: bool = False) -> Iterator[Team]:
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
     with (
-        join() if together else nullcontext(Team()) as team,
-        set_in_block(SILENT, settings.quiet or not team.leads),
+        join() if together else nullcontext(ProcessGroup()) as group,
+        set_in_block(SILENT, settings.quiet or not group.leads),
         ExitStack() as stack,
     ):
-        team.on_leader(lambda: stack.enter_context(_hold_folder(settings.output)))
+        group.on_leader(lambda: stack.enter_context(_hold_folder(settings.output)))
         try:
-            yield team
+            yield group
         except RuntimeError as error:
             if not cuts_gradients(error):
                 raise

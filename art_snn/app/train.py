@@ -18,11 +18,11 @@ from art_snn.app.tables import COLOURS, GREY, Part, Table, write_title
 from art_snn.checks import ArgumentError, require
 from art_snn.classifier import PyTorchSpikingClassifier, wrap
 from art_snn.data import Dataset
+from art_snn.distributed import TORCHRUN
 from art_snn.gradients import parse_rule
 from art_snn.metrics import Share
 from art_snn.models import DEFAULTS
 from art_snn.seeding import fix_seed
-from art_snn.team import TORCHRUN
 from art_snn.training import AdversarialTraining, Epoch, Recipe, best_epoch, train
 from art_snn.training.defences import AT, parse_defence
 from art_snn.training.recipe import compute_dtype

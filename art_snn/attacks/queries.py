@@ -11,12 +11,12 @@ from art.estimators.classification import PyTorchClassifier
 from torch import Tensor, nn
 from torch.nn import Module, functional
 
-from art_snn.behaviour import predict_by_draws
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.classifier.inputs import as_tensor, lacks_preprocessing
 from art_snn.gradients.base import keep_samples
 from art_snn.network import SpikingNetwork
 from art_snn.progress import Progress
+from art_snn.randomness import predict_by_draws
 from art_snn.running.context import hook_here, keep_modes
 
 Objective = Callable[[Tensor, Tensor], Tensor]

@@ -39,11 +39,11 @@ from art_snn.attacks.stages import (
     require_sources,
     select_stages,
 )
-from art_snn.behaviour import is_random, predict_by_draws
 from art_snn.checks import quote, require
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.classifier.inputs import as_array, as_tensor
 from art_snn.gradients import EOT, Gradient
+from art_snn.randomness import is_random, predict_by_draws
 from art_snn.seeding import fix_seed, random_state, restore_random_state
 
 _KEPT = (*Outcome.COLUMNS, "adversarials")

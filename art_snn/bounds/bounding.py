@@ -18,7 +18,6 @@ from torch import Tensor
 from torch.nn import Module
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from art_snn.behaviour import draws_numbers, mirror_samples
 from art_snn.bounds.box import Box, Nonlinear, Unbounded, count_steps, widening
 from art_snn.bounds.firing import BoundingMethod
 from art_snn.bounds.margins import bound_margins, mark_nonlinear
@@ -31,6 +30,7 @@ from art_snn.gradients.shared import repeats_one_step
 from art_snn.layers import device_of, dtype_of
 from art_snn.modulation import Gates
 from art_snn.network import SpikingNetwork
+from art_snn.randomness import draws_numbers, mirror_samples
 from art_snn.running.context import RUN, NetworkRun, change_run, keep_modes, set_in_block
 
 _REMEDY = (

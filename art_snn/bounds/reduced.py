@@ -26,11 +26,11 @@ from art_snn.bounds.propagate import (
     weigh_windows,
 )
 from art_snn.checks import invalid, require
-from art_snn.composition import require_composed
 from art_snn.encoders import Direct
 from art_snn.engine.body import LayeredBody
 from art_snn.engine.kinds import kind_of
 from art_snn.gradients.base import NeuronRef, simulation
+from art_snn.hooks import require_composed
 from art_snn.layers import TimeDistributed, are_plain, copy_module, dtype_of, list_layers
 from art_snn.network import SpikingNetwork
 from art_snn.neurons import Neuron

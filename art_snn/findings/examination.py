@@ -14,7 +14,6 @@ from torch.nn import Module
 
 from art_snn.attacks.measures import EUCLIDEAN, Norm
 from art_snn.attacks.queries import margin
-from art_snn.behaviour import DIFFERENCE, logit_spread
 from art_snn.checks import ArgumentError, quote, require
 from art_snn.classifier.inputs import as_tensor
 from art_snn.files import digest
@@ -30,6 +29,7 @@ from art_snn.findings.finding import (
 from art_snn.gradients import Gradient, spell
 from art_snn.network import SpikingNetwork
 from art_snn.progress import progress_over
+from art_snn.randomness import DIFFERENCE, logit_spread
 from art_snn.running.context import keep_modes
 from art_snn.seeding import uniform_noise
 

@@ -18,7 +18,6 @@ from art_snn.attacks.queries import (
     cross_entropy,
     logits_and_gradient,
 )
-from art_snn.behaviour import is_random, mirror_samples, predict_by_draws
 from art_snn.checks import (
     ArgumentError,
     cuts_gradients,
@@ -30,6 +29,7 @@ from art_snn.checks import (
 from art_snn.classifier.inputs import as_array, as_tensor, check_samples, class_indices
 from art_snn.gradients import Gradient
 from art_snn.metrics import SIGNIFICANT
+from art_snn.randomness import is_random, mirror_samples, predict_by_draws
 
 _Severity = Literal["error", "warning", "note"]
 SEVERITIES = get_args(_Severity)

@@ -15,11 +15,11 @@ from art_snn.gradients import Conversion, Gradient
 from art_snn.gradients.base import Firing, NeuronRef, flatten, native_firing, simulation
 from art_snn.gradients.fixed import weights_fixed
 from art_snn.gradients.names import check_applicable
+from art_snn.interop.forward_pass import Exchange, ModelPass
 from art_snn.interop.frameworks.norse import SEQUENTIAL
 from art_snn.interop.kinds import Exchanged, Unknown
-from art_snn.interop.members import Members, restoring, running
-from art_snn.interop.passes import Exchange, ModelPass
 from art_snn.interop.slopes import SlopePass
+from art_snn.interop.stateful_modules import Members, restoring, running
 from art_snn.interop.steps import StepPass
 from art_snn.layers import weights_of
 from art_snn.neurons import NeuronLayer

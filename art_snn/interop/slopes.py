@@ -31,7 +31,7 @@ from art_snn.gradients.shared import apply, has_no_second_derivative
 from art_snn.gradients.temporal import TemporalFiring
 from art_snn.interop.comparisons import Comparisons
 from art_snn.interop.kinds import Exchanged
-from art_snn.interop.members import RUNNING
+from art_snn.interop.stateful_modules import RUNNING
 from art_snn.running.context import RUN, set_in_block
 
 SpikeFunction = type[Function]

@@ -30,15 +30,15 @@ from art_snn.gradients.shared import (
     differentiable_once,
     needs_gradient,
 )
-from art_snn.interop.members import Member, running
-from art_snn.interop.passes import (
+from art_snn.interop.forward_pass import (
     FiringPass,
     other_equations,
     refusal,
     require_spikes,
     wrong_steps,
 )
-from art_snn.interop.reading import Potentials, seal, versions
+from art_snn.interop.neuron_state import Potentials, seal, versions
+from art_snn.interop.stateful_modules import Member, running
 
 
 class _Calls:

@@ -22,7 +22,6 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import CheckpointFunction
 
-from art_snn.behaviour import draws_numbers, mirror_samples
 from art_snn.checks import ArgumentError, invalid
 from art_snn.dynamics import operand
 from art_snn.engine.body import VERIFIED, Traits
@@ -32,16 +31,14 @@ from art_snn.gradients.fixed import weights_fixed
 from art_snn.gradients.rate import remember
 from art_snn.gradients.temporal import TemporalGradient
 from art_snn.interop.body import ModelBody
-from art_snn.interop.members import Member
-from art_snn.interop.passes import (
+from art_snn.interop.forward_pass import (
     Exchange,
     FiringPass,
     other_equations,
     refusal,
     require_spikes,
 )
-from art_snn.interop.probe import FORMS, find_traits
-from art_snn.interop.reading import versions
+from art_snn.interop.neuron_state import versions
 from art_snn.interop.slopes import (
     Form,
     SlopePass,
@@ -51,8 +48,11 @@ from art_snn.interop.slopes import (
     explain,
     name_of,
 )
+from art_snn.interop.stateful_modules import Member
 from art_snn.interop.steps import StepPass, graph_nodes
+from art_snn.interop.trial_passes import FORMS, find_traits
 from art_snn.layers import varies
+from art_snn.randomness import draws_numbers, mirror_samples
 from art_snn.running.context import RUN, WATCHED, set_in_block
 from art_snn.running.digests import count_writes, settings
 

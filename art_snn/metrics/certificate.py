@@ -13,6 +13,7 @@ from scipy.stats import binomtest
 from sklearn.utils import gen_batches
 from torch import Tensor
 
+from art_snn.certified_regions import EventChanges, L1Ball
 from art_snn.checks import require, require_count, require_number, require_seed
 from art_snn.classifier.inputs import (
     as_array,
@@ -20,14 +21,13 @@ from art_snn.classifier.inputs import (
     class_indices,
     require_network,
 )
-from art_snn.composition import require_composed
 from art_snn.encoders import draws as encoder_draws
 from art_snn.gradients.base import simulation
+from art_snn.hooks import require_composed
 from art_snn.layers import device_of, dtype_of
 from art_snn.metrics.robust import Share
 from art_snn.network import SpikingNetwork
 from art_snn.progress import Progress
-from art_snn.regions import EventChanges, L1Ball
 from art_snn.running.context import keep_modes
 from art_snn.seeding import fix_seed
 

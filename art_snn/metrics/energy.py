@@ -20,11 +20,11 @@ from torch.nn.modules.conv import _ConvNd
 
 from art_snn.checks import require, require_count
 from art_snn.classifier.inputs import as_array, as_tensor, check_samples, require_network
-from art_snn.composition import require_composed
 from art_snn.engine.kinds import LAYER_KINDS
 from art_snn.gradients.base import Firing, NeuronRef, simulation
 from art_snn.gradients.rate import probe
 from art_snn.gradients.shared import repeats_one_step
+from art_snn.hooks import require_composed
 from art_snn.layers import Normalize, copy_module, device_of
 from art_snn.network import SpikingNetwork
 from art_snn.neurons import Neuron

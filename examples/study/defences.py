@@ -35,7 +35,6 @@ from art_snn.app.network import ResolvedNetwork
 from art_snn.app.results import read_result, write_result
 from art_snn.app.tables import GREY, SERIES
 from art_snn.attacks import craft, parse_stage, require_measure, resolve_plan
-from art_snn.behaviour import is_random
 from art_snn.bounds import certify_bounds
 from art_snn.classifier import wrap
 from art_snn.data import NAMES, Source
@@ -45,6 +44,7 @@ from art_snn.gradients import BPTR, EOT, RGA, STBP, Gradient
 from art_snn.gradients.surrogates import ATan, Sigmoid
 from art_snn.metrics import Share, certify
 from art_snn.modulation import gates_of
+from art_snn.randomness import is_random
 from art_snn.seeding import fix_seed
 
 KINDS: Mapping[str, Mapping[str, str]] = {

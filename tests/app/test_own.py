@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from art_snn.distributed import ProcessGroup
 from art_snn.files import write_arrays
-from art_snn.team import Team
 from tests.command import call, complain, succeed
 from tests.datasets import counts
 from tests.interop import adapted
@@ -69,7 +69,7 @@ def test_results_of_an_edited_file_are_refused_and_kept_and_the_same_file_goes_o
 
 
 def test_processes_that_have_different_code_do_not_work_on_one_evaluation(monkeypatch):
-    monkeypatch.setattr(Team, "gather", lambda self, thing: [thing, "that of another"])
+    monkeypatch.setattr(ProcessGroup, "gather", lambda self, thing: [thing, "that of another"])
     expected = "--model: expected the same in every process, got several."
     assert expected in complain(*words("evaluate"))
 

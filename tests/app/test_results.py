@@ -22,10 +22,10 @@ from art_snn.app.evaluation.record import read_evaluation
 from art_snn.app.settings import Cost
 from art_snn.app.tables import Notes, Table
 from art_snn.checks import ArgumentError
+from art_snn.distributed import ProcessGroup
 from art_snn.encoders import Direct
 from art_snn.files import write_json
 from art_snn.metrics import Share
-from art_snn.team import Team
 from tests.classifiers import CLASSES, classifier, samples
 from tests.evaluations import VANISHED, small
 from tests.jobs import Job
@@ -217,9 +217,9 @@ def test_a_command_at_work_has_its_threads_and_its_folder(together, tmp_path, mo
         monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
     try:
         settings = Cost(output=tmp_path / "out", threads=before + 1)
-        with results.run_folder(settings, together) as team:
+        with results.run_folder(settings, together) as group:
             assert torch.get_num_threads() == before + 1
-            assert team == Team()
+            assert group == ProcessGroup()
             with pytest.raises(ArgumentError, match=r"^output: expected a folder that no other"):
                 results.run_folder(Cost(output=tmp_path / "out")).__enter__()
     finally:
@@ -274,18 +274,18 @@ from art_snn.app.results import run_folder
 from art_snn.app.settings import Run
 from art_snn.checks import ArgumentError
 
-with run_folder(Run(output=Path("out")), together=True) as team:
+with run_folder(Run(output=Path("out")), together=True) as group:
     held = Path("out/.lock").exists()
-    found = team.on_leader(lambda: [team.rank])
-    team.leader_first(lambda: Path("made").touch(exist_ok=not team.leads))
-    Path(f"told-{team.rank}").write_text(f"{held} {found} {team.size}")
-    team.gather(None)
+    found = group.on_leader(lambda: [group.rank])
+    group.leader_first(lambda: Path("made").touch(exist_ok=not group.leads))
+    Path(f"told-{group.rank}").write_text(f"{held} {found} {group.size}")
+    group.gather(None)
     try:
-        team.on_leader(lambda: {}["nothing"])
+        group.on_leader(lambda: {}["nothing"])
     except KeyError:
-        assert team.leads
+        assert group.leads
         print("it raised here", flush=True)
-    raise ArgumentError("rank", str(team.rank))
+    raise ArgumentError("rank", str(group.rank))
 """
 
 

@@ -14,8 +14,8 @@ from art_snn.app.evaluation.verdict import verdicts
 from art_snn.app.network import resolve_network
 from art_snn.app.settings import Compare
 from art_snn.checks import ArgumentError
+from art_snn.distributed import ProcessGroup
 from art_snn.metrics import Share
-from art_snn.team import Team
 from art_snn.zoo import Standard
 from art_snn.zoo.entry import MANIFEST, from_text
 from art_snn.zoo.networks import VARIABLE
@@ -112,7 +112,7 @@ def test_a_record_that_broke_more_is_a_finding(options, stage, eps, numbers, tmp
     arrays = dict(np.load(tmp_path / "pictures.npz"))
     np.savez(tmp_path / "others.npz", **(arrays | {"x_test": arrays["x_test"][::-1]}))
     given = {"model": NAME, "eps": (eps,), "samples": 4, "device": "cpu"} | options
-    target = Target.resolve(Evaluate(output=tmp_path / "out", **given), Team())
+    target = Target.resolve(Evaluate(output=tmp_path / "out", **given), ProcessGroup())
     found = list(judge_target(target, [trial("fast", eps, stage)]))
     assert [tuple(one.evidence.values()) for one in found] == [numbers] * (numbers is not None)
     for one in found:

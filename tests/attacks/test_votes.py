@@ -9,8 +9,8 @@ from torch import nn
 from art_snn import RGA, STBP, Direct, Poisson, SpikingNetwork, TimeDistributed as Timed
 from art_snn.attacks import AutoPGD, Outcome, Plan, SpikingAutoAttack, Stage
 from art_snn.attacks.queries import count_votes
-from art_snn.behaviour import predict_by_draws
 from art_snn.gradients import EOT
+from art_snn.randomness import predict_by_draws
 from art_snn.seeding import fix_seed
 from tests import classifiers as small
 

@@ -14,7 +14,7 @@ from tests.bounds.random_networks import Drawn, around, check
 from tests.conftest import varied
 from tests.interop.stacks import CLASSES, INPUTS, STEPS
 from tests.interop.test_equations import CASES as ALL
-from tests.interop.test_reading import Recording
+from tests.interop.test_neuron_state import Recording
 
 CASES = [case for case in ALL if str(case) not in ("no reset", "grown")]
 TOGETHER = [c for c in CASES if adapt(c.make(), **c.options).body.bounds_objection() is None]

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from art_snn import SQE, Ablation, Poisson
+from art_snn.certified_regions import EventChanges, L1Ball
 from art_snn.metrics import Certificate
-from art_snn.regions import EventChanges, L1Ball
 from tests.metrics.spiking import answers, l1_radius, linear, probabilities
 
 ROUNDING = 1e-9

@@ -29,10 +29,10 @@ from art_snn.attacks import (
     attack_errors,
 )
 from art_snn.checks import require
+from art_snn.distributed import ProcessGroup
 from art_snn.findings import Finding
 from art_snn.metrics import Certificate, certify
 from art_snn.progress import Progress, duration
-from art_snn.team import Team
 
 _Computed = tuple[object, Arrays]
 
@@ -61,11 +61,11 @@ def run(settings: Evaluate) -> EvaluationResult | None:
     one writes; the others return None. A run that was interrupted, or killed, goes on
     after the last stage that was written, with the same result, bit for bit. A finished
     one is not repeated, unless a file of it is damaged or gone."""
-    with run_folder(settings, together=True) as team:
-        target = Target.resolve(settings, team)
-        key = team.leader_first(lambda: target.key)
-        same = {*team.gather(key)} == {key}
-        team.on_leader(
+    with run_folder(settings, together=True) as group:
+        target = Target.resolve(settings, group)
+        key = group.leader_first(lambda: target.key)
+        same = {*group.gather(key)} == {key}
+        group.on_leader(
             lambda: require(
                 same,
                 "model",
@@ -76,37 +76,37 @@ def run(settings: Evaluate) -> EvaluationResult | None:
         )
 
         store = Store(settings.output / "blocks", key)
-        evaluation = team.on_leader(lambda: load_finished(target))
+        evaluation = group.on_leader(lambda: load_finished(target))
         if evaluation is None:
-            team.on_leader(target.check)
+            group.on_leader(target.check)
             units = list_units(target, store)
-            _compute(units, store, team)
-            evaluation = team.on_leader(
+            _compute(units, store, group)
+            evaluation = group.on_leader(
                 lambda: assemble(
                     target, store, sum(store.took(unit.name) for unit in units)
                 )
             )
 
         result = EvaluationResult(evaluation, settings.fail_under or 0.0, settings.strict)
-        team.on_leader(lambda: result.write(settings.output))
+        group.on_leader(lambda: result.write(settings.output))
         rmtree(store.folder, ignore_errors=True)
-        return result if team.leads else None
+        return result if group.leads else None
 
 
-def _compute(units: Sequence[Unit], store: Store, team: Team) -> None:
+def _compute(units: Sequence[Unit], store: Store, group: ProcessGroup) -> None:
     """Compute the units that are not done; each free process takes the next one.
 
     Those whose blocks others read come first, in rounds of their own."""
     units = sorted(units, key=lambda unit: (unit.turn, -unit.length))
     # One process looks for all, and complains.
-    done = team.on_leader(lambda: store.done([unit.name for unit in units]))
+    done = group.on_leader(lambda: store.done([unit.name for unit in units]))
     missing = [unit for unit in units if unit.name not in done]
     with Progress(
         "Evaluation", len(units), done=len(done), even=False, summary=False
     ) as progress:
         for turn in range(3):
             some = [unit for unit in missing if unit.turn == turn]
-            for unit in team.next_items(some, f"turn {turn}"):
+            for unit in group.next_items(some, f"turn {turn}"):
                 if unit.step != progress.description:
                     progress.note("")
                 progress.describe(unit.step)
@@ -121,7 +121,7 @@ def _compute(units: Sequence[Unit], store: Store, team: Team) -> None:
                 progress.write(
                     f"[{place + 1}/{len(units)}] {unit.step}: {duration(took)}"
                 )
-            team.gather(None)  # All have written theirs.
+            group.gather(None)  # All have written theirs.
         progress.update(len(units) - progress.done)
 
 

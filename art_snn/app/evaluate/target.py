@@ -22,11 +22,11 @@ from art_snn.checkpoint import CheckpointError
 from art_snn.checks import ArgumentError, require
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.data import Dataset
+from art_snn.distributed import ProcessGroup
 from art_snn.encoders import draws
 from art_snn.files import digest
 from art_snn.gradients import STBP, Gradient, Native, parse_rules
 from art_snn.metrics import certify
-from art_snn.team import Team
 from art_snn.zoo.entry import ZooEntry
 
 _TOGETHER = 32_000
@@ -90,28 +90,30 @@ class Target:
         decides last, budget by budget."""
 
     @classmethod
-    def resolve(cls, settings: Evaluate, team: Team) -> "Target":
+    def resolve(cls, settings: Evaluate, group: ProcessGroup) -> "Target":
         """The networks with their weights, the data and the adversarials that settings name.
 
         :raises FileNotFoundError: when data or weights are not there.
         :raises CheckpointError: when weights do not fit.
         :raises ArgumentError: when settings, network and data do not suit each other."""
-        subject = team.leader_first(partial(resolve_network, settings))
+        subject = group.leader_first(partial(resolve_network, settings))
         settings = _settle_budgets(settings, subject.entry)
-        data = team.leader_first(subject.load_data)
+        data = group.leader_first(subject.load_data)
         how = (data, settings.device, settings.seed)
-        classifier = team.leader_first(partial(subject.classifier, *how))
+        classifier = group.leader_first(partial(subject.classifier, *how))
         try:
             others = [
                 replace(subject, checkpoint=path, entry=None) for path in settings.sources
             ]
-            sources = [team.leader_first(partial(one.classifier, *how)) for one in others]
+            sources = [
+                group.leader_first(partial(one.classifier, *how)) for one in others
+            ]
         except CheckpointError as error:
             raise CheckpointError("sources", error.complaint) from error
 
         target = cls(settings, subject, data, classifier, sources)
         against = (classifier, target.x, target.measure.id, max(target.budgets))
-        target.submissions = team.on_leader(
+        target.submissions = group.on_leader(
             lambda: [Submission.read(file, *against) for file in settings.adversarials]
         )
         return target

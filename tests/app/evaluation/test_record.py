@@ -13,10 +13,10 @@ from art_snn.app.evaluation import record
 from art_snn.app.evaluation.record import Evaluation, Examples, ReportItem
 from art_snn.app.results import as_json, read_result
 from art_snn.attacks import Outcome
+from art_snn.certified_regions import L1Ball
 from art_snn.checks import ArgumentError
 from art_snn.findings import Finding
 from art_snn.metrics import Certificate
-from art_snn.regions import L1Ball
 from tests.evaluations import (
     CERTIFICATE,
     EXACT,

@@ -12,7 +12,7 @@ from art_snn.app.evaluation.page import render_page
 from art_snn.app.evaluation.record import Evaluation, ReportItem
 from art_snn.app.tables import Notes, render
 from art_snn.attacks import Outcome
-from art_snn.regions import EventChanges, L1Ball
+from art_snn.certified_regions import EventChanges, L1Ball
 from tests import evaluations as hand
 
 EPS = 8 / 255

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from art_snn.app.evaluation.verdict import describe_verdicts, format_eps, make_cards, verdicts
+from art_snn.certified_regions import EventChanges
 from art_snn.findings import Finding, Remedy
 from art_snn.metrics import Certificate
-from art_snn.regions import EventChanges
 from tests.evaluations import EXACT, RISES, VANISHED, evaluation, proven, provenance, small, trial
 
 EPS = 8 / 255

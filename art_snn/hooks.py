@@ -1,4 +1,6 @@
-"""Is a network computed by its encoder, its layers and the mean over time, and by nothing else?
+"""Hooks and exchanged methods, which take part in a pass and are no layer of the network.
+
+Is it computed by its encoder, its layers and the mean over time, and by nothing else?
 
 Certificates, exact searches and counts of operations speak of these parts alone. A hook
 or an exchanged method changes what a call of the network gives, and none of the parts

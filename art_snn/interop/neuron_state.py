@@ -15,7 +15,7 @@ from art_snn.checks import ArgumentError, invalid
 from art_snn.dynamics import Operands, operand
 from art_snn.gradients.base import NeuronRef
 from art_snn.gradients.shared import apply, straight_through
-from art_snn.interop.members import Member
+from art_snn.interop.stateful_modules import Member
 
 
 class Potentials:

@@ -21,12 +21,12 @@ PATIENCE = timedelta(days=30)
 
 
 @dataclass(frozen=True)
-class Team:
-    """The processes of one job; one that was started alone is a team of one.
+class ProcessGroup:
+    """The processes of one job; one that was started alone is a group of one.
 
-    All processes of a team call its methods together, except :meth:`next_items`.
+    All processes of a group call its methods together, except :meth:`next_items`.
 
-    :param store: what torchrun has them share; None in a team of one."""
+    :param store: what torchrun has them share; None in a group of one."""
 
     rank: int = 0
     size: int = 1
@@ -92,19 +92,19 @@ class Team:
 
 
 @contextmanager
-def join() -> Iterator[Team]:
-    """The team of this process, which ends with the block; on CUDA it has a device of its own."""
+def join() -> Iterator[ProcessGroup]:
+    """The group of this process, which ends with the block; on CUDA it has a device of its own."""
     if TORCHRUN not in os.environ:
-        yield Team()
+        yield ProcessGroup()
         return
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
     store, rank, size = next(rendezvous("env://", timeout=PATIENCE))
     store.set_timeout(PATIENCE)
     distributed.init_process_group(
-        "gloo", store=PrefixStore("team", store), rank=rank, world_size=size
+        "gloo", store=PrefixStore("group", store), rank=rank, world_size=size
     )
     try:
-        yield Team(rank, size, PrefixStore("dealt", store))
+        yield ProcessGroup(rank, size, PrefixStore("dealt", store))
     finally:
         distributed.destroy_process_group()

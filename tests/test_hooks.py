@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from art_snn import LIF, Direct, Poisson, SpikingNetwork, TimeDistributed as Timed, composition
+from art_snn import LIF, Direct, Poisson, SpikingNetwork, TimeDistributed as Timed, hooks
 from art_snn.attacks import OperationsAttack
 from art_snn.bounds import bound_operations, certify_bounds, decide_bounds
 from art_snn.metrics import certify, synaptic_operations
@@ -87,7 +87,7 @@ UNLISTED = [
 
 @pytest.mark.parametrize(("asking", "name"), UNLISTED)
 def test_points_tell_what_no_list_names(monkeypatch, asking, name):
-    monkeypatch.setattr(composition, "find_addition", lambda network: None)
+    monkeypatch.setattr(hooks, "find_addition", lambda network: None)
     encoder, function = ASKING[asking]
     made = network(encoder)
     with altered(made, name, random.Random(varied())):

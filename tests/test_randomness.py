@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from art_snn.behaviour import draws_numbers, is_random, logit_spread, predict_by_draws
+from art_snn.randomness import draws_numbers, is_random, logit_spread, predict_by_draws
 
 
 def test_spread_and_randomness_by_hand():

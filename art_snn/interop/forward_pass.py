@@ -15,9 +15,9 @@ from art_snn.checks import ArgumentError, invalid
 from art_snn.gradients.base import Firing, NeuronRef, simulation
 from art_snn.gradients.fixed import saved_tensor_hooks
 from art_snn.gradients.temporal import TemporalFiring
-from art_snn.interop.members import Member, Members, hand_over
-from art_snn.interop.reading import Potentials, seal, versions
+from art_snn.interop.neuron_state import Potentials, seal, versions
 from art_snn.interop.slopes import SlopePass, Slopes, name_of
+from art_snn.interop.stateful_modules import Member, Members, hand_over
 from art_snn.running.context import change_run
 
 

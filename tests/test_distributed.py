@@ -6,25 +6,25 @@ import pytest
 import torch
 from torch import distributed
 
-from art_snn import team
-from art_snn.team import Team, join
+from art_snn import distributed as module
+from art_snn.distributed import ProcessGroup, join
 from tests.jobs import started
 
 SCRIPT = """
 import json, time
-from art_snn.team import join
+from art_snn.distributed import join
 
 def slowly(things):
     for thing in things:
         yield thing
         time.sleep(0.05)
 
-with join() as team:
-    seen = {"rank": team.rank, "size": team.size, "leads": team.leads}
-    seen |= {"told": team.broadcast(f"of {team.rank}"), "gathered": team.gather(team.rank)}
-    seen["dealt"] = list(slowly(team.next_items(range(9), "things")))
-    seen["again"] = list(team.next_items("ab", "letters"))
-    with open(f"{team.rank}.json", "w") as file:
+with join() as group:
+    seen = {"rank": group.rank, "size": group.size, "leads": group.leads}
+    seen |= {"told": group.broadcast(f"of {group.rank}"), "gathered": group.gather(group.rank)}
+    seen["dealt"] = list(slowly(group.next_items(range(9), "things")))
+    seen["again"] = list(group.next_items("ab", "letters"))
+    with open(f"{group.rank}.json", "w") as file:
         json.dump(seen, file)
 """
 
@@ -46,12 +46,12 @@ def test_processes_tell_each_other_and_deal_every_thing_to_one_of_them(processes
 
 
 def test_a_process_by_itself_is_a_team_of_one():
-    with join() as team:
-        assert team == Team()
-        assert team.leads
-        assert team.broadcast("this") == "this"
-        assert team.gather("this") == ["this"]
-        assert list(team.next_items("abc", "letters")) == ["a", "b", "c"]
+    with join() as group:
+        assert group == ProcessGroup()
+        assert group.leads
+        assert group.broadcast("this") == "this"
+        assert group.gather("this") == ["this"]
+        assert list(group.next_items("abc", "letters")) == ["a", "b", "c"]
 
 
 def test_on_cuda_every_process_has_a_device_of_its_own(monkeypatch):
@@ -62,7 +62,7 @@ def test_on_cuda_every_process_has_a_device_of_its_own(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "set_device", devices.append)
     met = (distributed.HashStore(), 5, 8)
-    monkeypatch.setattr(team, "rendezvous", lambda *_, **__: iter([met]))
+    monkeypatch.setattr(module, "rendezvous", lambda *_, **__: iter([met]))
     monkeypatch.setattr(distributed, "init_process_group", lambda *_, **__: None)
     monkeypatch.setattr(distributed, "destroy_process_group", lambda: None)
     with join() as found:

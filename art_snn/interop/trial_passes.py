@@ -7,14 +7,14 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
-from art_snn.behaviour import mirror_samples
 from art_snn.checks import invalid
 from art_snn.gradients.base import simulation
 from art_snn.interop.body import ModelBody
-from art_snn.interop.members import Member, running
-from art_snn.interop.passes import ModelPass
-from art_snn.interop.reading import copy_state
+from art_snn.interop.forward_pass import ModelPass
+from art_snn.interop.neuron_state import copy_state
+from art_snn.interop.stateful_modules import Member, running
 from art_snn.interop.steps import StepPass, graph_nodes
+from art_snn.randomness import mirror_samples
 
 FORMS = (
     "A model that makes its time steps of [N, ...] itself takes encoder=None and no steps. A model "
