@@ -3,13 +3,14 @@
 What a comparison gives is a mask, which has no gradient. It becomes a spike where it is cast or
 multiplied, where it chooses between numbers (`where`, `masked_fill`, an assignment), and where it
 is the hard part of a straight-through sum, ``(hard - soft).detach() + soft`` in any order. The
+soft part may be computed twice, or be the injected gradient ``(u - u.detach()) * slope``. The
 value there is the model's own and the gradient that of the spike. A mask that chooses between
 tensors with a gradient, as a reset may, is left as it is."""
 
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from os import sep
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,8 @@ class _Trace:
 
 
 _UNKNOWN = _Trace()
+_LARGEST_SOFT = 64
+"""Operations in which a soft part that is computed twice is followed back to what it shares."""
 
 
 def _trace(value: Any) -> _Trace:
@@ -82,11 +85,11 @@ def _mark(value: Tensor, trace: _Trace) -> Tensor:
 
 
 def _spikes_in(value: Any) -> Tensor | None:
-    """The spikes that a mask, or a tensor made of one, stands for, if it does."""
-    trace = _trace(value)
-    if trace.soft is not None:
+    """The spikes that a mask, or whole numbers made of one, stand for, if they do."""
+    spikes = _trace(value).spikes
+    # Numbers have their gradient already, or were detached.
+    if spikes is None or value.is_floating_point():
         return None
-    spikes = trace.spikes
     return spikes.numbers if isinstance(spikes, _Spikes) else spikes
 
 
@@ -107,16 +110,41 @@ def _as_sum(value: Any) -> _Trace:
 
 def _add_traces(a: _Trace, b: _Trace, sign: int) -> _Trace | None:
     """The sum a + sign b; None if it has other spikes or soft parts than one of each."""
-    for one, other in ((a.spikes, b.spikes), (a.soft, b.soft)):
-        if one is not None and other is not None and one is not other:
-            return None
-    return _Trace(
+    if None not in (a.spikes, b.spikes) and a.spikes is not b.spikes:
+        return None
+    if a.soft is not None and b.soft is not None and not _is_same(a.soft, b.soft):
+        return None
+    total = _Trace(
         a.spikes if b.spikes is None else b.spikes,
         a.hard + sign * b.hard,
         a.soft if b.soft is None else b.soft,
         a.live + sign * b.live,
         a.dead + sign * b.dead,
     )
+    # Spikes that cancel, as in u - u.detach() after a reset, are in it no more.
+    return total if total.hard else replace(total, spikes=None)
+
+
+def _is_same(one: Tensor, other: Tensor) -> bool:
+    """True for a tensor and itself, or for one that was computed twice in the same way."""
+    if one is other:
+        return True
+    waiting = [(one.grad_fn, other.grad_fn)]
+    for _ in range(_LARGEST_SOFT):
+        if not waiting:
+            return one.shape == other.shape and torch.equal(one, other)
+        a, b = waiting.pop()
+        if a is None or b is None or a.name() != b.name():
+            return False
+        inputs = a.next_functions, b.next_functions
+        if not inputs[0] or len(inputs[0]) != len(inputs[1]):
+            return False
+        for (f, place), (g, other_place) in zip(*inputs, strict=True):
+            if place != other_place:
+                return False
+            if f is not g:
+                waiting.append((f, g))
+    return False
 
 
 class _Slope(Function):
@@ -150,7 +178,7 @@ class Comparisons(FixedWeights):
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
-        kwargs = kwargs or {}
+        kwargs = dict(kwargs or {})
         handle = None if self.this.paused else _HANDLERS.get(func)
         if handle is None:
             if self.fixed:
@@ -166,8 +194,9 @@ class Comparisons(FixedWeights):
         if kwargs:
             if not kwargs.keys().isdisjoint(_CHANGING):
                 return output
-            named = (kwargs[name] for name in _ARGUMENTS if name in kwargs)
+            named = (kwargs.pop(name) for name in _ARGUMENTS if name in kwargs)
             args = (*args, *named)
+            func = partial(func, **kwargs) if kwargs else func
         return handle(args, output, func, self)
 
     def spikes(self, mask: Tensor, above: Any, below: Any) -> _Spikes | None:
@@ -193,7 +222,7 @@ _PACKAGES = tuple(
     for folder in (Path(__file__).parents[1], Path(torch.__file__).parent)
 )
 """Where the line that compares is not looked for."""
-_ARGUMENTS = ("condition", "input", "mask", "other", "values", "value")
+_ARGUMENTS = ("tensors", "condition", "input", "mask", "other", "values", "value")
 """Names of arguments in the order in which functions of torch take them."""
 _CHANGING = ("alpha", "out", "rounding_mode")
 """Arguments with which a function computes something else."""
@@ -255,6 +284,14 @@ def _move(args: Any, output: Any, func: Any, _: Any) -> Any:
         return _give(output, func(spikes, *args[1:]))
 
 
+def _collect(args: Any, output: Any, func: Any, _: Any) -> Any:
+    """Several masks in one."""
+    if output.requires_grad or all(_spikes_in(mask) is None for mask in args[0]):
+        return output
+    with torch.enable_grad():
+        return _give(output, func([_numbers(mask) for mask in args[0]], *args[1:]))
+
+
 def _negate(args: Any, output: Any, *_: Any) -> Any:
     spikes = _spikes_in(args[0])
     return output if spikes is None else _give(output, 1 - spikes)
@@ -280,20 +317,19 @@ def _numbers(value: Any) -> Any:
 
 def _cast(args: Any, output: Any, *_: Any) -> Any:
     trace = _trace(args[0])
-    if trace.soft is not None or output.requires_grad:
+    if trace.spikes is None or args[0].is_floating_point():
         return output
     return _give(output, trace.spikes)
 
 
 def _calculate(args: Any, output: Any, func: Any, _: Any) -> Any:
     """Products and sums of a mask, and the parts of a straight-through sum."""
-    if len(args) != 2 or _trace(args[0]) is _trace(args[1]) is _UNKNOWN:
+    if len(args) != 2:
         return output
+    if _trace(args[0]) is _trace(args[1]) is _UNKNOWN:
+        return _cancel(args, output) if func in _DIFFERENCES else output
     masks = [
-        isinstance(arg, Tensor)
-        and not arg.is_floating_point()
-        and _spikes_in(arg) is not None
-        for arg in args
+        _trace(arg).spikes is not None and not arg.is_floating_point() for arg in args
     ]
     if any(masks):
         numbers = (_spikes_in(a) if m else a for a, m in zip(args, masks, strict=True))
@@ -301,15 +337,46 @@ def _calculate(args: Any, output: Any, func: Any, _: Any) -> Any:
             graph = func(*numbers)
         return _give(output, graph)
     if func not in _SIGNS:
-        return output
+        return _scale(args, output)
     one, other = args[::-1] if func in _REVERSED else args
     total = _add_traces(_as_sum(one), _as_sum(other), _SIGNS[func])
-    if total is None or total.soft is None:
+    if total is None:
         return output
-    if (total.hard, total.live, total.dead) == (1, 1, -1):
-        assert total.spikes is not None
+    if total.spikes is not None and _passes_through(total, output):
         return _attach(output.detach(), total.spikes)
     return _mark(output, total if torch.is_grad_enabled() else _detached(total))
+
+
+def _passes_through(total: _Trace, output: Tensor) -> bool:
+    """True if a sum has the value of its spikes and the gradient of its soft part."""
+    spikes, soft = total.spikes, total.soft
+    if spikes is None or soft is None or (total.hard, total.live) != (1, 1):
+        return False
+    if total.dead:
+        return total.dead == -1
+    # The soft part may be taken away again as numbers without a gradient.
+    hard = spikes.mask if isinstance(spikes, _Spikes) else spikes
+    cancelled = torch.isclose(output, hard.to(output.dtype), rtol=0, atol=1e-6)
+    return bool(cancelled.all()) and bool(soft.any())
+
+
+def _cancel(args: Any, output: Any) -> Any:
+    """A tensor less its own values, which is 0 and has a gradient."""
+    differ = [_differs(arg) for arg in args]
+    if differ not in ([True, False], [False, True]) or not isinstance(args[1], Tensor):
+        return output
+    if not (torch.equal(*args) and args[0].any()):
+        return output
+    sign = 1 if differ[0] else -1
+    return _mark(output, _Trace(soft=args[differ.index(True)], live=sign, dead=-sign))
+
+
+def _scale(args: Any, output: Any) -> Any:
+    """An injected gradient: what is 0 and has a gradient, times any slope."""
+    for trace in map(_trace, args):
+        if trace.soft is not None and not trace.hard and trace.live == -trace.dead:
+            return _mark(output, trace)
+    return output
 
 
 def _detach(args: Any, output: Any, *_: Any) -> Any:
@@ -355,7 +422,8 @@ def _find(*names: str) -> list[Any]:
 
 _REVERSED = _find("rsub", "__rsub__")
 _SIGNS = dict.fromkeys(_find("add", "__add__", "__radd__"), 1)
-_SIGNS |= dict.fromkeys(_find("sub", "subtract", "__sub__") + _REVERSED, -1)
+_DIFFERENCES = _find("sub", "subtract", "__sub__") + _REVERSED
+_SIGNS |= dict.fromkeys(_DIFFERENCES, -1)
 """Sums and differences, and the sign of the second term."""
 _VIEWS = "view reshape flatten squeeze unsqueeze transpose permute expand __getitem__"
 _ROWS: list[tuple[_Handler, str]] = [
@@ -372,6 +440,7 @@ _ROWS: list[tuple[_Handler, str]] = [
     (_detach, "detach"),
     (_cut, "relu clamp clamp_min clip"),
     (_move, _VIEWS),
+    (_collect, "stack cat concat concatenate hstack vstack"),
     (_choose, "where"),
     (_fill, "masked_fill"),
     (_assign, "__setitem__ masked_fill_"),
