@@ -209,13 +209,18 @@ class SpikingNetwork(Module):
                 return context.forward(self, x)
             if not torch.is_grad_enabled():
                 body.check(None, x)
-                return body.run(body.encode(x), simulation)
+                logits = body.run(body.encode(x), simulation)
+                body.check_logits(None, x, logits)
+                return logits
             rule = (
                 self.rule if x.requires_grad else context.rule or self.training_gradient
             )
             body.check(rule, x)
             # An alias, where the input is a parameter, which would be a constant.
-            return rule.logits(body, x.view_as(x) if isinstance(x, nn.Parameter) else x)
+            alias = x.view_as(x) if isinstance(x, nn.Parameter) else x
+            logits = rule.logits(body, alias)
+            body.check_logits(rule, x, logits)
+            return logits
 
     def _cast(self, x: Tensor) -> Tensor:
         """The input in the dtype of the network, once its kind and shape are checked."""

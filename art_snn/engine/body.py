@@ -55,8 +55,8 @@ class Traits:
     :param steps: time steps T of a pass, where one has shown them.
     :param preludes: number of calls of every neuron before the first time step.
     :param silent: names of the neurons that no pass calls.
-    :param batches: number of batches on which its neurons were compared with their dynamics.
-    :param mixed: number of batches of which samples were exchanged for others.
+    :param silence: logits [1, K] of all samples that have been verified, while these are alike:
+        such samples show little, since silence agrees with any equations.
     :param passes: number of gradient passes at the input under rules of ours.
     :param slopes: where it makes spikes whose slope alone is exchanged, once that is known."""
 
@@ -68,8 +68,7 @@ class Traits:
     steps: int | None = None
     preludes: int = 0
     silent: list[str] = field(default_factory=list)
-    batches: int = 0
-    mixed: int = 0
+    silence: Tensor | None = None
     passes: int = 0
     slopes: Any = None
 
@@ -79,7 +78,7 @@ class NetworkBody(Body):
 
     readout: Any = None
     """What makes logits of the outputs, of models of other frameworks."""
-    verify: Callable[[Any, Gradient | None, Tensor], None] | None = None
+    verify: Callable[..., None] | None = None
     """Called before a pass with this body, its rule (None for a prediction) and its input, to
     refuse a model of another framework that computes otherwise than is believed."""
 
@@ -122,6 +121,15 @@ class NetworkBody(Body):
             )
         if self.verify is not None:
             self.verify(self, rule, x)
+
+    def check_logits(self, rule: Gradient | None, x: Tensor, logits: Tensor) -> None:
+        """Check a pass again after it, once logits [N, K] are no longer those of silence."""
+        silence = self.traits.silence
+        if silence is None or (logits.detach() == silence).all():
+            return
+        self.traits.silence = None
+        if self.verify is not None:
+            self.verify(self, rule, x, again=True)
 
     @abstractmethod
     def require_applicable(self, rule: Gradient, argument: str) -> None:

@@ -176,9 +176,10 @@ def _computes_a_step(body: ModelBody, encoded: Tensor) -> bool:
     """True if a call of a model without known neurons computes one time step.
 
     It then keeps a state from call to call, and takes the steps of [T, N, ...] for samples."""
+    if body.members.neurons:
+        return False
     seen = _try(body, encoded[0])
-    most = max(seen.calls.values(), default=1)
-    if body.members.neurons or seen.error or most > 1:
+    if seen.error or max(seen.calls.values(), default=1) > 1:
         return False
 
     def begin() -> None:

@@ -16,6 +16,7 @@ import warnings
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -58,9 +59,6 @@ from art_snn.running.digests import count_writes, settings
 
 _REMEMBERED = 256
 """States that a network remembers to be verified."""
-_TRIES = 8
-"""Batches on which neurons are compared until each has fired and been silent, and samples exchanged
-until that has changed something."""
 _FIRST = (4, 8, 16)
 """Early gradient passes before which neurons are compared again."""
 _EVERY = 32
@@ -76,10 +74,13 @@ _WIDER = "A wider surrogate reaches further: stbp(surrogate.width=4)."
 _COMPARES = re.compile(r"aten::(gt|ge|lt|le|heaviside|sign)\b")
 
 
-def verify(body: ModelBody, rule: Gradient | None, x: Tensor) -> None:
+def verify(
+    body: ModelBody, rule: Gradient | None, x: Tensor, *, again: bool = False
+) -> None:
     """Refuse, before a pass, a model that computes otherwise than is believed.
 
-    :param rule: that is to differentiate the pass; None for a prediction."""
+    :param rule: that is to differentiate the pass; None for a prediction.
+    :param again: whether to check again what silence has left open."""
     if RUN.get().constant_weights and not x.requires_grad:
         rule = None  # Nothing is differentiated.
     if not len(x):
@@ -87,18 +88,23 @@ def verify(body: ModelBody, rule: Gradient | None, x: Tensor) -> None:
 
     # The traits of the model and all else that is known of its present setup.
     facts: dict[Hashable, Any] = body.verified.get(_setup(body, x), {})
+    samples = _Samples(x.detach()[: VERIFIED if again else None])
     if "traits" not in facts:
         # A twin, since passes of other threads may rely on the traits of their setup.
         twin = body.share()
         twin.traits = facts["traits"] = Traits()
         with _isolated(x):
-            find_traits(twin, x.detach())
-            _observe_runs(twin, x.detach()[:VERIFIED])
+            find_traits(twin, samples.x)
+        with _isolated(x):
+            _observe_runs(twin, samples.few())
         # What passes change by themselves is known now, and no part of the setup.
         remember(body.verified, _setup(body, x), facts, _REMEMBERED)
         if twin.traits.draws and not body.layers.training:
             warnings.warn(_DRAWS, stacklevel=2)
     body.traits = facts["traits"]
+    if again:
+        facts.pop("rows", None)
+        facts.pop("spikes", None)
 
     # A module that computes something else at every call, in training mode, is not verified.
     if not any(
@@ -106,74 +112,110 @@ def verify(body: ModelBody, rule: Gradient | None, x: Tensor) -> None:
         for m in body.layers.modules()
     ):
         for one in (None,) if rule is None else flatten(rule):
-            _verify_setup(body, one, x, facts)
+            _verify_setup(body, one, x, samples, facts)
+
+
+class _Samples:
+    """A batch x [N, ...] on which a model is verified, and its logits there, once computed.
+
+    Checks are made one after the other, each from the random state that the caller has."""
+
+    def __init__(self, x: Tensor) -> None:
+        self.x = x
+        self.logits: Tensor | None = None
+        self.compared = False
+        """True once the logits are known to be those of the model by itself."""
+
+    def few(self) -> "_Samples":
+        """The first of them."""
+        return self if len(self.x) <= VERIFIED else _Samples(self.x[:VERIFIED])
+
+    def run(self, body: ModelBody) -> Tensor:
+        """Logits [N, K] of the model in a pass of ours, without a rule."""
+        if self.logits is None:
+            with body.restoring(), _same_draws(self.x):
+                self.logits = body.run_by_itself(body.encode(self.x))
+        return self.logits
 
 
 @torch.no_grad()
-def _observe_runs(body: ModelBody, x: Tensor) -> None:
+def _observe_runs(body: ModelBody, samples: _Samples) -> None:
     """Find out whether the model draws, and whether it reads the state of its neurons.
 
     It reads the state if it computes something else where modules do not show theirs."""
     traits = body.traits
-    results = list[Tensor]()
+    traits.reads = False
     try:
-        encoded = body.encode(x)
+        encoded = body.encode(samples.x)
+        # The model itself may write on neurons, as init_leaky of snnTorch does.
+        inside = [part for module in body.members for part in module.children()]
 
         def run() -> None:
-            results.append(body.run_by_itself(encoded))
+            samples.logits = body.run_by_itself(encoded)
 
-        for traits.reads in (True, False):
-            with body.restoring(), _same_draws(x):
-                # The model itself may write on neurons, as init_leaky of snnTorch does.
-                inside = [part for module in body.members for part in module.children()]
+        with body.restoring():
+            with _same_draws(encoded):
                 before = list(map(versions, inside))
-                traits.draws = draws_numbers(run, x.device)
+                traits.draws = draws_numbers(run, encoded.device)
                 after = list(map(versions, inside))
-        _require_same(results[0], results[1], rounded=False)
+            # Later, since a state that is kept from run to run has changed by now.
+            alone = _run_alone(body, encoded)
+        _require_same(alone, samples.run(body), rounded=False)
+        samples.compared = True
         # Modules inside of neurons keep what they write, in whatever pass.
         traits.reads = before != after
-    except Exception:  # What fails in both will fail again in the pass.
+    except Exception:  # It fails again in the pass, where it is reported.
         traits.reads = True
+    if traits.reads:
+        samples.logits = None
+        samples.compared = False
 
 
 def _verify_setup(
-    body: ModelBody, rule: Gradient | None, x: Tensor, facts: dict[Hashable, Any]
+    body: ModelBody,
+    rule: Gradient | None,
+    x: Tensor,
+    samples: _Samples,
+    facts: dict[Hashable, Any],
 ) -> None:
     def once(
         depends: Hashable, check: Callable[[], object], state: Hashable = True
     ) -> None:
-        """Check what depends on setup, this and a state; an answer of False is not known yet."""
+        """Check what depends on setup, this and a state, and remember that it holds."""
         if facts.get(depends) != state:
             with _isolated(x):
-                if check() is not False:
-                    remember(facts, depends, state, _REMEMBERED)
+                check()
+            remember(facts, depends, state, _REMEMBERED)
 
     traits = body.traits
-    inputs = x.detach()
-    few = inputs[:VERIFIED]
+    inputs = samples.x
+    few = samples.few()
     native = isinstance(rule, Native)
-    once(("logits", native), lambda: _compare_logits(body, inputs, native=native))
+    once(("logits", native), lambda: _compare_logits(body, samples, native=native))
     # Training alone changes weights all the time.
     if len(x) > 1 and (rule is None or x.requires_grad or "rows" not in facts):
-        rows = few if traits.mixed else inputs
         weights = count_writes(body.layers.parameters())
+        rows = few if "rows" in facts else samples
         once("rows", lambda: _compare_rows(body, rows), weights)
     if rule is None:
         return
     if not native:
         temporal = isinstance(rule, TemporalGradient)
-        once(("slopes", temporal), lambda: _find_slopes(body, few, temporal))
+        once(("slopes", temporal), lambda: _find_slopes(body, few.x, temporal))
         later = "spikes" in facts
-        # Neurons that are called step by step are compared in every pass anyway.
-        steps = body.members.steps_alone
-        batch = few if steps and traits.batches else inputs
-        once("spikes", lambda: _compare_spikes(body, batch))
-        if x.requires_grad and "spikes" in facts:
+
+        def compare_spikes() -> None:
+            ours = _compare_spikes(body, inputs)
+            _require_same(samples.run(body), ours, rounded=False)
+
+        once("spikes", compare_spikes)
+        if x.requires_grad:
             version = body.version_key(exact=False)
             once(version, lambda: not later or _compare_spikes(body, inputs[:1]))
         traits.passes += x.requires_grad
         again = traits.passes in _FIRST or traits.passes % _EVERY == 0
-        if x.requires_grad and again and not steps:
+        # Neurons that are called step by step are compared in every pass anyway.
+        if x.requires_grad and again and not body.members.steps_alone:
             with _isolated(x):
                 _compare_spikes(body, inputs)
     once(
@@ -215,7 +257,7 @@ def _find_slopes(body: ModelBody, x: Tensor, temporal: bool) -> None:
     functions: set[SpikeFunction] = set()
     constant = replace(RUN.get(), constant_weights=True)
 
-    def run(search: SlopePass) -> tuple[Tensor, Tensor]:
+    def run(search: SlopePass, x: Tensor) -> tuple[Tensor, Tensor]:
         twin = body.share()
         twin.search = search
         inputs = x.detach().clone().requires_grad_()
@@ -225,14 +267,41 @@ def _find_slopes(body: ModelBody, x: Tensor, temporal: bool) -> None:
             functions.update(_own_functions(body, logits.grad_fn))
         return inputs, logits
 
-    while True:
-        searched = set(functions)
-        search = SpikeSearch(rule.firing(), searched)
-        run(search)
-        if functions == searched:
-            break
+    search = SpikeSearch(rule.firing(), ())
+    found = True
+    with suppress(Exception):  # A model may be made for one number of samples.
+        run(search, _first(body, x))
+        found = bool(search.calls or functions)
+    # Where nothing is found, neurons of known equations make all spikes.
+    slopes = Slopes({}, {}, {}, {})
+    if found:
+        while functions != search.functions:
+            search = SpikeSearch(rule.firing(), set(functions))
+            run(search, x)
+        slopes = _explain_slopes(search, partial(run, x=x), rule)
+    body.traits.slopes = slopes
+    _require_spikes(body, slopes)
+    if temporal and slopes.calls and not body.places:
+        body.places |= slopes.describe()
+        places = "; ".join(f"{place}: {what}" for place, what in body.places.items())
+        warnings.warn(
+            "the rule knows no equations of some neurons, and exchanges the slope of their spikes "
+            f"alone: {places}.",
+            stacklevel=2,
+        )
+
+
+def _first(body: ModelBody, x: Tensor) -> Tensor:
+    """The fewest samples of x that show what does not depend on their number."""
+    return x[: 2 if body.layers.training else 1]
+
+
+def _explain_slopes(
+    search: SpikeSearch, run: Callable[[SlopePass], tuple[Tensor, Tensor]], rule: STBP
+) -> Slopes:
+    """The slopes of what a search has seen, as a pass with its backward shows them."""
     explained = {
-        function: explain(function, search.seen[function]) for function in searched
+        function: explain(function, calls) for function, calls in search.seen.items()
     }
     forms = {f: form for f, form in explained.items() if isinstance(form, Form)}
     unexplained = {f: why for f, why in explained.items() if isinstance(why, str)}
@@ -245,17 +314,7 @@ def _find_slopes(body: ModelBody, x: Tensor, temporal: bool) -> None:
         this = _run_backward(run, rule, forms)
     assert this.shares is not None
     shares = {place: sum(some) / len(some) for place, some in this.shares.items()}
-    slopes = Slopes(forms, unexplained, this.reached, shares)
-    body.traits.slopes = slopes
-    _require_spikes(body, slopes)
-    if temporal and slopes.calls and not body.places:
-        body.places |= slopes.describe()
-        places = "; ".join(f"{place}: {what}" for place, what in body.places.items())
-        warnings.warn(
-            "the rule knows no equations of some neurons, and exchanges the slope of their spikes "
-            f"alone: {places}.",
-            stacklevel=2,
-        )
+    return Slopes(forms, unexplained, this.reached, shares)
 
 
 def _run_backward(
@@ -333,6 +392,9 @@ def _require_gradient(body: ModelBody, rule: Gradient, x: Tensor) -> None:
     native = isinstance(rule, Native)
     if not native:
         _refuse_unread(body, rule, x.detach())
+    with suppress(Exception):  # All samples show what is wrong, if something is.
+        if _gradient(body, rule, _first(body, x), native):
+            return
     through = _gradient(body, rule, x, native)
     if through:
         return
@@ -442,15 +504,14 @@ def _refuse_functions(
 
 
 @torch.no_grad()
-def _compare_logits(body: ModelBody, x: Tensor, *, native: bool) -> None:
+def _compare_logits(body: ModelBody, samples: _Samples, *, native: bool) -> None:
     """Compare a pass of ours with the model as it is."""
-    encoded = body.encode(x)
+    if samples.compared and not native:
+        return
+    encoded = body.encode(samples.x)
     with body.restoring():
-        for member in body.members.values():
-            member.kind.refresh(member.module, body.steps_of(encoded))
         try:
-            with _same_draws(x):
-                alone = body.logits(encoded)
+            alone = _run_alone(body, encoded)
         except (RuntimeError, IndexError) as error:
             if hasattr(error, "add_note"):  # From Python 3.11 on.
                 given = encoded[0] if body.loops_itself else encoded
@@ -459,10 +520,21 @@ def _compare_logits(body: ModelBody, x: Tensor, *, native: bool) -> None:
                     f"{body.traits.failed}"
                 )
             raise
-        # States that are known begin again; others have been changed by the first run.
         ours = body.run_by_itself(encoded, native=native)
     # In training mode some versions of frameworks add in another order.
     _require_same(alone, ours, rounded=native)
+    if not native:
+        samples.logits = ours
+
+
+def _run_alone(body: ModelBody, encoded: Tensor) -> Tensor:
+    """Logits [N, K] of the model as it is, from the start of its neurons.
+
+    States that are known begin again in a later run, and others do not."""
+    for member in body.members.values():
+        member.kind.refresh(member.module, body.steps_of(encoded))
+    with _same_draws(encoded):
+        return body.logits(encoded)
 
 
 _SAME = "one that computes the same in a pass of ours"
@@ -498,18 +570,13 @@ def _require_same(
 
 
 @torch.no_grad()
-def _compare_rows(body: ModelBody, x: Tensor) -> bool:
-    """Refuse a model whose logits of a sample depend on the other samples of its batch.
-
-    True once a change of samples has changed their logits: silence agrees with anything."""
+def _compare_rows(body: ModelBody, samples: _Samples) -> None:
+    """Refuse a model whose logits of a sample depend on the other samples of its batch."""
+    x = samples.x
     others = x.clone()  # Of the same shape, which rounding depends on.
     others[1::2] = mirror_samples(x)[1::2]
-
-    def run(batch: Tensor) -> Tensor:
-        with body.restoring(), _same_draws(x):
-            return body.run_by_itself(body.encode(batch))
-
-    logits, again = run(x), run(others)
+    logits = samples.run(body)
+    again = _Samples(others).run(body)
     _require_same(
         logits[::2],
         again[::2],
@@ -520,25 +587,27 @@ def _compare_rows(body: ModelBody, x: Tensor) -> bool:
         "give it one sample at a time: batch_size=1.",
         rounded=True,
     )
-    body.traits.mixed += 1
-    return not torch.equal(logits[1::2], again[1::2]) or body.traits.mixed >= _TRIES
+    if torch.equal(logits[1::2], again[1::2]):
+        _note_silence(body, logits)
 
 
 @torch.no_grad()
-def _compare_spikes(body: ModelBody, x: Tensor) -> bool:
-    """Compare spikes with those of the dynamics, and logits.
-
-    True once neurons have fired and been silent: silence agrees with any equations."""
+def _compare_spikes(body: ModelBody, x: Tensor) -> Tensor:
+    """Compare the spikes of all neurons with those of their dynamics; returned are the logits."""
     encoded = body.encode(x)
-    with _same_draws(x):
-        alone = body.run_by_itself(encoded)
     kind = _ComparingSteps if body.members.steps_alone else _ComparingExchange
     this = kind(body, encoded, simulation)
-    _require_same(alone, body.run_in(this, body.logits, encoded), rounded=False)
+    logits = body.run_in(this, body.logits, encoded)
     body.traits.silent = [name for name in this.sites if not this.calls[name]]
-    body.traits.batches += 1
-    lively = this.sites.keys() - body.traits.silent <= this.lively
-    return lively or body.traits.batches >= _TRIES
+    if this.sites.keys() - body.traits.silent - this.lively:
+        _note_silence(body, logits)
+    return logits
+
+
+def _note_silence(body: ModelBody, logits: Tensor) -> None:
+    """Note that samples have shown little, if all have the same logits [N, K]."""
+    if (logits == logits[:1]).all():
+        body.traits.silence = logits[:1]
 
 
 def _compare(this: FiringPass, name: str, spikes: Tensor, ours: Tensor) -> None:

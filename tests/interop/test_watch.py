@@ -137,3 +137,25 @@ def test_edits_of_weights_are_no_reason_to_refuse(rule):
         assert torch.equal(answer(network, None, images()), logits)
         network.layers[1].weight.data.mul_(factor)
         gradient(network, rule, images())
+
+
+def test_a_silent_network_is_not_verified_again_until_its_logits_change():
+    runs = list[int]()
+
+    class Mixing(nn.Linear):
+        def forward(self, x: Tensor) -> Tensor:
+            runs.append(x.shape[1])
+            return super().forward(x.flip(1) if x.any() else x)
+
+    made = model(Floored())
+    made[3] = Mixing(12, CLASSES)
+    network = adapt(made, encoder=Frames(4))
+    silent = torch.zeros_like(steady(16))
+    with pytest.warns(UserWarning, match="zero"):
+        gradient(network, "stbp", silent)
+    for _ in range(2):
+        runs.clear()
+        gradient(network, "stbp", silent)
+        assert runs == [16]
+    with pytest.raises(ValueError, match="whatever else is in its batch"):
+        gradient(network, "stbp", steady(16))
