@@ -237,9 +237,9 @@ FUNCTIONS = [
     Form(lambda ctx, z: torch.from_numpy((z.numpy() >= 0).astype("float32"))),
     Form(lambda ctx, z: (z >= 0) * 2.5, same=lambda u, theta: 2.5 * triangle(u - theta)),
     Form(
-        lambda ctx, u: u.clamp(0, 4).round(),
-        "SpikeYOLO",
-        same=lambda u, theta: sum(triangle(u - k - 0.5) for k in range(4)),
+        lambda ctx, u: u.clamp(0, 16).round(),
+        "SpikeYOLO, with fewer levels",
+        same=lambda u, theta: sum(triangle(u - k - 0.5) for k in range(16)),
     ),
     Form(lambda ctx, u: (u > THETA).to(u) - (u < -THETA).to(u), same=ternary),
     Form(lambda u, theta: fire(u - theta) - fire(-u - theta), same=ternary),
