@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd import Function
+from torch.utils._pytree import tree_leaves, tree_map_only
 
 from art_snn.gradients.fixed import FixedWeights, constant
 from art_snn.gradients.shared import apply, straight_through
@@ -71,17 +72,26 @@ class _Trace:
 
 
 _UNKNOWN = _Trace()
+_WHOLE = _Trace(hard=1)
+"""Of a tensor that is nothing but spikes with their gradient. Itself there would be a cycle."""
 _LARGEST_SOFT = 64
 """Operations in which a soft part that is computed twice is followed back to what it shares."""
 
 
 def _trace(value: Any) -> _Trace:
-    return getattr(value, "_art_snn_trace", _UNKNOWN)
+    trace: _Trace = getattr(value, "_art_snn_trace", _UNKNOWN)
+    return _Trace(value, hard=1) if trace is _WHOLE else trace
 
 
 def _mark(value: Tensor, trace: _Trace) -> Tensor:
     value._art_snn_trace = trace  # type: ignore[attr-defined]
     return value
+
+
+def _are_spikes(*values: Any) -> bool:
+    """True if those of the values that have a gradient are nothing but spikes."""
+    traces = [_trace(value) for value in values if _differs(value)]
+    return all(trace.spikes is not None and trace.soft is None for trace in traces)
 
 
 def _spikes_in(value: Any) -> Tensor | None:
@@ -264,11 +274,12 @@ def _step(args: Any, output: Any, func: Any, mode: Comparisons) -> Any:
     if func not in _find("sign"):
         return _give(output, spikes)
     numbers = spikes.numbers
-    return _mark(_give(output, spikes, 2 * numbers), _Trace(step=numbers))
+    both = 2 * numbers
+    return _mark(_give(output, spikes, both), _Trace(both, hard=1, step=numbers))
 
 
 def _cut(args: Any, output: Any, *_: Any) -> Any:
-    """`relu` and `clamp` of a sign, which make 0 and 1 of it."""
+    """`relu`, `clamp` and `maximum` of a sign, which make 0 and 1 of it."""
     step = _trace(args[0]).step
     return (
         _give(output, step) if step is not None and torch.equal(output, step) else output
@@ -284,35 +295,23 @@ def _move(args: Any, output: Any, func: Any, _: Any) -> Any:
         return _give(output, func(spikes, *args[1:]))
 
 
-def _collect(args: Any, output: Any, func: Any, _: Any) -> Any:
-    """Several masks in one."""
-    if output.requires_grad or all(_spikes_in(mask) is None for mask in args[0]):
-        return output
-    with torch.enable_grad():
-        return _give(output, func([_numbers(mask) for mask in args[0]], *args[1:]))
+def _combine(formula: Callable[..., Tensor] | None = None) -> _Handler:
+    """Masks of which a mask is made: by a formula of their numbers, or by the function."""
 
-
-def _negate(args: Any, output: Any, *_: Any) -> Any:
-    spikes = _spikes_in(args[0])
-    return output if spikes is None else _give(output, 1 - spikes)
-
-
-def _join(shared: int) -> _Handler:
-    """Masks of which both hold, or at least one (1), or one alone (2)."""
-
-    def handle(args: Any, output: Any, *_: Any) -> Any:
-        if not any(_spikes_in(arg) is not None for arg in args):
+    def handle(args: Any, output: Any, func: Any, _: Any) -> Any:
+        if all(_spikes_in(arg) is None for arg in tree_leaves(args)):
             return output
-        a, b = (_numbers(arg) for arg in args)
-        return _give(output, a + b - shared * a * b if shared else a * b)
+        with torch.enable_grad():
+            numbers = tree_map_only(Tensor, _numbers, args)
+            return _give(output, (formula or func)(*numbers))
 
     return handle
 
 
 def _numbers(value: Any) -> Any:
-    """The spikes that a mask stands for; another mask as numbers."""
+    """The spikes that a mask stands for; all else as it is."""
     spikes = _spikes_in(value)
-    return value.float() if spikes is None and isinstance(value, Tensor) else spikes
+    return value if spikes is None else spikes
 
 
 def _cast(args: Any, output: Any, *_: Any) -> Any:
@@ -328,14 +327,12 @@ def _calculate(args: Any, output: Any, func: Any, _: Any) -> Any:
         return output
     if _trace(args[0]) is _trace(args[1]) is _UNKNOWN:
         return _cancel(args, output) if func in _DIFFERENCES else output
-    masks = [
-        _trace(arg).spikes is not None and not arg.is_floating_point() for arg in args
-    ]
-    if any(masks):
-        numbers = (_spikes_in(a) if m else a for a, m in zip(args, masks, strict=True))
+    if any(_spikes_in(arg) is not None for arg in args):
         with torch.enable_grad():
-            graph = func(*numbers)
+            graph = func(*map(_numbers, args))
         return _give(output, graph)
+    if output.requires_grad and _are_spikes(*args):
+        return _mark(output, _WHOLE)
     if func not in _SIGNS:
         return _scale(args, output)
     one, other = args[::-1] if func in _REVERSED else args
@@ -358,6 +355,10 @@ def _passes_through(total: _Trace, output: Tensor) -> bool:
     hard = spikes.mask if isinstance(spikes, _Spikes) else spikes
     cancelled = torch.isclose(output, hard.to(output.dtype), rtol=0, atol=1e-6)
     return bool(cancelled.all()) and bool(soft.any())
+
+
+def _change_sign(args: Any, output: Any, *_: Any) -> Any:
+    return _calculate((args[0], 0), output, torch.rsub, None)
 
 
 def _cancel(args: Any, output: Any) -> Any:
@@ -389,12 +390,15 @@ def _detached(trace: _Trace) -> _Trace:
 
 
 def _choose(args: Any, output: Any, *_: Any) -> Any:
-    """`where` of a mask and two things without a gradient."""
-    if len(args) != 3 or output.requires_grad:
+    """`where` of a mask and two things without a gradient, or with that of spikes."""
+    if len(args) != 3:
         return output
     mask, a, b = args
     spikes = _spikes_in(mask)
-    return output if spikes is None else _give(output, spikes * (a - b) + b)
+    if spikes is None or not _are_spikes(a, b):
+        return output
+    with torch.enable_grad():
+        return _give(output, spikes * (a - b) + b)
 
 
 def _fill(args: Any, output: Any, *_: Any) -> Any:
@@ -404,19 +408,23 @@ def _fill(args: Any, output: Any, *_: Any) -> Any:
 
 
 def _assign(func: Any, values: Any, mask: Any, number: Any) -> Any:
-    """``values[mask] = number`` and ``values.masked_fill_(mask, number)``, of constants."""
+    """``values[mask] = number`` and ``values.masked_fill_(mask, number)``."""
     spikes = _spikes_in(mask)
-    if spikes is None or values.requires_grad or isinstance(number, Tensor):
+    if spikes is None or not _are_spikes(values) or isinstance(number, Tensor):
         return func(values, mask, number)
     before = values.clone()
     output = func(values, mask, number)
-    values.copy_(_give(values.clone(), spikes, spikes * (number - before)))
+    with torch.enable_grad():
+        graph = spikes * (number - before) + before
+    result = _give(values.clone(), graph)
+    values.copy_(result)
+    _mark(values, _trace(result))
     return output
 
 
 def _find(*names: str) -> list[Any]:
     """Functions of torch and methods of tensors by name."""
-    places = (torch, Tensor)
+    places = (torch, Tensor, torch.nn.functional)
     return [getattr(place, n) for n in names for place in places if hasattr(place, n)]
 
 
@@ -430,17 +438,21 @@ _ROWS: list[tuple[_Handler, str]] = [
     (_compare(True), "gt ge greater greater_equal __gt__ __ge__"),
     (_compare(False), "lt le less less_equal __lt__ __le__"),
     (_step, "heaviside sign"),
-    (_negate, "logical_not bitwise_not __invert__"),
-    (_join(0), "logical_and bitwise_and __and__ __rand__"),
-    (_join(1), "logical_or bitwise_or __or__ __ror__"),
-    (_join(2), "logical_xor bitwise_xor __xor__ __rxor__"),
+    (_combine(lambda a: 1 - a), "logical_not bitwise_not __invert__"),
+    (_combine(lambda a, b: a * b), "logical_and bitwise_and __and__ __rand__"),
+    (_combine(lambda a, b: a + b - a * b), "logical_or bitwise_or __or__ __ror__"),
+    (
+        _combine(lambda a, b: a + b - 2 * a * b),
+        "logical_xor bitwise_xor __xor__ __rxor__",
+    ),
     (_cast, "to type type_as float double half bfloat16 int long"),
     (_calculate, "mul multiply div true_divide __mul__ __rmul__ __truediv__"),
     (_calculate, "add sub subtract rsub __add__ __radd__ __sub__ __rsub__"),
     (_detach, "detach"),
-    (_cut, "relu clamp clamp_min clip"),
+    (_change_sign, "neg negative __neg__"),
+    (_cut, "relu clamp clamp_min clip maximum"),
     (_move, _VIEWS),
-    (_collect, "stack cat concat concatenate hstack vstack"),
+    (_combine(), "stack cat concat concatenate hstack vstack"),
     (_choose, "where"),
     (_fill, "masked_fill"),
     (_assign, "__setitem__ masked_fill_"),

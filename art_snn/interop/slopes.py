@@ -13,10 +13,9 @@ runs, and asks for the pass of the thread that calls. Comparisons are followed b
 import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import pairwise
 from typing import Any
 
 import torch
@@ -340,10 +339,12 @@ def explain(function: SpikeFunction, calls: list[_Call]) -> Form | str:
         if first.needs[index] and getattr(u, "shape", None) == first.output.shape:
             numbers = [0.0, *(v for v in first.given if isinstance(v, float))]
             values = [number + side for number in numbers for side in (-_NEAR, _NEAR)]
-            probes = [first.at(function, index, v) for v in (-_FAR, *values, _FAR)]
-            form = _explain_by(function, index, [*calls, *probes])
-            if form is not None:
-                return form
+            # A function may refuse values that are far from its own, as bernoulli does.
+            with suppress(RuntimeError):
+                probes = [first.at(function, index, v) for v in (-_FAR, *values, _FAR)]
+                form = _explain_by(function, index, [*calls, *probes])
+                if form is not None:
+                    return form
     return "what it gives does not rise from 0 at a few values of one argument"
 
 
@@ -362,12 +363,16 @@ def _explain_by(function: SpikeFunction, index: int, calls: list[_Call]) -> Form
         for other in (None, *others):
             if all(_fires_above(call, index, other) for call in calls):
                 return Form(index, other, ((0.0, levels[1]),))
-    steps = []
-    for below, above in pairwise(levels):
-        threshold = _find_threshold(function, index, calls, below)
-        if threshold is None:
+    steps = list[tuple[float, float]]()
+    level = levels[0]
+    while level != levels[-1]:
+        # The samples may have missed levels, so that each is read at its threshold.
+        step = _find_threshold(function, index, calls, level)
+        if step is None or len(steps) == _MOST_LEVELS - 1:
             return None
-        steps.append((threshold, above - below))
+        threshold, above = step
+        steps.append((threshold, above - level))
+        level = above
     return Form(index, None, tuple(steps))
 
 
@@ -384,8 +389,10 @@ def _fires_above(call: _Call, index: int, other: int | None) -> bool:
 
 def _find_threshold(
     function: SpikeFunction, index: int, calls: list[_Call], level: float
-) -> float | None:
-    """The value of an argument above which the output is above a level, by halving an interval."""
+) -> tuple[float, float] | None:
+    """The value of an argument above which the output is above a level, and the level there.
+
+    The value is found by halving an interval."""
     u = torch.cat([call.given[index].flatten() for call in calls])
     above = torch.cat([call.output.flatten() > level for call in calls])
     # Probes are at both ends of the interval, so that some are above, and some are not.
@@ -399,4 +406,5 @@ def _find_threshold(
         if above.any() != above.all():
             return None
         low, high = (low, middle) if above.any() else (middle, high)
-    return round(high, 6)
+    reached = torch.unique(calls[0].at(function, index, high).output).tolist()
+    return (round(high, 6), reached[0]) if len(reached) == 1 else None

@@ -3,7 +3,6 @@
 All spikes have the slope ``1 / (1 + 10 |z|)^2``, or none. Models map [T, N, F] to [T, N, K] unless
 they say otherwise."""
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -57,54 +56,10 @@ class FireInside(torch.autograd.Function):
         return grad / (1 + 10 * (potential - 1).abs()).square()
 
 
-def assign(u: Tensor) -> Tensor:
-    spikes = torch.zeros_like(u)
-    spikes[u >= 1] = 1
-    return spikes
-
-
-def hidden_from_autograd(u: Tensor) -> Tensor:
-    soft = torch.sigmoid(4 * (u - 1))
-    with torch.no_grad():
-        gap = (u >= 1).to(u) - soft
-    return soft + gap
-
-
 FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "function": lambda u: Fire.apply(u - 1),
     "threshold argument": lambda u: FireAt.apply(u, 1.0, 10.0),
-    "threshold tensor": lambda u: FireAt.apply(u, torch.ones(HIDDEN), 10.0),
     "threshold inside": FireInside.apply,
-}
-ONE, NONE = torch.ones(()), torch.zeros(())
-COMPARISONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "cast": lambda u: (u >= 1).float(),
-    "turned": lambda u: (u >= 1.0).to(u.dtype),
-    "product": lambda u: (u >= 1) * torch.ones_like(u),
-    "number": lambda u: (u >= 1) * 1.0,
-    "not below": lambda u: (~(u < 1)).type_as(u),
-    "and": lambda u: ((u >= 1) & (u.detach() > -99)).float(),
-    "where": lambda u: torch.where(u >= 1, 1.0, 0.0),
-    "filled": lambda u: torch.zeros_like(u).masked_fill(u >= 1, 1.0),
-    "assigned": assign,
-    "heaviside": lambda u: torch.heaviside(u - 1, torch.ones(())),
-    "sign": lambda u: (torch.sign(u - 1) + 1) / 2,
-    "whole number": lambda u: (u >= 1).int().float(),
-    "either": lambda u: ((u >= 1) | (u.detach() < -99)).float(),
-    "one alone": lambda u: ((u >= 1) ^ (u.detach() < -99)).float(),
-    "names": lambda u: torch.where(condition=torch.ge(other=ONE, input=u), other=NONE, input=ONE),
-    "positive sign": lambda u: torch.sign(u - 1).relu(),
-    "clamped sign": lambda u: torch.sign(u - 1).clamp(min=0),
-    "view": lambda u: (u >= 1).unsqueeze(0)[0, :].float(),
-}
-SUMS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "gap": lambda hard, soft: (hard - soft).detach() + soft,
-    "gap last": lambda hard, soft: soft + (hard - soft).detach(),
-    "parts": lambda hard, soft: hard.detach() - soft.detach() + soft,
-    "sum first": lambda hard, soft: soft + hard.detach() - soft.detach(),
-    "soft first": lambda hard, soft: soft - soft.detach() + hard,
-    "soft apart": lambda hard, soft: hard + (soft - soft.detach()),
-    "taken": lambda hard, soft: soft - (soft - hard).detach(),
 }
 
 
@@ -144,20 +99,6 @@ class Recurrent(Leaky):
             v = 0.9 * v * (1 - spikes) + i
             b = 0.95 * b + 0.05 * spikes
             spikes = Fire.apply(v - (1 + 1.8 * b))
-            outputs.append(self.last(spikes))
-        return torch.stack(outputs)
-
-
-class InPlace(Leaky):
-    """It resets its potentials in place, after a spike that saves none."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        v = torch.zeros(x.shape[1], HIDDEN)
-        outputs = []
-        for step in x:
-            v = 0.8 * v + self.first(step)
-            spikes = FireAt.apply(v, 1.0, 10.0)
-            v.sub_(spikes.detach())
             outputs.append(self.last(spikes))
         return torch.stack(outputs)
 
@@ -257,26 +198,6 @@ class WithStates(nn.Module):
         return torch.stack(outputs)
 
 
-def adaptive_step(x: Tensor, v: Tensor, spikes: Tensor, b: Tensor) -> tuple[Tensor, ...]:
-    """A step of an adaptive neuron without a class, as Yin et al. write it."""
-    b = 0.9 * b + 0.1 * spikes
-    threshold = 0.5 + 1.8 * b
-    v = 0.8 * v + x - threshold * spikes
-    return v, Fire.apply(v - threshold), b
-
-
-class Functional(Leaky):
-    """Adaptive neurons as functions of their state."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        v = spikes = b = torch.zeros(x.shape[1], HIDDEN)
-        outputs = []
-        for step in x:
-            v, spikes, b = adaptive_step(self.first(step), v, spikes, b)
-            outputs.append(self.last(spikes))
-        return torch.stack(outputs)
-
-
 class Quantize(torch.autograd.Function):
     """Whole steps of 1/64, with the gradient passed on: no spikes."""
 
@@ -372,18 +293,6 @@ class Levels(torch.autograd.Function):
         return grad * ctx.inside
 
 
-class Ternary(torch.autograd.Function):
-    """-1, 0 and 1."""
-
-    @staticmethod
-    def forward(ctx, u):
-        return (u >= 1).to(u) - (u <= -1).to(u)
-
-    @staticmethod
-    def backward(ctx, grad):
-        return grad
-
-
 class OneStep(nn.Sequential):
     """A model of one time step [N, F], whose neurons keep their state and can be reset."""
 
@@ -393,28 +302,4 @@ class OneStep(nn.Sequential):
         super().__init__(first, Complementary(), nn.Linear(HIDDEN, CLASSES))
 
 
-class Hidden(torch.autograd.Function):
-    """A whole layer of neurons in one function: what it gives are potentials, no spikes."""
-
-    @staticmethod
-    def forward(ctx, x):
-        v = torch.zeros_like(x[0])
-        potentials = []
-        for step in x:
-            v = 0.8 * v + step
-            potentials.append(v)
-            v = v * (v < 1)
-        return torch.stack(potentials)
-
-    @staticmethod
-    def backward(ctx, grad):
-        return grad
-
-
-def staircase(u: Tensor, rises: tuple[float, ...]) -> Tensor:
-    """A sum of spikes, for the gradient of several levels."""
-    return sum(Fire.apply(u - rise) for rise in rises)
-
-
 STEPS = 6
-SPREAD = math.sqrt(FEATURES)
