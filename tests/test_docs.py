@@ -50,7 +50,7 @@ def test_the_claims_of_the_study_are_counted_over_all_studies_that_its_command_n
     assert text != REWRITE["claims"].render(studies[:-1])
     command = next(line for line in lines_of(page) if "claims.py" in line)
     named = command.partition("--studies ")[2].partition(" --")[0].split()
-    assert named == [f"study/{folder.name}" for folder in studies]
+    assert named == [f"results/study/{folder.name}" for folder in studies]
 
 
 def test_results_are_there_and_every_one_is_shown_with_its_picture():
