@@ -95,7 +95,7 @@ class Store:
             return json.loads(str(file[_CONTENT]))
 
 
-class Part:
+class PartialBlock:
     """How far a block is, in a file of its own: a killed run goes on from there.
 
     :param block: name of the block.
