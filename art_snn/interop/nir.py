@@ -5,7 +5,7 @@ kind of reset and no start. Each reader fills these in by itself, so one file is
 networks."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from copy import deepcopy
 from typing import Any, Literal, get_args
 
@@ -46,6 +46,7 @@ ELEMENTWISE: dict[str, tuple[str, ...]] = {
 }
 """The nodes whose parameters have one number for every value."""
 
+_TIME_CONSTANTS = ("tau", "tau_mem", "tau_syn")
 _CONVOLUTION = ("weight", "bias", "stride", "padding", "dilation", "groups")
 WINDOW = ("kernel_size", "stride", "padding")
 FIELDS = {
@@ -143,129 +144,189 @@ class Reading:
         if "threshold" in node:
             return {"decay": 0.0, "threshold": node["threshold"], "strict": True}
 
-        dt = self.dt
-        synaptic = "tau_syn" in node
-        if synaptic:
-            node = node | {"tau": node["tau_mem"]}
-            if like == "rockpool":
-                # The dt with which Rockpool would have written this R.
-                dt = (node["tau"] / (1 + node["r"])).min()
+        dt = self._find_time_step(what, node, like)
+        step = _Step(what, like, node, dt)
+        return step.usual(self.lag) | _FILL_IN[like](step)
 
-        leaky = "tau" in node
+    def _find_time_step(self, what: str, node: Node, like: str) -> float:
+        """The time step of a node for a reader, or 1 where it does not matter.
+
+        :raises ValueError: where none is given, and where it exceeds a time constant."""
+        dt = self.dt
+        taus = [node[name].min() for name in _TIME_CONSTANTS if name in node]
+        if like == "rockpool" and "tau_syn" in node:
+            # The dt with which Rockpool would have written this R.
+            dt = (node["tau_mem"] / (1 + node["r"])).min()
+
         require(
-            dt or not (leaky or like in ("nir", "spikingjelly")),
+            dt or not (taus or like in ("nir", "spikingjelly")),
             "dt",
             "the time step of the graph",
             dt,
             "Files hold none: snnTorch and SpikingJelly write 1e-4, Norse 1e-3.",
         )
         dt = dt or 1.0
-        tau: Any = node.get("tau", np.ones(1))
-        shortest = np.append(tau, node.get("tau_syn", tau)).min()
+        shortest = min(taus, default=dt)
         require(
-            not leaky or dt <= shortest,
+            dt <= shortest,
             "dt",
             f"at most the smallest time constant {shortest:g}",
             f"{dt}",
             f"It is that of {what}.",
         )
+        return dt
 
-        # dt / tau of a neuron that leaks, dt of another one.
-        share = dt / tau
-        usual = {
-            "decay": np.round(1 - share, 14) if leaky else 1.0,
-            "threshold": node.get("v_threshold", 1.0),
+
+class _Step:
+    """The parameters of a neuron in a file for steps of dt, from which readers take settings.
+
+    A neuron has u = (1 - dt/tau) v + x. A synapse has i = (1 - dt/tau_syn) i + x, which takes
+    the place of x.
+
+    :param what: the kind and the name of the node, for errors.
+    :param like: the reader."""
+
+    def __init__(self, what: str, like: str, node: Node, dt: float) -> None:
+        self.what = what
+        self.like = like
+        self.dt = dt
+        self.r = node["r"]
+        self.leak = node.get("v_leak", 0.0)
+        self.v_reset = node.get("v_reset", 0.0)
+        self.threshold: Any = node.get("v_threshold", 1.0)
+
+        tau: Any = node.get("tau_mem", node.get("tau"))
+        self.leaky = tau is not None
+        self.share = dt / (tau if self.leaky else np.ones(1))
+        """dt / tau of a neuron that leaks, dt of another one."""
+
+        self.synaptic = "tau_syn" in node
+        self.synapse_share: Any = 0.0
+        self.jump: Any = 1.0
+        """What x adds to the current of a synapse."""
+        if self.synaptic:
+            self.synapse_share = dt / node["tau_syn"]
+            self.jump = node["w_in"] * self.synapse_share
+        self.gain = np.round(self.jump * self.r * self.share, 14)
+
+    def usual(self, lag: Any) -> dict[str, Any]:
+        """The settings that most readers have: a spike above the threshold, hard reset to 0."""
+        settings = {
+            "decay": np.round(1 - self.share, 14) if self.leaky else 1.0,
+            "threshold": self.threshold,
             "strict": True,
             "gain": 1.0,
             "constant": 0.0,
             "v_start": 0.0,
         }
-        if synaptic:
-            node["share"] = dt / node["tau_syn"]
-            usual |= {"synapse": np.round(1 - node["share"], 14), "lag": self.lag}
-        return {**usual, **_fill_in(what, like, node, share)}
+        if self.synaptic:
+            settings["synapse"] = np.round(1 - self.synapse_share, 14)
+            settings["lag"] = lag
+        return settings
 
-
-def _fill_in(what: str, like: str, node: Node, share: Any) -> dict[str, Any]:
-    """The settings that a node has for a reader, where they are not the usual ones.
-
-    Usual are u = (1 - dt/tau) v + x, a spike above the threshold, and a hard reset to 0. A
-    synapse has i = (1 - dt/tau_syn) i + x, which takes the place of x.
-
-    :param share: dt / tau of a neuron that leaks, dt of another one. That of a synapse is a
-        field of the node.
-    :raises ValueError: for a node that the reader cannot read."""
-
-    def need(expected: str, holds: bool) -> None:
+    def need(self, expected: str, holds: bool, got: str = "another") -> None:
+        """Refuse, by a ValueError, what the reader cannot read."""
         require(
             holds,
             "graph",
-            f"{expected}, as {like} needs it",
-            f"another at {what}",
+            f"{expected}, as {self.like} needs it",
+            f"{got} at {self.what}",
             'like="nir" reads any.',
         )
 
-    leaky = "tau" in node
-    r = node["r"]
-    leak = node.get("v_leak", 0.0)
-    v_reset = node.get("v_reset", 0.0)
-    is_plain = np.allclose(r, 1)
-    synaptic = "share" in node
-    # What x adds to the current of a synapse.
-    jump = node["w_in"] * node["share"] if synaptic else 1.0
-    gain = np.round(jump * r * share, 14)
+    def need_no_leak(self) -> None:
+        """Refuse, by a ValueError, a potential to which neurons leak."""
+        self.need("v_leak = 0", np.allclose(self.leak, 0))
 
-    if like in ("sinabs", "snntorch", "spikingjelly" if synaptic else None):
-        need("v_leak = 0", np.allclose(leak, 0))
-    match like:
-        case "nir":
-            return {"gain": gain, "constant": leak * share, "v_reset": v_reset}
-        case "norse" if synaptic:
-            # The current too leaks towards v_leak, and starts there.
-            return {"gain": gain, "constant": leak * (1 + r) * share, "v_start": leak}
-        case "norse" if leaky:
-            return {"gain": share, "constant": leak * share, "v_start": leak}
-        case "spikingjelly":
-            is_whole = np.allclose(r * share, 1, 1e-6)
-            if synaptic:
-                need("R of tau_mem/dt", is_whole)
-                need("w_in of tau_syn/dt", np.allclose(jump, 1, 1e-6))
-            need("R of tau/dt or 1, of IF 1/dt", is_whole or (leaky and is_plain))
-            need("v_leak = v_reset", not leaky or synaptic or np.allclose(leak, v_reset))
-            return {
-                "gain": 1.0 if is_whole else share,
-                "constant": leak * share,
-                "strict": False,
-                "v_reset": v_reset,
-                "v_start": v_reset,
-            }
-        case "rockpool":
-            need("CubaLIF nodes alone", synaptic)
-            decay = np.exp(-node["share"])
-            return {
-                "decay": np.exp(-share),
-                "synapse": decay,
-                "gain": decay,
-                "constant": leak,
-                "strict": False,
-                "reset": "soft",
-                "max_spikes": None,
-            }
-        case "sinabs":
-            need("neurons without a synapse", not synaptic)
-            varied = (
-                {"decay": np.exp(-share)} if leaky else {"floor": -node["v_threshold"]}
-            )
-            return {"strict": False, "reset": "soft", "max_spikes": None, **varied}
-        case "snntorch" if synaptic:
-            need("R of tau_mem/dt", np.allclose(r * share, 1))
-            return {"threshold": node["v_threshold"] / jump}
-        case "snntorch" if leaky:
-            return {"threshold": node["v_threshold"] / (r * share)}
-        case "snntorch":
-            need("R = 1", is_plain)
-            return {"decay": 0.9, "reset": None}
+    def need_ones(self, expected: str, values: Any, tolerance: float = 1e-5) -> None:
+        """Refuse, by a ValueError, values other than 1, which another dt would make 1."""
+        farthest = values.flat[np.abs(values - 1).argmax()]
+        with np.errstate(divide="ignore"):
+            of_file = f"that of dt = {self.dt / farthest:g}, where {self.dt:g} is given,"
+        self.need(expected, np.allclose(values, 1, tolerance), of_file)
+
+
+def _fill_in_text(step: _Step) -> dict[str, Any]:
+    constant = step.leak * step.share
+    return {"gain": step.gain, "constant": constant, "v_reset": step.v_reset}
+
+
+def _fill_in_norse(step: _Step) -> dict[str, Any]:
+    if step.synaptic:
+        # The current too leaks towards v_leak, and starts there.
+        constant = step.leak * (1 + step.r) * step.share
+        return {"gain": step.gain, "constant": constant, "v_start": step.leak}
+    if step.leaky:
+        constant = step.leak * step.share
+        return {"gain": step.share, "constant": constant, "v_start": step.leak}
     return {}
+
+
+def _fill_in_spikingjelly(step: _Step) -> dict[str, Any]:
+    whole = step.r * step.share
+    is_whole = np.allclose(whole, 1, 1e-6)
+    if step.synaptic:
+        step.need_no_leak()
+        step.need_ones("R of tau_mem/dt", whole, 1e-6)
+        step.need_ones("w_in of tau_syn/dt", step.jump, 1e-6)
+    else:
+        if not (step.leaky and np.allclose(step.r, 1)):
+            step.need_ones("R of tau/dt or 1, of IF 1/dt", whole, 1e-6)
+        if step.leaky:
+            step.need("v_leak = v_reset", np.allclose(step.leak, step.v_reset))
+    return {
+        "gain": 1.0 if is_whole else step.share,
+        "constant": step.leak * step.share,
+        "strict": False,
+        "v_reset": step.v_reset,
+        "v_start": step.v_reset,
+    }
+
+
+def _fill_in_rockpool(step: _Step) -> dict[str, Any]:
+    step.need("CubaLIF nodes alone", step.synaptic)
+    decay = np.exp(-step.synapse_share)
+    return {
+        "decay": np.exp(-step.share),
+        "synapse": decay,
+        "gain": decay,
+        "constant": step.leak,
+        "strict": False,
+        "reset": "soft",
+        "max_spikes": None,
+    }
+
+
+def _fill_in_sinabs(step: _Step) -> dict[str, Any]:
+    step.need_no_leak()
+    step.need("neurons without a synapse", not step.synaptic)
+    settings = {"strict": False, "reset": "soft", "max_spikes": None}
+    if step.leaky:
+        return settings | {"decay": np.exp(-step.share)}
+    return settings | {"floor": -step.threshold}
+
+
+def _fill_in_snntorch(step: _Step) -> dict[str, Any]:
+    step.need_no_leak()
+    whole = step.r * step.share
+    if step.synaptic:
+        step.need_ones("R of tau_mem/dt", whole)
+        return {"threshold": step.threshold / step.jump}
+    if step.leaky:
+        return {"threshold": step.threshold / whole}
+    step.need("R = 1", np.allclose(step.r, 1))
+    return {"decay": 0.9, "reset": None}
+
+
+_FILL_IN: dict[str, Callable[[_Step], dict[str, Any]]] = {
+    "nir": _fill_in_text,
+    "norse": _fill_in_norse,
+    "rockpool": _fill_in_rockpool,
+    "sinabs": _fill_in_sinabs,
+    "spikingjelly": _fill_in_spikingjelly,
+    "snntorch": _fill_in_snntorch,
+}
+"""For every reader a function that gives the settings which are not the usual ones."""
 
 
 def _as_setting(value: Any) -> Setting:
