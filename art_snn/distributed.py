@@ -68,7 +68,7 @@ class ProcessGroup:
             done, thing = self.broadcast(outcome)
             if not done and not self.leads:
                 raise SystemExit(0)
-        return thing  # type: ignore[return-value]
+        return thing  # type: ignore[return-value]  # The leading process has done the action.
 
     def leader_first(self, action: Callable[[], _Thing]) -> _Thing:
         """The result of an action in this process; the leading process runs it before the others.

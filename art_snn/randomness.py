@@ -62,4 +62,4 @@ def is_random(predictions: Sequence[ndarray], y: ndarray) -> bool:
 
 def mirror_samples(x: Samples) -> Samples:
     """Other samples of the same range: what a call for x [N, ...] must not depend on."""
-    return x.min() + x.max() - x  # type: ignore[no-any-return]
+    return x.min() + x.max() - x  # type: ignore[no-any-return]  # A method of a TypeVar gives Any.

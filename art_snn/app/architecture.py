@@ -439,7 +439,7 @@ def _function(module: ModuleType, model: str) -> Callable[[], Any]:
         f"{model}, which needs {', '.join(needed)}",
         "Give them defaults, or wrap it in a function of its own.",
     )
-    return function  # type: ignore[no-any-return]
+    return function  # type: ignore[no-any-return]  # It can be called.
 
 
 def _run_file(file: Path) -> ModuleType:

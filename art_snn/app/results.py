@@ -72,11 +72,11 @@ def _read_plain(value: Any, kind: Any) -> Any:
     return printable(value) if kind is str else value
 
 
-def _read_number(value: Any, kind: Any) -> float:
+def _read_number(value: Any, kind: Any) -> Any:
     number = type(value) in (int, float) and (kind == Measured or math.isfinite(value))
     expect(number, "a number", value)
     # A whole number stays one, so that it is written again as it was.
-    return value  # type: ignore[no-any-return]
+    return value
 
 
 def _read_array(content: Any, kind: Any) -> ndarray:
@@ -246,7 +246,7 @@ class Result(ABC):
 
     def as_dict(self) -> dict[str, Any]:
         """All figures, for JSON."""
-        return as_json(self)  # type: ignore[no-any-return]
+        return as_json(self)  # type: ignore[no-any-return]  # A dataclass becomes a dict.
 
     @property
     def files(self) -> Sequence[str]:

@@ -197,7 +197,7 @@ class Stage:
     ) -> PerSampleAttack:
         """The attack under the rules of a plan: ART's results are projected and counted."""
         if issubclass(self.attack, PerSampleAttack):
-            return self.instantiate(estimator, norm, eps, size, seed)  # type: ignore[no-any-return]
+            return self.instantiate(estimator, norm, eps, size, seed)  # type: ignore[no-any-return]  # ART has no types.
         return ArtAttack(estimator, self, norm, eps, size, seed)
 
     def seed(self, seed: int, again: int = 0) -> int:
@@ -222,7 +222,7 @@ class Stage:
             return f"it does not suit samples of shape {shape}: SquareSearch does"
         if self.rule is None:
             return None
-        return estimator.model.body.objection(self.rule, x)  # type: ignore[no-any-return]
+        return estimator.model.body.objection(self.rule, x)  # type: ignore[no-any-return]  # ART has no types.
 
     @property
     def bounded(self) -> bool:
@@ -413,14 +413,14 @@ def select_stages(
 
 
 def require_sources(
-    sources: object, estimator: PyTorchClassifier
+    sources: Any, estimator: PyTorchClassifier
 ) -> tuple[PyTorchClassifier, ...]:
     """Classifiers of torch's for the same samples and classes; ValueError for anything else."""
     form = _describe_samples(estimator)
     expected = f"a list of torch's classifiers for {form}"
     remedy = "Wrap networks in PyTorchSpikingClassifier, others in PyTorchClassifier."
     require(isinstance(sources, Sequence), "sources", expected, quote(sources), remedy)
-    classifiers: tuple[PyTorchClassifier, ...] = tuple(sources)  # type: ignore[arg-type]
+    classifiers: tuple[PyTorchClassifier, ...] = tuple(sources)
     for source in classifiers:
         given = quote(source)
         if isinstance(source, PyTorchClassifier):

@@ -223,7 +223,7 @@ class _Graph:
             return (grad * RUN.get().slopes[place]).to(grad.dtype)
 
         if fired.requires_grad:
-            fired.register_hook(sloped)  # type: ignore[no-untyped-call]
+            fired.register_hook(sloped)
         return fired
 
     def gradient(self, grad: Tensor, slopes: Sequence[Tensor]) -> Tensor:

@@ -43,7 +43,7 @@ class PerContext(Generic[_Value]):
 
     def __get__(self, instance: object, owner: type) -> _Value:
         if instance is None:  # On the class, where documentation looks.
-            return self  # type: ignore[return-value]
+            return self  # type: ignore[return-value]  # No instance has the attribute here.
         return self.values.get().get(instance, self.default)
 
     def __set__(self, instance: object, value: _Value) -> None:

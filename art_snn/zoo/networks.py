@@ -78,7 +78,7 @@ def classifier(name: str, device: str = "gpu") -> PyTorchSpikingClassifier:
     :param device: gpu, which is cpu where there is none; or cpu."""
     about = entry(name)
     limits = _find(about.data, "name", manifest().data).value_range
-    return wrap(load_network(name), about.input_shape, about.classes, limits, device)  # type: ignore[no-any-return]
+    return wrap(load_network(name), about.input_shape, about.classes, limits, device)  # type: ignore[no-any-return]  # ART has no types.
 
 
 def samples(name: str) -> tuple[ndarray, ndarray]:

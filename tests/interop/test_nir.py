@@ -250,7 +250,11 @@ REFUSED = [
     (IF | {"z": nir.Output(full(1))}, {}, "one Input and one Output, got input and z, output"),
     (CUBA, {"like": "sinabs", "dt": 1}, "neurons without a synapse, as sinabs needs it"),
     (IF, {"like": "rockpool"}, "CubaLIF nodes alone, as rockpool needs it"),
-    (CUBA, {"like": "snntorch", "dt": 0.5}, "R of tau_mem/dt, .* of dt = 1, where 0.5 is given, at"),
+    (
+        CUBA,
+        {"like": "snntorch", "dt": 0.5},
+        "R of tau_mem/dt, .* of dt = 1, where 0.5 is given, at",
+    ),
     ({"a": cuba(w_in=1)}, {"like": "spikingjelly", "dt": 1}, "w_in of tau_syn/dt, as spikingjelly"),
     (LEAKS, {"like": "spikingjelly", "dt": 1}, "v_leak = 0, as spikingjelly"),
     (CUBA, {"like": "nir", "dt": 3}, "dt: .* the smallest time constant 2, got 3"),

@@ -68,7 +68,7 @@ def _find_undecided(block: Block, eps: float) -> Mask:
     certified = [bounds.certified for at, bounds in proven.items() if at >= eps]
     plans = [(at, plan.name) for at, plan in block.target.plans if at <= eps]
     broken = [block.read_outcome(*one).stage != Outcome.STANDING for one in plans]
-    return ~np.logical_or.reduce(certified + broken)  # type: ignore[no-any-return]
+    return ~np.logical_or.reduce(certified + broken)  # type: ignore[no-any-return]  # numpy gives Any.
 
 
 def join_decisions(blocks: Sequence[Block]) -> Decisions:

@@ -500,4 +500,4 @@ def predict_classes(
     """Classes of the samples x ``(n, ...)`` of a block from its seed; -1 without a prediction."""
     logits = predict_logits(classifier, x, batch_size, seed)
     unanswered = np.isnan(logits).any(1)
-    return np.where(unanswered, -1, logits.argmax(1)).tolist()  # type: ignore[no-any-return]
+    return np.where(unanswered, -1, logits.argmax(1)).tolist()  # type: ignore[no-any-return]  # numpy gives Any.
