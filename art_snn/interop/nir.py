@@ -5,7 +5,7 @@ kind of reset and no start. Each reader fills these in by itself, so one file is
 networks."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from copy import deepcopy
 from typing import Any, Literal, get_args
 
@@ -48,6 +48,8 @@ ELEMENTWISE: dict[str, tuple[str, ...]] = {
 
 _TIME_CONSTANTS = ("tau", "tau_mem", "tau_syn")
 _CONVOLUTION = ("weight", "bias", "stride", "padding", "dilation", "groups")
+_COUNTING = {"strict": False, "reset": "soft", "max_spikes": None}
+"""Settings of neurons that fire as often as the threshold fits into the potential."""
 WINDOW = ("kernel_size", "stride", "padding")
 FIELDS = {
     **ELEMENTWISE,
@@ -74,13 +76,8 @@ class Reading:
     def __init__(
         self, like: str | None, dt: float | None, lag: Any = 0, **given: Any
     ) -> None:
-        require(
-            like in (None, *READERS),
-            "like",
-            f"one of {READERS} or None",
-            repr(like),
-            "None is NIR's text, with the reset given.",
-        )
+        remedy = "None is NIR's text, with the reset given."
+        require_choice("like", like or "nir", READERS, remedy=remedy)
         if dt is not None:
             require_number(
                 "dt", dt, above=0, remedy="snnTorch and SpikingJelly have 1e-4."
@@ -145,8 +142,9 @@ class Reading:
             return {"decay": 0.0, "threshold": node["threshold"], "strict": True}
 
         dt = self._find_time_step(what, node, like)
-        step = _Step(what, like, node, dt)
-        return step.usual(self.lag) | _FILL_IN[like](step)
+        node = _discretise(node, dt)
+        _check_readable(what, like, node, dt)
+        return _usual_settings(node, self.lag) | _fill_in(like, node)
 
     def _find_time_step(self, what: str, node: Node, like: str) -> float:
         """The time step of a node for a reader, or 1 where it does not matter.
@@ -177,156 +175,125 @@ class Reading:
         return dt
 
 
-class _Step:
-    """The parameters of a neuron in a file for steps of dt, from which readers take settings.
+def _discretise(node: Node, dt: float) -> Node:
+    """A neuron in steps of dt, with numbers for what its node may lack.
 
-    A neuron has u = (1 - dt/tau) v + x. A synapse has i = (1 - dt/tau_syn) i + x, which takes
-    the place of x.
+    `share` is dt / tau of a neuron that leaks, dt of another one. `synapse_share` is dt /
+    tau_syn. `jump` is what x adds to the current of a synapse, `gain` what it adds to u."""
+    node = Node(v_leak=0.0, v_reset=0.0, v_threshold=1.0, jump=1.0) | node
+    if "tau_syn" in node:
+        node["tau"] = node["tau_mem"]
+        node["synapse_share"] = dt / node["tau_syn"]
+        node["jump"] = node["w_in"] * node["synapse_share"]
+    node["share"] = dt / node.get("tau", np.ones(1))
+    node["gain"] = np.round(node["jump"] * node["r"] * node["share"], 14)
+    return node
 
-    :param what: the kind and the name of the node, for errors.
-    :param like: the reader."""
 
-    def __init__(self, what: str, like: str, node: Node, dt: float) -> None:
-        self.what = what
-        self.like = like
-        self.dt = dt
-        self.r = node["r"]
-        self.leak = node.get("v_leak", 0.0)
-        self.v_reset = node.get("v_reset", 0.0)
-        self.threshold: Any = node.get("v_threshold", 1.0)
+def _usual_settings(node: Node, lag: Any) -> dict[str, Any]:
+    """The settings that most readers have: u = (1 - dt/tau) v + x, a spike above the threshold,
+    a hard reset to 0.
 
-        tau: Any = node.get("tau_mem", node.get("tau"))
-        self.leaky = tau is not None
-        self.share = dt / (tau if self.leaky else np.ones(1))
-        """dt / tau of a neuron that leaks, dt of another one."""
+    A synapse has i = (1 - dt/tau_syn) i + x, which takes the place of x."""
+    settings: Node = {
+        "decay": np.round(1 - node["share"], 14) if "tau" in node else 1.0,
+        "threshold": node["v_threshold"],
+        "strict": True,
+        "gain": 1.0,
+        "constant": 0.0,
+        "v_start": 0.0,
+    }
+    if "tau_syn" in node:
+        settings["synapse"] = np.round(1 - node["synapse_share"], 14)
+        settings["lag"] = lag
+    return settings
 
-        self.synaptic = "tau_syn" in node
-        self.synapse_share: Any = 0.0
-        self.jump: Any = 1.0
-        """What x adds to the current of a synapse."""
-        if self.synaptic:
-            self.synapse_share = dt / node["tau_syn"]
-            self.jump = node["w_in"] * self.synapse_share
-        self.gain = np.round(self.jump * self.r * self.share, 14)
 
-    def usual(self, lag: Any) -> dict[str, Any]:
-        """The settings that most readers have: a spike above the threshold, hard reset to 0."""
-        settings = {
-            "decay": np.round(1 - self.share, 14) if self.leaky else 1.0,
-            "threshold": self.threshold,
-            "strict": True,
-            "gain": 1.0,
-            "constant": 0.0,
-            "v_start": 0.0,
-        }
-        if self.synaptic:
-            settings["synapse"] = np.round(1 - self.synapse_share, 14)
-            settings["lag"] = lag
-        return settings
+def _check_readable(what: str, like: str, node: Node, dt: float) -> None:
+    """Refuse, by a ValueError, a discretised node that the reader cannot read."""
+    leaky = "tau" in node
+    synaptic = "tau_syn" in node
+    whole = node["r"] * node["share"]
 
-    def need(self, expected: str, holds: bool, got: str = "another") -> None:
-        """Refuse, by a ValueError, what the reader cannot read."""
+    def need(expected: str, holds: bool, got: str = "another") -> None:
         require(
             holds,
             "graph",
-            f"{expected}, as {self.like} needs it",
-            f"{got} at {self.what}",
+            f"{expected}, as {like} needs it",
+            f"{got} at {what}",
             'like="nir" reads any.',
         )
 
-    def need_no_leak(self) -> None:
-        """Refuse, by a ValueError, a potential to which neurons leak."""
-        self.need("v_leak = 0", np.allclose(self.leak, 0))
-
-    def need_ones(self, expected: str, values: Any, tolerance: float = 1e-5) -> None:
-        """Refuse, by a ValueError, values other than 1, which another dt would make 1."""
+    def need_ones(expected: str, values: ndarray, tolerance: float = 1e-5) -> None:
+        """Refuse values other than 1, which another dt would make 1."""
         farthest = values.flat[np.abs(values - 1).argmax()]
         with np.errstate(divide="ignore"):
-            of_file = f"that of dt = {self.dt / farthest:g}, where {self.dt:g} is given,"
-        self.need(expected, np.allclose(values, 1, tolerance), of_file)
+            of_file = f"that of dt = {dt / farthest:g}, where {dt:g} is given,"
+        need(expected, np.allclose(values, 1, tolerance), of_file)
+
+    if like in ("sinabs", "snntorch", "spikingjelly" if synaptic else None):
+        need("v_leak = 0", np.allclose(node["v_leak"], 0))
+    is_plain = np.allclose(node["r"], 1)
+    match like:
+        case "spikingjelly" if synaptic:
+            need_ones("R of tau_mem/dt", whole, 1e-6)
+            need_ones("w_in of tau_syn/dt", node["jump"], 1e-6)
+        case "spikingjelly":
+            if not (leaky and is_plain):
+                need_ones("R of tau/dt or 1, of IF 1/dt", whole, 1e-6)
+            rests = np.allclose(node["v_leak"], node["v_reset"])
+            need("v_leak = v_reset", not leaky or rests)
+        case "rockpool":
+            need("CubaLIF nodes alone", synaptic)
+        case "sinabs":
+            need("neurons without a synapse", not synaptic)
+        case "snntorch" if synaptic:
+            need_ones("R of tau_mem/dt", whole)
+        case "snntorch" if not leaky:
+            need("R = 1", is_plain)
 
 
-def _fill_in_text(step: _Step) -> dict[str, Any]:
-    constant = step.leak * step.share
-    return {"gain": step.gain, "constant": constant, "v_reset": step.v_reset}
-
-
-def _fill_in_norse(step: _Step) -> dict[str, Any]:
-    if step.synaptic:
-        # The current too leaks towards v_leak, and starts there.
-        constant = step.leak * (1 + step.r) * step.share
-        return {"gain": step.gain, "constant": constant, "v_start": step.leak}
-    if step.leaky:
-        constant = step.leak * step.share
-        return {"gain": step.share, "constant": constant, "v_start": step.leak}
+def _fill_in(like: str, node: Node) -> dict[str, Any]:
+    """The settings that a discretised node has for a reader, where they are not the usual ones."""
+    leaky = "tau" in node
+    synaptic = "tau_syn" in node
+    leak = node["v_leak"]
+    share = node["share"]
+    constant = leak * share
+    whole = node["r"] * share
+    match like:
+        case "nir":
+            v_reset = node["v_reset"]
+            return {"gain": node["gain"], "constant": constant, "v_reset": v_reset}
+        case "norse" if synaptic:
+            # The current too leaks towards v_leak, and starts there.
+            constant = leak * (1 + node["r"]) * share
+            return {"gain": node["gain"], "constant": constant, "v_start": leak}
+        case "norse" if leaky:
+            return {"gain": share, "constant": constant, "v_start": leak}
+        case "spikingjelly":
+            return {
+                "gain": 1.0 if np.allclose(whole, 1, 1e-6) else share,
+                "constant": constant,
+                "strict": False,
+                "v_reset": node["v_reset"],
+                "v_start": node["v_reset"],
+            }
+        case "rockpool":
+            decay = np.exp(-node["synapse_share"])
+            gains = {"synapse": decay, "gain": decay, "constant": leak}
+            return _COUNTING | gains | {"decay": np.exp(-share)}
+        case "sinabs" if leaky:
+            return _COUNTING | {"decay": np.exp(-share)}
+        case "sinabs":
+            return _COUNTING | {"floor": -node["v_threshold"]}
+        case "snntorch" if synaptic:
+            return {"threshold": node["v_threshold"] / node["jump"]}
+        case "snntorch" if leaky:
+            return {"threshold": node["v_threshold"] / whole}
+        case "snntorch":
+            return {"decay": 0.9, "reset": None}
     return {}
-
-
-def _fill_in_spikingjelly(step: _Step) -> dict[str, Any]:
-    whole = step.r * step.share
-    is_whole = np.allclose(whole, 1, 1e-6)
-    if step.synaptic:
-        step.need_no_leak()
-        step.need_ones("R of tau_mem/dt", whole, 1e-6)
-        step.need_ones("w_in of tau_syn/dt", step.jump, 1e-6)
-    else:
-        if not (step.leaky and np.allclose(step.r, 1)):
-            step.need_ones("R of tau/dt or 1, of IF 1/dt", whole, 1e-6)
-        if step.leaky:
-            step.need("v_leak = v_reset", np.allclose(step.leak, step.v_reset))
-    return {
-        "gain": 1.0 if is_whole else step.share,
-        "constant": step.leak * step.share,
-        "strict": False,
-        "v_reset": step.v_reset,
-        "v_start": step.v_reset,
-    }
-
-
-def _fill_in_rockpool(step: _Step) -> dict[str, Any]:
-    step.need("CubaLIF nodes alone", step.synaptic)
-    decay = np.exp(-step.synapse_share)
-    return {
-        "decay": np.exp(-step.share),
-        "synapse": decay,
-        "gain": decay,
-        "constant": step.leak,
-        "strict": False,
-        "reset": "soft",
-        "max_spikes": None,
-    }
-
-
-def _fill_in_sinabs(step: _Step) -> dict[str, Any]:
-    step.need_no_leak()
-    step.need("neurons without a synapse", not step.synaptic)
-    settings = {"strict": False, "reset": "soft", "max_spikes": None}
-    if step.leaky:
-        return settings | {"decay": np.exp(-step.share)}
-    return settings | {"floor": -step.threshold}
-
-
-def _fill_in_snntorch(step: _Step) -> dict[str, Any]:
-    step.need_no_leak()
-    whole = step.r * step.share
-    if step.synaptic:
-        step.need_ones("R of tau_mem/dt", whole)
-        return {"threshold": step.threshold / step.jump}
-    if step.leaky:
-        return {"threshold": step.threshold / whole}
-    step.need("R = 1", np.allclose(step.r, 1))
-    return {"decay": 0.9, "reset": None}
-
-
-_FILL_IN: dict[str, Callable[[_Step], dict[str, Any]]] = {
-    "nir": _fill_in_text,
-    "norse": _fill_in_norse,
-    "rockpool": _fill_in_rockpool,
-    "sinabs": _fill_in_sinabs,
-    "spikingjelly": _fill_in_spikingjelly,
-    "snntorch": _fill_in_snntorch,
-}
-"""For every reader a function that gives the settings which are not the usual ones."""
 
 
 def _as_setting(value: Any) -> Setting:
@@ -418,8 +385,16 @@ def from_nir(
     :raises ValueError: for a file or a graph that cannot be read, and where it needs a
         time step or a reset that is not given."""
     nodes = order_nodes(read_graph(path_or_graph))
-    given = {"reset": reset, "strict": strict, "max_spikes": max_spikes, "floor": floor}
-    reading = Reading(like, dt, lag, **given, v_start=v_start)
+    reading = Reading(
+        like,
+        dt,
+        lag,
+        reset=reset,
+        strict=strict,
+        max_spikes=max_spikes,
+        floor=floor,
+        v_start=v_start,
+    )
     remedy = "The encoder has the steps: leave steps out."
     require(None in (steps, encoder), "steps", "None with an encoder", steps, remedy)
     if encoder is None:

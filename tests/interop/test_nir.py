@@ -259,7 +259,7 @@ REFUSED = [
     (LEAKS, {"like": "spikingjelly", "dt": 1}, "v_leak = 0, as spikingjelly"),
     (CUBA, {"like": "nir", "dt": 3}, "dt: .* the smallest time constant 2, got 3"),
     (CUBA, {"like": "nir", "dt": 1, "lag": 2}, "lag: expected 0 or 1"),
-    (IF, {"like": "lava"}, "like: expected one of .*'sinabs'.* or None, got 'lava'"),
+    (IF, {"like": "lava"}, "like: expected one of .*, sinabs, .*, got 'lava'. None is"),
     (IF, {"steps": 2, "encoder": Direct(2)}, "steps: expected None with an encoder, got 2"),
     (IF, {"readout": "sum"}, "encoder: expected an encoder that knows its steps, for a sum"),
     (
