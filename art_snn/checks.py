@@ -179,7 +179,7 @@ def require_whole(
 ) -> int:
     """`value` as an int when it is a whole number from `least` to `up_to`, otherwise ValueError."""
     whole = isinstance(value, Integral) and not isinstance(value, bool)
-    number: int = int(value) if whole else least - 1  # type: ignore[call-overload]
+    number: int = int(value) if whole else least - 1  # type: ignore[call-overload]  # It is whole.
     bounds = f"from {least} to {up_to}" if number > up_to else f">= {least}"
     require(
         least <= number <= up_to,

@@ -12,7 +12,7 @@ from torch import distributed
 from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
-Thing = TypeVar("Thing")
+_Thing = TypeVar("_Thing")
 
 TORCHRUN = "TORCHELASTIC_RUN_ID"
 """A variable that torchrun sets in the environment of each process."""
@@ -37,7 +37,7 @@ class ProcessGroup:
         """True if this process speaks for all."""
         return self.rank == 0
 
-    def broadcast(self, thing: Thing) -> Thing:
+    def broadcast(self, thing: _Thing) -> _Thing:
         """The thing of the leading process, in every process; the others may pass anything."""
         if self.size == 1:
             return thing
@@ -45,7 +45,7 @@ class ProcessGroup:
         distributed.broadcast_object_list(things, src=0)
         return things[0]
 
-    def gather(self, thing: Thing) -> list[Thing]:
+    def gather(self, thing: _Thing) -> list[_Thing]:
         """The things of all processes in the order of their ranks, in every process."""
         if self.size == 1:
             return [thing]
@@ -53,14 +53,14 @@ class ProcessGroup:
         distributed.all_gather_object(things, thing)
         return things
 
-    def on_leader(self, action: Callable[[], Thing]) -> Thing:
+    def on_leader(self, action: Callable[[], _Thing]) -> _Thing:
         """The result of an action, in every process, although the leading process alone runs it.
 
         Where it raises, the leading process raises that, and the others leave by a
         SystemExit of status 0."""
         if self.size == 1:
             return action()
-        outcome: tuple[bool, Thing | None] = (False, None)
+        outcome: tuple[bool, _Thing | None] = (False, None)
         try:
             if self.leads:
                 outcome = (True, action())
@@ -68,18 +68,18 @@ class ProcessGroup:
             done, thing = self.broadcast(outcome)
             if not done and not self.leads:
                 raise SystemExit(0)
-        return thing  # type: ignore[return-value]
+        return thing  # type: ignore[return-value]  # The leading process has done the action.
 
-    def leader_first(self, action: Callable[[], Thing]) -> Thing:
+    def leader_first(self, action: Callable[[], _Thing]) -> _Thing:
         """The result of an action in this process; the leading process runs it before the others.
 
         For what the first call writes and the others read. Errors: as
         :meth:`on_leader`."""
-        things: list[Thing] = []
+        things: list[_Thing] = []
         self.on_leader(lambda: things.append(action()))
         return things[0] if things else action()
 
-    def next_items(self, things: Sequence[Thing], name: str) -> Iterator[Thing]:
+    def next_items(self, things: Sequence[_Thing], name: str) -> Iterator[_Thing]:
         """The things that this process takes, one by one: each free process takes the next.
 
         :param name: that no other call has."""

@@ -72,7 +72,7 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 def write_arrays(path: Path, **arrays: ndarray) -> None:
     """Write the arrays as a compressed .npz file."""
     with atomic_write(path) as partial, partial.open("wb") as stream:
-        np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
+        np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]  # One of them might be allow_pickle.
 
 
 def read_arrays(

@@ -137,7 +137,7 @@ def _pack(x: Tensor, convolution: nn.Conv2d) -> Tensor:
         x.shape[-1] * x.shape[-2] >= _PACKED
         and convolution.groups == 1
         and x.dtype in (torch.float32, torch.bfloat16)
-        and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+        and torch.backends.mkldnn.is_available()
     )
     return x.contiguous(memory_format=_LAST if last else torch.contiguous_format)
 
@@ -274,4 +274,4 @@ class Residual(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[T, N, C, H, W] -> the sum of both branches, of one shape."""
-        return self.body(x) + self.shortcut(x)  # type: ignore[no-any-return]
+        return self.body(x) + self.shortcut(x)  # type: ignore[no-any-return]  # torch gives Any.

@@ -276,7 +276,7 @@ class SpikingNetwork(Module):
 
     def _replicate_for_data_parallel(self) -> "SpikingNetwork":
         """The same of torch's replicas, which run in threads of their own."""
-        replica: SpikingNetwork = super()._replicate_for_data_parallel()  # type: ignore[no-untyped-call]
+        replica: SpikingNetwork = super()._replicate_for_data_parallel()  # type: ignore[no-untyped-call]  # torch has no types here.
         replica._body = self._body.share()
         override = self._body.context.rule
         if override is not None:

@@ -41,12 +41,12 @@ def tiles(
 
 def average(x: Tensor, kernel: Pair, divisor: int | None = None) -> Tensor:
     """Averages of windows that tile the planes of x [N, C, H, W]; none of its values is kept."""
-    return _Average.apply(x, kernel, divisor)  # type: ignore[no-any-return, no-untyped-call]
+    return _Average.apply(x, kernel, divisor)  # type: ignore[no-any-return, no-untyped-call]  # Autograd's apply has no types.
 
 
 def unpool(values: Tensor, kernel: Pair) -> Tensor:
     """Every value [N, C, h, w] at all places of its window, [N, C, h * height, w * width]."""
-    return _Spread.apply(values, kernel)  # type: ignore[no-any-return, no-untyped-call]
+    return _Spread.apply(values, kernel)  # type: ignore[no-any-return, no-untyped-call]  # Autograd's apply has no types.
 
 
 def pair(value: Any) -> Pair:

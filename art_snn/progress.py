@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from tqdm.auto import tqdm
 
-Thing = TypeVar("Thing")
+_Thing = TypeVar("_Thing")
 
 SILENT = ContextVar("silent", default=False)
 """True where nothing is shown: in quiet commands, and in processes that do not lead."""
@@ -137,8 +137,8 @@ def _tell(ended: threading.Event) -> None:
 
 
 def progress_over(
-    things: Collection[Thing], words: str, **options: Any
-) -> Iterator[Thing]:
+    things: Collection[_Thing], words: str, **options: Any
+) -> Iterator[_Thing]:
     """The things one after the other, each of which is a step of :class:`Progress`.
 
     :param options: of :class:`Progress`."""

@@ -18,7 +18,7 @@ from art_snn.seeding import fix_seed
 DIFFERENCE = 1e-4
 """Share of the length of the logits by which those of a network without chance may differ."""
 Samples = TypeVar("Samples", Tensor, ndarray)
-Result = TypeVar("Result")
+_Result = TypeVar("_Result")
 
 
 def draws_numbers(call: Callable[[], object], device: torch.device) -> bool:
@@ -36,8 +36,8 @@ def _generator_states(device: torch.device) -> list[bytes]:
 
 
 def predict_by_draws(
-    predict: Callable[[], Result], seed: int, draws: int
-) -> list[Result]:
+    predict: Callable[[], _Result], seed: int, draws: int
+) -> list[_Result]:
     """Predictions [N, K] of the same samples, each from a random state of its own."""
     predictions = []
     for draw in range(draws):
@@ -62,4 +62,4 @@ def is_random(predictions: Sequence[ndarray], y: ndarray) -> bool:
 
 def mirror_samples(x: Samples) -> Samples:
     """Other samples of the same range: what a call for x [N, ...] must not depend on."""
-    return x.min() + x.max() - x  # type: ignore[no-any-return]
+    return x.min() + x.max() - x  # type: ignore[no-any-return]  # A method of a TypeVar gives Any.

@@ -1,6 +1,6 @@
 """Train a spiking network on digits, attack it with two gradients, harden it, attack it again.
 
-    python examples/demo.py --output demo
+    python examples/demo.py --output results/demo
 
 Images are those of scikit-learn, 1x8x8 in ten classes. The results follow from the options, the
 versions of torch and ART, and the processor, as each rounds sums in its own way.
@@ -136,7 +136,7 @@ def main() -> None:
     # A pass of 8x8 images gains nothing from a second thread, and waits for it on a busy machine.
     torch.set_num_threads(1)
     parser = argparse.ArgumentParser(description="Train, attack, harden and attack again.")
-    parser.add_argument("--output", type=Path, default=Path("demo"))
+    parser.add_argument("--output", type=Path, default=Path("results/demo"))
     parser.add_argument(
         "--epochs", type=int, default=15, help="of plain and of adversarial training"
     )

@@ -59,10 +59,11 @@ def main(path: Path, small: bool) -> None:
     for ax in figure.axes:
         ax.set_ylabel("slope")
         ax.grid(alpha=0.3)
+    path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)
     print(f"Drawn to {path.resolve()}")
 
 
 if __name__ == "__main__":
     paths = [argument for argument in sys.argv[1:] if argument != "--small"]
-    main(Path(paths[0] if paths else "slopes.png"), small="--small" in sys.argv)
+    main(Path(paths[0] if paths else "results/slopes.png"), small="--small" in sys.argv)

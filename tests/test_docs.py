@@ -50,7 +50,18 @@ def test_the_claims_of_the_study_are_counted_over_all_studies_that_its_command_n
     assert text != REWRITE["claims"].render(studies[:-1])
     command = next(line for line in lines_of(page) if "claims.py" in line)
     named = command.partition("--studies ")[2].partition(" --")[0].split()
-    assert named == [f"study/{folder.name}" for folder in studies]
+    assert named == [f"results/study/{folder.name}" for folder in studies]
+
+
+@pytest.mark.parametrize(
+    ("part", "folder"), [("library", "art_snn"), ("application", "art_snn/app")]
+)
+def test_the_map_for_contributors_has_every_module(part, folder):
+    table = text_of(DOCS / "contributing.md").partition(f"| the {part}")[2].partition("\n\n")[0]
+    first = "".join(row.partition(" | ")[0] for row in table.splitlines())
+    files = [file for file in (ROOT / folder).iterdir() if file.suffix in ("", ".py")]
+    modules = {file.stem for file in files if not file.name.startswith("_")}
+    assert {*re.findall(r"`(\w+)`", first)} == modules - {"app"}
 
 
 def test_results_are_there_and_every_one_is_shown_with_its_picture():

@@ -68,7 +68,7 @@ def test_a_new_user_types_every_block_of_a_page_in_an_empty_folder(page, install
     assert len(parts) >= 4
     for language, code in parts:
         run(language, code, tmp_path, installed)
-    written = {path.name for path in tmp_path.glob("evaluation-*")}
+    written = {path.name for path in tmp_path.glob("results/evaluation-*")}
     assert written == {"evaluation-digits-plain", "evaluation-trained"}
 
 
@@ -82,7 +82,7 @@ for name in ("digits-at", "digits-ibp", "digits-plain"):
     classifier, (x, y) = zoo.classifier(name, device="cpu"), zoo.samples("digits")
     assert (classifier.predict(x).argmax(1) == y).mean() > 0.9
 try:
-    zoo.load("eurosat-vgg5-at")
+    zoo.load_network("eurosat-vgg5-at")
 except ValueError as error:
     print(error)
 """

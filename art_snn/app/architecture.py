@@ -331,7 +331,7 @@ def build_forms(
         "model",
         "a model to build",
         f"{model}, which names a trained network",
-        "Commands that read weights take it; art_snn.zoo.load gives one of the zoo.",
+        "Commands that read weights take it; art_snn.zoo.load_network gives one of the zoo.",
     )
     if _is_nir(model):
         name, options = parse_call(model, "model")
@@ -439,7 +439,7 @@ def _function(module: ModuleType, model: str) -> Callable[[], Any]:
         f"{model}, which needs {', '.join(needed)}",
         "Give them defaults, or wrap it in a function of its own.",
     )
-    return function  # type: ignore[no-any-return]
+    return function  # type: ignore[no-any-return]  # It can be called.
 
 
 def _run_file(file: Path) -> ModuleType:

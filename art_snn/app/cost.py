@@ -365,7 +365,7 @@ def training_step(
         labels = torch.tensor(y, device=like.device).argmax(1)
         optimizer.zero_grad()
         loss = nn.functional.cross_entropy(learner(samples), labels)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizer.step()
         return loss.item()
 

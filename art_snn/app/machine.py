@@ -106,7 +106,7 @@ def _read_resident(field: str) -> int:
     if sys.platform == "win32":
         import psutil
 
-        return psutil.Process().memory_info().peak_wset  # type: ignore[no-any-return]
+        return int(psutil.Process().memory_info().peak_wset)
     import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

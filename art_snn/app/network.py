@@ -109,7 +109,7 @@ class ResolvedNetwork:
         )
         network = self.build(data, seed)
         limits = data.clip_values()
-        return wrap(network, data.input_shape, data.classes, limits, device_type)  # type: ignore[no-any-return]
+        return wrap(network, data.input_shape, data.classes, limits, device_type)  # type: ignore[no-any-return]  # ART has no types.
 
     @property
     def training(self) -> str:

@@ -20,7 +20,7 @@ from numpy import ndarray
 from art_snn.app.settings import Run
 from art_snn.app.tables import Form, Part, render
 from art_snn.attacks import Outcome
-from art_snn.checks import cuts_gradients, invalid, printable, require, truncate
+from art_snn.checks import cuts_gradients, invalid, printable, refusing, require, truncate
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.distributed import ProcessGroup, join
 from art_snn.dynamics import Values
@@ -72,11 +72,11 @@ def _read_plain(value: Any, kind: Any) -> Any:
     return printable(value) if kind is str else value
 
 
-def _read_number(value: Any, kind: Any) -> float:
+def _read_number(value: Any, kind: Any) -> Any:
     number = type(value) in (int, float) and (kind == Measured or math.isfinite(value))
     expect(number, "a number", value)
     # A whole number stays one, so that it is written again as it was.
-    return value  # type: ignore[no-any-return]
+    return value
 
 
 def _read_array(content: Any, kind: Any) -> ndarray:
@@ -246,7 +246,7 @@ class Result(ABC):
 
     def as_dict(self) -> dict[str, Any]:
         """All figures, for JSON."""
-        return as_json(self)  # type: ignore[no-any-return]
+        return as_json(self)  # type: ignore[no-any-return]  # A dataclass becomes a dict.
 
     @property
     def files(self) -> Sequence[str]:
@@ -332,27 +332,16 @@ def _hold_folder(folder: Path) -> Iterator[None]:
     Unfinished files of a killed run are removed. A block that writes nothing leaves no folder."""
     missing = [place for place in (folder, *folder.parents) if not place.exists()]
     lock = FileLock(folder / _LOCK)
+    expected = "a folder that no other run holds, and that can be written into"
     try:
-        try:
+        with refusing(
+            "output", expected, f"{folder}", "Wait, choose another, or make room."
+        ):
             folder.mkdir(parents=True, exist_ok=True)
             lock.acquire(timeout=0)
             if not (folder / _LOCK).exists():  # Its last holder has just removed it.
                 lock.release()
                 raise Timeout(lock.lock_file)
-        except Timeout as error:
-            raise invalid(
-                "output",
-                "a folder that no other run is writing into",
-                f"{folder}, which is held",
-                "Wait, or choose another.",
-            ) from error
-        except OSError as error:
-            raise invalid(
-                "output",
-                "a folder that can be written into",
-                f"{folder} ({error.strerror or error})",
-                "Choose another, or make room.",
-            ) from error
         for left in (*folder.glob("*.part"), *folder.glob("blocks/*.part")):
             if UNFINISHED.search(left.name):
                 left.unlink(missing_ok=True)

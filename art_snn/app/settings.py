@@ -35,6 +35,8 @@ Device = Literal["gpu", "cpu"]
 Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 """A switch that is off unless its option is there."""
 TrainDtype = Literal["bfloat16", "auto"]
+RESULTS = Path("results")
+"""The folder of all that commands write, where no output is named."""
 RANDOM = "random"
 """The name of random samples, where a command takes them in place of a data set."""
 MARKS = {
@@ -201,7 +203,7 @@ class Train(Network):
         operations(weight=1); or ibp(ramp=0.6), which trains on bounds within eps, without
         an attack [at, next to one]."""
 
-    output: Folder = Path("trained")
+    output: Folder = RESULTS / "trained"
     width: Open[float] = None
     decay: Open[float] = None
     threshold: Open[float] = None
@@ -260,7 +262,7 @@ class Compare(Network):
     :param eot: draws over which each rule is averaged; 1 averages nothing.
     :param repeats: rounds of which each time is the median."""
 
-    output: Folder = Path("comparison")
+    output: Folder = RESULTS / "comparison"
     rules: Rules = None
     attack: Annotated[str, arg(metavar="ATTACK")] = "pgd"
     eps: float = 8 / 255
@@ -297,7 +299,7 @@ class Cost(Run):
         where the device multiplies it natively [the network's own].
     :param repeats: rounds of which each time is the median."""
 
-    output: Folder = Path("cost")
+    output: Folder = RESULTS / "cost"
     device: Device = "cpu"
     model: Annotated[tuple[str, ...], arg(metavar="MODEL|FILE.py:FUNCTION[, ...]")] = (
         "vgg11",
@@ -355,7 +357,7 @@ class Inspect(Network):
     :param batch_size: samples of the batch.
     :param channels: of random samples [3; those of a network of yours with an input_shape]."""
 
-    output: Folder = Path("inspection")
+    output: Folder = RESULTS / "inspection"
     rules: Rules = None
     batch_size: int = 8
     channels: Open[int] = None
@@ -372,8 +374,8 @@ class Report(SubjectSettings):
     :param files: folders of one evaluation or more, or their evaluation.json; with board
         also folders above them.
     :param output: file that is written: .html for one page that shows everything, .md or
-        .tex for sentences and tables [report.html; with board leaderboard.html, and next
-        to it a .md file of the same name].
+        .tex for sentences and tables [results/report.html; with board
+        results/leaderboard.html, and next to it a .md file of the same name].
     :param board: write the table of records, as a page to sort and filter, and in Markdown.
     :param verify: check that weights, samples and predictions repeat, that the
         adversarials in first.npz fool the network, and that samples that are said to
@@ -424,7 +426,8 @@ class Report(SubjectSettings):
         refuse_given(
             self, names, "None without --verify", "Add --verify, or leave it out."
         )
-        output = self.output or Path("leaderboard.html" if self.board else "report.html")
+        usual = RESULTS / ("leaderboard.html" if self.board else "report.html")
+        output = self.output or usual
         endings = [".html"] if self.board else [f".{ending}" for ending in MARKS]
         require(
             output.suffix in endings,

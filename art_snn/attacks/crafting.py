@@ -210,7 +210,7 @@ def craft_batch(
     radius = None if require_measure(norm).counted else eps
     with attacking(classifier, radius):
         attack = make(classifier, norm, eps, max(1, len(x)), seed)
-        return attack.generate(x, y)  # type: ignore[no-any-return]
+        return attack.generate(x, y)  # type: ignore[no-any-return]  # ART has no types.
 
 
 def craft(

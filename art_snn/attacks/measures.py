@@ -57,7 +57,7 @@ class Measure:
     def length(self, change: Tensor) -> Tensor:
         """Length of changes ``[n, *shape]``, [n, 1, ...]; in norm 0 how many values changed."""
         dims = tuple(range(1, change.ndim))
-        return torch.linalg.vector_norm(change, float(self.norm), dims, keepdim=True)  # type: ignore[no-any-return]
+        return torch.linalg.vector_norm(change, float(self.norm), dims, keepdim=True)  # type: ignore[no-any-return]  # torch gives Any.
 
     def distances(self, x: Tensor, adversarial: Tensor, low: Tensor | float) -> ndarray:
         """Distances [n] of adversarial samples from samples x ``[n, *shape]``.

@@ -125,7 +125,7 @@ class _Settings:
 
 
 @dataclass(eq=False, repr=False)
-class CountedAttack(EvasionAttack):  # type: ignore[misc]
+class CountedAttack(EvasionAttack):  # type: ignore[misc]  # ART has no types.
     """An attack on every sample for itself.
 
     After :meth:`generate` the attributes `forwards` and `backwards`, int [N], count the
@@ -241,7 +241,7 @@ class CountedAttack(EvasionAttack):  # type: ignore[misc]
         low, high = (-np.inf, np.inf) if values is None else values
         # Numbers are filled in on the device, and not sent to it.
         ends = (as_tensor(end).to(like.dtype) for end in (low, high))
-        return tuple(  # type: ignore[return-value]
+        return tuple(  # type: ignore[return-value]  # There are two ends.
             end.to(like.device) if end.ndim else like.new_full((), end.item())
             for end in ends
         )

@@ -117,7 +117,7 @@ class Queries:
                 self._count(self.backwards, rows, backwards)
 
             if logits.requires_grad:
-                logits.register_hook(backward)  # type: ignore[no-untyped-call]
+                logits.register_hook(backward)
 
         with watching(self.estimator, count):
             yield
@@ -154,7 +154,7 @@ def predict(estimator: PyTorchClassifier, x: Tensor, batch_size: int) -> Tensor:
         estimator.postprocessing_defences or not estimator.all_framework_preprocessing
     )
     if method is PyTorchSpikingClassifier.predict and not by_numpy:
-        return estimator._predictions(x, batch_size)  # type: ignore[no-any-return]
+        return estimator._predictions(x, batch_size)  # type: ignore[no-any-return]  # ART has no types.
     logits = estimator.predict(x.cpu().numpy(), batch_size=batch_size)
     return torch.as_tensor(logits, device=x.device)
 

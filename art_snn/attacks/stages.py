@@ -3,7 +3,7 @@
 import re
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
+from dataclasses import dataclass, field, is_dataclass, replace
 from inspect import signature
 from typing import Any, NamedTuple
 
@@ -31,6 +31,7 @@ from art_snn.gradients import (
     Triangle,
     short_name,
 )
+from art_snn.gradients.names import changed_fields
 from art_snn.seeding import fix_seed
 
 LOSSES = {"cross_entropy": "", "difference_logits_ratio": "DLR"}
@@ -197,7 +198,7 @@ class Stage:
     ) -> PerSampleAttack:
         """The attack under the rules of a plan: ART's results are projected and counted."""
         if issubclass(self.attack, PerSampleAttack):
-            return self.instantiate(estimator, norm, eps, size, seed)  # type: ignore[no-any-return]
+            return self.instantiate(estimator, norm, eps, size, seed)  # type: ignore[no-any-return]  # ART has no types.
         return ArtAttack(estimator, self, norm, eps, size, seed)
 
     def seed(self, seed: int, again: int = 0) -> int:
@@ -222,7 +223,7 @@ class Stage:
             return f"it does not suit samples of shape {shape}: SquareSearch does"
         if self.rule is None:
             return None
-        return estimator.model.body.objection(self.rule, x)  # type: ignore[no-any-return]
+        return estimator.model.body.objection(self.rule, x)  # type: ignore[no-any-return]  # ART has no types.
 
     @property
     def bounded(self) -> bool:
@@ -324,12 +325,11 @@ def _label_words(value: Any) -> list[str]:
         return [word for one in value for word in _label_words(one)]
     if not is_dataclass(value):
         return [f"{value:.3g}" if isinstance(value, float) else f"{value}"]
-    words = [] if isinstance(value, Triangle) else [type(value).__name__]
-    for one in fields(value):
-        given = getattr(value, one.name)
-        default = one.default if one.default_factory is MISSING else one.default_factory()
-        if given != default or isinstance(value, Triangle):
-            words += _label_words(given)
+    if isinstance(value, Triangle):
+        return _label_words(value.width)
+    words = [type(value).__name__]
+    for changed in changed_fields(value).values():
+        words += _label_words(changed)
     return words
 
 
@@ -413,14 +413,14 @@ def select_stages(
 
 
 def require_sources(
-    sources: object, estimator: PyTorchClassifier
+    sources: Any, estimator: PyTorchClassifier
 ) -> tuple[PyTorchClassifier, ...]:
     """Classifiers of torch's for the same samples and classes; ValueError for anything else."""
     form = _describe_samples(estimator)
     expected = f"a list of torch's classifiers for {form}"
     remedy = "Wrap networks in PyTorchSpikingClassifier, others in PyTorchClassifier."
     require(isinstance(sources, Sequence), "sources", expected, quote(sources), remedy)
-    classifiers: tuple[PyTorchClassifier, ...] = tuple(sources)  # type: ignore[arg-type]
+    classifiers: tuple[PyTorchClassifier, ...] = tuple(sources)
     for source in classifiers:
         given = quote(source)
         if isinstance(source, PyTorchClassifier):

@@ -354,7 +354,7 @@ def _check_corners(
         passes.extend(follow(x) for x in (alone, batch, alone))
 
     if draws_numbers(follow_all, batch.device) or batch.is_cuda:
-        with _NoDraws():  # type: ignore[no-untyped-call]
+        with _NoDraws():  # type: ignore[no-untyped-call]  # torch has no types here.
             record_pass(network, batch)
 
     for (name, bounds), *calls in zip(followed, *passes, strict=False):
@@ -417,7 +417,7 @@ def record_pass(
     return [*calls, ("logits", logits)]
 
 
-class _NoDraws(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class _NoDraws(TorchDispatchMode):
     """Within the block, and in the present thread, torch draws no random numbers."""
 
     def __torch_dispatch__(

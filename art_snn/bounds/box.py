@@ -55,7 +55,7 @@ class Box(Tensor):
     :param constant: True if values stay the same over time, so that each mean is the value
         itself."""
 
-    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
+    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]  # As torch's own subclasses turn it off.
     centre: Tensor
     radius: Tensor
     slack: Tensor

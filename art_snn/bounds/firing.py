@@ -121,7 +121,7 @@ class BoundingMethod:
         # The number of spikes N up to each step never falls where charges rise:
         # N(charges at the lowest currents) <= N(charges).
         ends = bound_currents(site.dynamics, current)
-        return SpikeBounds(*_Means.apply(*ends, site.dynamics))  # type: ignore[no-untyped-call]
+        return SpikeBounds(*_Means.apply(*ends, site.dynamics))  # type: ignore[no-untyped-call]  # Autograd's apply has no types.
 
 
 class _Means(Function):

@@ -479,7 +479,7 @@ def _split(func: Any, x: Box, *args: Any, **options: Any) -> tuple[Box, ...]:
     count = len(func(x.centre, *args, **options))
     whole = replace(x, slack=x.slack.amax())
     return tuple(
-        whole.rearrange(lambda part, i=i: func(part, *args, **options)[i])  # type: ignore[misc]
+        whole.rearrange(lambda part, i=i: func(part, *args, **options)[i])  # type: ignore[misc]  # Of a lambda with a default.
         for i in range(count)
     )
 

@@ -36,7 +36,7 @@ from art_snn.neurons import Neuron
 from art_snn.running.context import keep_modes
 
 
-class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
+class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]  # ART has no types.
     """An ART classifier around a :class:`~art_snn.SpikingNetwork`.
 
     Attacks, trainers and metrics of ART differentiate the network with its attack
@@ -109,7 +109,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
     @property
     def gradient(self) -> Gradient:
         """The network's attack gradient; set it to an instance or to a name of GRADIENTS."""
-        return self.model.gradient  # type: ignore[no-any-return]
+        return self.model.gradient  # type: ignore[no-any-return]  # ART has no types.
 
     @gradient.setter
     def gradient(self, rule: Gradient | str | None) -> None:
@@ -148,11 +148,16 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
             float32); NaN for samples that hold NaN or infinity, with a warning.
         :raises ValueError: for a wrong shape."""
         logits = as_array(self._predictions(x, batch_size, training_mode))
-        return self._apply_postprocessing(preds=logits, fit=False)  # type: ignore[no-any-return]
+        return self._apply_postprocessing(preds=logits, fit=False)  # type: ignore[no-any-return]  # ART has no types.
 
-    def compute_loss(  # type: ignore[no-untyped-def]
-        self, x, y, reduction: str = "none", batch_size: int = 128, **kwargs: Any
-    ):
+    def compute_loss(
+        self,
+        x: Any,
+        y: Any,
+        reduction: str = "none",
+        batch_size: int = 128,
+        **kwargs: Any,
+    ) -> Any:
         """Loss per sample, or reduced, without a graph and in batches.
 
         Of a tensor that requires a gradient there is a graph, with the attack gradient.
@@ -178,14 +183,14 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
             loss = reduced(logits, self._targets(labels, logits))
         return loss.to(x.device) if isinstance(x, Tensor) else as_array(loss)
 
-    def loss_gradient(  # type: ignore[no-untyped-def]
+    def loss_gradient(
         self,
-        x,
-        y,
+        x: Any,
+        y: Any,
         training_mode: bool = False,
         gradient: Gradient | str | None = None,
         **kwargs: Any,
-    ):
+    ) -> Any:
         """Gradient of the loss by the samples, and by nothing else.
 
         :param y: labels as :meth:`compute_loss` takes them.
@@ -242,9 +247,9 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
                 rows.append(self._return_as(x, fill(grads, missing, 0)))
         return torch.stack(rows, 1) if isinstance(x, Tensor) else np.stack(rows, axis=1)
 
-    def get_activations(  # type: ignore[no-untyped-def]
-        self, x, layer: int | str, batch_size: int = 128, framework: bool = False
-    ):
+    def get_activations(
+        self, x: Any, layer: int | str, batch_size: int = 128, framework: bool = False
+    ) -> Any:
         """Time-averaged output of a layer, such as the firing rates of neurons.
 
         :param layer: name or index in `layer_names`.
@@ -373,7 +378,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         if lacks_preprocessing(self):
             return x * 1, y  # Of numpy or of torch.
         y = y.to(self.device) if isinstance(y, Tensor) else y
-        return super()._apply_preprocessing(x, y, *args, **options)  # type: ignore[no-any-return]
+        return super()._apply_preprocessing(x, y, *args, **options)  # type: ignore[no-any-return]  # ART has no types.
 
     def _set_span(self) -> None:
         """Set the width of the network's input range, which some rules measure by."""

@@ -167,9 +167,9 @@ def _convert(
 
     def frame(recording: Any) -> ndarray:
         # tonic gives floating point for a recording without events.
-        counts = to_frame(recording).astype(np.int16, copy=False)
+        counts: ndarray = to_frame(recording).astype(np.int16, copy=False)
         if size is None:
-            return counts  # type: ignore[no-any-return]
+            return counts
         # [T, C, H, W] -> means of areas.
         values = torch.from_numpy(counts.astype(np.float32))
         return functional.interpolate(values, size, mode="area").numpy()

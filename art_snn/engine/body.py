@@ -337,7 +337,7 @@ class LayeredBody(NetworkBody):
         now = now or Snapshot(self.layers)
         run = change_run(firing=firing, names=now.neurons, plain=now.plain, forms=forms)
         with run, weights_fixed() if forms is None else nullcontext():
-            return self.layers(encoded)  # type: ignore[no-any-return]
+            return self.layers(encoded)  # type: ignore[no-any-return]  # torch gives Any.
 
     def neurons(self) -> list[NeuronRef]:
         return [layer.site for layer in self.neuron_layers()]

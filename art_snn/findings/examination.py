@@ -389,7 +389,7 @@ def _lose(gradients: object, count: int) -> tuple[ndarray, ndarray]:
     """Which of the gradients, of that count of samples, are 0 throughout, and not finite."""
     rows = gradients if isinstance(gradients, ndarray) else np.zeros((count, 1))
     values = tuple(range(1, rows.ndim))
-    return ~rows.any(values), ~np.isfinite(rows).all(values)  # type: ignore[return-value]
+    return ~rows.any(values), ~np.isfinite(rows).all(values)  # type: ignore[return-value]  # numpy gives Any.
 
 
 def _exchanged_slopes(subject: Subject) -> Finding | None:

@@ -202,12 +202,12 @@ class Subject:
     @cached_property
     def answered(self) -> ndarray:
         """Which samples have logits that are numbers, bool (N,)."""
-        return ~np.isnan(self.clean).any(1)  # type: ignore[no-any-return]
+        return ~np.isnan(self.clean).any(1)  # type: ignore[no-any-return]  # numpy gives Any.
 
     @cached_property
     def correct(self) -> ndarray:
         """Which samples are classified correctly, bool (N,)."""
-        return (self.clean.argmax(1) == self.y) & self.answered  # type: ignore[no-any-return]
+        return (self.clean.argmax(1) == self.y) & self.answered  # type: ignore[no-any-return]  # numpy gives Any.
 
     def wrong(self, x: ndarray) -> ndarray:
         """True where what was made of the samples is misclassified, bool (N,).

@@ -151,7 +151,7 @@ def without_saving(func: Any, *args: Any, **options: Any) -> Tensor:
             and forward_ad._current_level < 0
         ):
             answer = layer(*args, **options)
-    return func(*args, **options) if answer is NotImplemented else answer  # type: ignore[no-any-return]
+    return func(*args, **options) if answer is NotImplemented else answer  # type: ignore[no-any-return]  # torch has functions of any kind.
 
 
 @lru_cache(1024)
@@ -268,7 +268,7 @@ def _average(
         if tiles(shape, kernel, stride, padding):
             return unpool(grad / (divisor_override or kernel[0] * kernel[1]), kernel)
         like = grad.new_empty(1).expand(shape)
-        return torch.ops.aten.avg_pool2d_backward(grad, like, *options)  # type: ignore[no-any-return]
+        return torch.ops.aten.avg_pool2d_backward(grad, like, *options)  # type: ignore[no-any-return]  # torch gives Any.
 
     return apply(_WithoutSaving, input, functional.avg_pool2d, options, gradient)
 

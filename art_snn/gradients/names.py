@@ -252,15 +252,23 @@ def _describe(rule: Gradient) -> str:
     if not is_dataclass(rule):
         return repr(rule)
     words = []
-    for field in fields(rule):
-        value = getattr(rule, field.name)
-        default = (
-            field.default if field.default_factory is MISSING else field.default_factory()
-        )
-        if value != default:
-            form = f"{value:.4g}" if isinstance(value, float) else f"{value!r}"
-            words.append(f"{field.name}={form}")
+    for name, value in changed_fields(rule).items():
+        form = f"{value:.4g}" if isinstance(value, float) else f"{value!r}"
+        words.append(f"{name}={form}")
     return f"{type(rule).__name__}({', '.join(words)})"
+
+
+def changed_fields(value: Any) -> dict[str, Any]:
+    """The fields of a dataclass that do not hold their defaults, by name."""
+    changed = {}
+    for field in fields(value):
+        default = field.default
+        if field.default_factory is not MISSING:
+            default = field.default_factory()
+        held = getattr(value, field.name)
+        if held != default:
+            changed[field.name] = held
+    return changed
 
 
 def objection(

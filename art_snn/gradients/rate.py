@@ -22,7 +22,6 @@ import math
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Hashable, Sequence
-from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -41,7 +40,7 @@ from art_snn.gradients.shared import (
     mean_over_time,
     straight_through,
 )
-from art_snn.running.context import RUN, change_run, set_in_block
+from art_snn.running.context import RUN, change_run
 
 _RELATIVE_TOLERANCE = 1e-3
 """Largest difference between replayed and recorded current, relative to the sample's largest."""
@@ -49,9 +48,6 @@ _TF32_TOLERANCE = 1e-2
 """The same where CUDA rounds single precision to ten bits, as convolutions do by default."""
 _ABSOLUTE_TOLERANCE = 1e-6
 """Difference that always passes, in thresholds: rounding around a current of zero."""
-
-_SLOPES: ContextVar[Sequence[Tensor]] = ContextVar("slopes", default=())
-"""Slopes of the pass whose gradient a shared graph computes."""
 
 _REMEMBERED = 64
 """Answers of the probe that a network keeps: one for each input shape and state of its weights."""
@@ -224,16 +220,16 @@ class _Graph:
         self.shapes.append(current.shape)
 
         def sloped(grad: Tensor) -> Tensor:
-            return (grad * _SLOPES.get()[place]).to(grad.dtype)
+            return (grad * RUN.get().slopes[place]).to(grad.dtype)
 
         if fired.requires_grad:
-            fired.register_hook(sloped)  # type: ignore[no-untyped-call]
+            fired.register_hook(sloped)
         return fired
 
     def gradient(self, grad: Tensor, slopes: Sequence[Tensor]) -> Tensor:
         """The gradient at the mean input for one at the logits [N, K]."""
         # Its hooks run in the present thread, which may serve several backward passes.
-        with set_in_block(_SLOPES, slopes):
+        with change_run(slopes=slopes):
             (d,) = torch.autograd.grad(
                 self.logits, self.mean, grad, retain_graph=True, materialize_grads=True
             )

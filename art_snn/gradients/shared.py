@@ -55,7 +55,7 @@ def sum_slopes(
 def apply(function: type[Function], *arguments: Any) -> Tensor:
     """The output of an autograd function, the first where there are several."""
     output: Tensor | tuple[Tensor, ...]
-    output = function.apply(*arguments)  # type: ignore[no-untyped-call]
+    output = function.apply(*arguments)
     return output[0] if isinstance(output, tuple) else output
 
 

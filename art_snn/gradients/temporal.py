@@ -115,7 +115,7 @@ class TemporalGradient(Gradient):
     def fire_watched(self, site: NeuronRef, current: Tensor) -> tuple[Tensor, Tensor]:
         """Spikes, and potentials u before the reset, [T, N, ...]; both have the rule's gradient."""
         if torch.is_grad_enabled() and current.requires_grad:
-            spikes, _, potential = _ThroughTime.apply(current, self, site, self.prepare)  # type: ignore[no-untyped-call]
+            spikes, _, potential = _ThroughTime.apply(current, self, site, self.prepare)  # type: ignore[no-untyped-call]  # Autograd's apply has no types.
             return spikes, potential
         potential = empty_steps(current)
         return site.dynamics.simulate(current, potential), potential

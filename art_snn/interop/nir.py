@@ -46,7 +46,10 @@ ELEMENTWISE: dict[str, tuple[str, ...]] = {
 }
 """The nodes whose parameters have one number for every value."""
 
+_TIME_CONSTANTS = ("tau", "tau_mem", "tau_syn")
 _CONVOLUTION = ("weight", "bias", "stride", "padding", "dilation", "groups")
+_COUNTING = {"strict": False, "reset": "soft", "max_spikes": None}
+"""Settings of neurons that fire as often as the threshold fits into the potential."""
 WINDOW = ("kernel_size", "stride", "padding")
 FIELDS = {
     **ELEMENTWISE,
@@ -73,13 +76,8 @@ class Reading:
     def __init__(
         self, like: str | None, dt: float | None, lag: Any = 0, **given: Any
     ) -> None:
-        require(
-            like in (None, *READERS),
-            "like",
-            f"one of {READERS} or None",
-            repr(like),
-            "None is NIR's text, with the reset given.",
-        )
+        remedy = "None is NIR's text, with the reset given."
+        require_choice("like", like or "nir", READERS, remedy=remedy)
         if dt is not None:
             require_number(
                 "dt", dt, above=0, remedy="snnTorch and SpikingJelly have 1e-4."
@@ -143,127 +141,157 @@ class Reading:
         if "threshold" in node:
             return {"decay": 0.0, "threshold": node["threshold"], "strict": True}
 
-        dt = self.dt
-        synaptic = "tau_syn" in node
-        if synaptic:
-            node = node | {"tau": node["tau_mem"]}
-            if like == "rockpool":
-                # The dt with which Rockpool would have written this R.
-                dt = (node["tau"] / (1 + node["r"])).min()
+        dt = self._find_time_step(what, node, like)
+        node = _discretise(node, dt)
+        _check_readable(what, like, node, dt)
+        return _usual_settings(node, self.lag) | _fill_in(like, node)
 
-        leaky = "tau" in node
+    def _find_time_step(self, what: str, node: Node, like: str) -> float:
+        """The time step of a node for a reader, or 1 where it does not matter.
+
+        :raises ValueError: where none is given, and where it exceeds a time constant."""
+        dt = self.dt
+        taus = [node[name].min() for name in _TIME_CONSTANTS if name in node]
+        if like == "rockpool" and "tau_syn" in node:
+            # The dt with which Rockpool would have written this R.
+            dt = (node["tau_mem"] / (1 + node["r"])).min()
+
         require(
-            dt or not (leaky or like in ("nir", "spikingjelly")),
+            dt or not (taus or like in ("nir", "spikingjelly")),
             "dt",
             "the time step of the graph",
             dt,
             "Files hold none: snnTorch and SpikingJelly write 1e-4, Norse 1e-3.",
         )
         dt = dt or 1.0
-        tau: Any = node.get("tau", np.ones(1))
-        shortest = np.append(tau, node.get("tau_syn", tau)).min()
+        shortest = min(taus, default=dt)
         require(
-            not leaky or dt <= shortest,
+            dt <= shortest,
             "dt",
             f"at most the smallest time constant {shortest:g}",
             f"{dt}",
             f"It is that of {what}.",
         )
-
-        # dt / tau of a neuron that leaks, dt of another one.
-        share = dt / tau
-        usual = {
-            "decay": np.round(1 - share, 14) if leaky else 1.0,
-            "threshold": node.get("v_threshold", 1.0),
-            "strict": True,
-            "gain": 1.0,
-            "constant": 0.0,
-            "v_start": 0.0,
-        }
-        if synaptic:
-            node["share"] = dt / node["tau_syn"]
-            usual |= {"synapse": np.round(1 - node["share"], 14), "lag": self.lag}
-        return {**usual, **_fill_in(what, like, node, share)}
+        return dt
 
 
-def _fill_in(what: str, like: str, node: Node, share: Any) -> dict[str, Any]:
-    """The settings that a node has for a reader, where they are not the usual ones.
+def _discretise(node: Node, dt: float) -> Node:
+    """A neuron in steps of dt, with numbers for what its node may lack.
 
-    Usual are u = (1 - dt/tau) v + x, a spike above the threshold, and a hard reset to 0. A
-    synapse has i = (1 - dt/tau_syn) i + x, which takes the place of x.
+    `share` is dt / tau of a neuron that leaks, dt of another one. `synapse_share` is dt /
+    tau_syn. `jump` is what x adds to the current of a synapse, `gain` what it adds to u."""
+    node = Node(v_leak=0.0, v_reset=0.0, v_threshold=1.0, jump=1.0) | node
+    if "tau_syn" in node:
+        node["tau"] = node["tau_mem"]
+        node["synapse_share"] = dt / node["tau_syn"]
+        node["jump"] = node["w_in"] * node["synapse_share"]
+    node["share"] = dt / node.get("tau", np.ones(1))
+    node["gain"] = np.round(node["jump"] * node["r"] * node["share"], 14)
+    return node
 
-    :param share: dt / tau of a neuron that leaks, dt of another one. That of a synapse is a
-        field of the node.
-    :raises ValueError: for a node that the reader cannot read."""
 
-    def need(expected: str, holds: bool) -> None:
+def _usual_settings(node: Node, lag: Any) -> dict[str, Any]:
+    """The settings that most readers have: u = (1 - dt/tau) v + x, a spike above the threshold,
+    a hard reset to 0.
+
+    A synapse has i = (1 - dt/tau_syn) i + x, which takes the place of x."""
+    settings: Node = {
+        "decay": np.round(1 - node["share"], 14) if "tau" in node else 1.0,
+        "threshold": node["v_threshold"],
+        "strict": True,
+        "gain": 1.0,
+        "constant": 0.0,
+        "v_start": 0.0,
+    }
+    if "tau_syn" in node:
+        settings["synapse"] = np.round(1 - node["synapse_share"], 14)
+        settings["lag"] = lag
+    return settings
+
+
+def _check_readable(what: str, like: str, node: Node, dt: float) -> None:
+    """Refuse, by a ValueError, a discretised node that the reader cannot read."""
+    leaky = "tau" in node
+    synaptic = "tau_syn" in node
+    whole = node["r"] * node["share"]
+
+    def need(expected: str, holds: bool, got: str = "another") -> None:
         require(
             holds,
             "graph",
             f"{expected}, as {like} needs it",
-            f"another at {what}",
+            f"{got} at {what}",
             'like="nir" reads any.',
         )
 
-    leaky = "tau" in node
-    r = node["r"]
-    leak = node.get("v_leak", 0.0)
-    v_reset = node.get("v_reset", 0.0)
-    is_plain = np.allclose(r, 1)
-    synaptic = "share" in node
-    # What x adds to the current of a synapse.
-    jump = node["w_in"] * node["share"] if synaptic else 1.0
-    gain = np.round(jump * r * share, 14)
+    def need_ones(expected: str, values: ndarray, tolerance: float = 1e-5) -> None:
+        """Refuse values other than 1, which another dt would make 1."""
+        farthest = values.flat[np.abs(values - 1).argmax()]
+        with np.errstate(divide="ignore"):
+            of_file = f"that of dt = {dt / farthest:g}, where {dt:g} is given,"
+        need(expected, np.allclose(values, 1, tolerance), of_file)
 
     if like in ("sinabs", "snntorch", "spikingjelly" if synaptic else None):
-        need("v_leak = 0", np.allclose(leak, 0))
+        need("v_leak = 0", np.allclose(node["v_leak"], 0))
+    is_plain = np.allclose(node["r"], 1)
     match like:
-        case "nir":
-            return {"gain": gain, "constant": leak * share, "v_reset": v_reset}
-        case "norse" if synaptic:
-            # The current too leaks towards v_leak, and starts there.
-            return {"gain": gain, "constant": leak * (1 + r) * share, "v_start": leak}
-        case "norse" if leaky:
-            return {"gain": share, "constant": leak * share, "v_start": leak}
+        case "spikingjelly" if synaptic:
+            need_ones("R of tau_mem/dt", whole, 1e-6)
+            need_ones("w_in of tau_syn/dt", node["jump"], 1e-6)
         case "spikingjelly":
-            is_whole = np.allclose(r * share, 1, 1e-6)
-            if synaptic:
-                need("R of tau_mem/dt", is_whole)
-                need("w_in of tau_syn/dt", np.allclose(jump, 1, 1e-6))
-            need("R of tau/dt or 1, of IF 1/dt", is_whole or (leaky and is_plain))
-            need("v_leak = v_reset", not leaky or synaptic or np.allclose(leak, v_reset))
-            return {
-                "gain": 1.0 if is_whole else share,
-                "constant": leak * share,
-                "strict": False,
-                "v_reset": v_reset,
-                "v_start": v_reset,
-            }
+            if not (leaky and is_plain):
+                need_ones("R of tau/dt or 1, of IF 1/dt", whole, 1e-6)
+            rests = np.allclose(node["v_leak"], node["v_reset"])
+            need("v_leak = v_reset", not leaky or rests)
         case "rockpool":
             need("CubaLIF nodes alone", synaptic)
-            decay = np.exp(-node["share"])
-            return {
-                "decay": np.exp(-share),
-                "synapse": decay,
-                "gain": decay,
-                "constant": leak,
-                "strict": False,
-                "reset": "soft",
-                "max_spikes": None,
-            }
         case "sinabs":
             need("neurons without a synapse", not synaptic)
-            varied = (
-                {"decay": np.exp(-share)} if leaky else {"floor": -node["v_threshold"]}
-            )
-            return {"strict": False, "reset": "soft", "max_spikes": None, **varied}
         case "snntorch" if synaptic:
-            need("R of tau_mem/dt", np.allclose(r * share, 1))
-            return {"threshold": node["v_threshold"] / jump}
-        case "snntorch" if leaky:
-            return {"threshold": node["v_threshold"] / (r * share)}
-        case "snntorch":
+            need_ones("R of tau_mem/dt", whole)
+        case "snntorch" if not leaky:
             need("R = 1", is_plain)
+
+
+def _fill_in(like: str, node: Node) -> dict[str, Any]:
+    """The settings that a discretised node has for a reader, where they are not the usual ones."""
+    leaky = "tau" in node
+    synaptic = "tau_syn" in node
+    leak = node["v_leak"]
+    share = node["share"]
+    constant = leak * share
+    whole = node["r"] * share
+    match like:
+        case "nir":
+            v_reset = node["v_reset"]
+            return {"gain": node["gain"], "constant": constant, "v_reset": v_reset}
+        case "norse" if synaptic:
+            # The current too leaks towards v_leak, and starts there.
+            constant = leak * (1 + node["r"]) * share
+            return {"gain": node["gain"], "constant": constant, "v_start": leak}
+        case "norse" if leaky:
+            return {"gain": share, "constant": constant, "v_start": leak}
+        case "spikingjelly":
+            return {
+                "gain": 1.0 if np.allclose(whole, 1, 1e-6) else share,
+                "constant": constant,
+                "strict": False,
+                "v_reset": node["v_reset"],
+                "v_start": node["v_reset"],
+            }
+        case "rockpool":
+            decay = np.exp(-node["synapse_share"])
+            gains = {"synapse": decay, "gain": decay, "constant": leak}
+            return _COUNTING | gains | {"decay": np.exp(-share)}
+        case "sinabs" if leaky:
+            return _COUNTING | {"decay": np.exp(-share)}
+        case "sinabs":
+            return _COUNTING | {"floor": -node["v_threshold"]}
+        case "snntorch" if synaptic:
+            return {"threshold": node["v_threshold"] / node["jump"]}
+        case "snntorch" if leaky:
+            return {"threshold": node["v_threshold"] / whole}
+        case "snntorch":
             return {"decay": 0.9, "reset": None}
     return {}
 
@@ -357,8 +385,16 @@ def from_nir(
     :raises ValueError: for a file or a graph that cannot be read, and where it needs a
         time step or a reset that is not given."""
     nodes = order_nodes(read_graph(path_or_graph))
-    given = {"reset": reset, "strict": strict, "max_spikes": max_spikes, "floor": floor}
-    reading = Reading(like, dt, lag, **given, v_start=v_start)
+    reading = Reading(
+        like,
+        dt,
+        lag,
+        reset=reset,
+        strict=strict,
+        max_spikes=max_spikes,
+        floor=floor,
+        v_start=v_start,
+    )
     remedy = "The encoder has the steps: leave steps out."
     require(None in (steps, encoder), "steps", "None with an encoder", steps, remedy)
     if encoder is None:

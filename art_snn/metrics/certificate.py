@@ -84,7 +84,8 @@ class Certificate:
             }
             return replace(some[0], **columns)
 
-        return replace(join(parts), region=join([part.region for part in parts]))  # type: ignore[no-any-return]
+        whole: Certificate = join(parts)
+        return replace(whole, region=join([part.region for part in parts]))
 
     def certified(self, **change: float | None) -> NDArray[np.bool_]:
         """Samples (N,) that are right under every change, as :meth:`certified_accuracy` counts."""
@@ -98,7 +99,7 @@ class Certificate:
                 value,
                 "Events are of binary frames, an l1 radius is of images.",
             )
-        return self.correct & region.holds(**given)  # type: ignore[no-any-return]
+        return self.correct & region.holds(**given)  # type: ignore[no-any-return]  # numpy gives Any.
 
     def certified_accuracy(self, radius: float | None = None, **events: int) -> Share:
         """Share of samples that are right under every change of that size or less.
@@ -236,7 +237,7 @@ def _require_draws_alone(network: SpikingNetwork, samples: ndarray) -> None:
             return network.body.run(encoding if encoded is None else encoded, simulation)
 
         with keep_modes(network, False), fix_seed(0), network.body.changed(forward=run):
-            return network(given)  # type: ignore[no-any-return]
+            return network(given)  # type: ignore[no-any-return]  # torch gives Any.
 
     expected = compute(x)
     unread = torch.full_like(x, torch.nan)

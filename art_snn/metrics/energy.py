@@ -61,7 +61,7 @@ def synaptic_operations(
     :raises TypeError: when x is no array of real numbers.
     :raises ValueError: for preprocessing, layers whose synapses cannot be counted, two
         layers of weights without neurons in between, or a bad setting."""
-    return count_operations(classifier, x, batch_size)[:, :, 1].sum(1)  # type: ignore[no-any-return]
+    return count_operations(classifier, x, batch_size)[:, :, 1].sum(1)  # type: ignore[no-any-return]  # numpy gives Any.
 
 
 def count_operations(

@@ -91,7 +91,7 @@ class Robustness:
     @property
     def flipped(self) -> ndarray:
         """Correct before and wrong after the attack, bool (N,)."""
-        return self.correct & ~self.robust  # type: ignore[no-any-return]
+        return self.correct & ~self.robust  # type: ignore[no-any-return]  # numpy gives Any.
 
     def as_dict(self) -> dict[str, dict[str, float | int | None]]:
         """For JSON: the three shares."""

@@ -4,7 +4,7 @@ Every thread and every asynchronous task has its own values (:class:`PerContext`
 calls of a module (:func:`hook_here`), and relies on a mode of the modules (:func:`keep_modes`)."""
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -43,7 +43,7 @@ class PerContext(Generic[_Value]):
 
     def __get__(self, instance: object, owner: type) -> _Value:
         if instance is None:  # On the class, where documentation looks.
-            return self  # type: ignore[return-value]
+            return self  # type: ignore[return-value]  # No instance has the attribute here.
         return self.values.get().get(instance, self.default)
 
     def __set__(self, instance: object, value: _Value) -> None:
@@ -116,7 +116,8 @@ class NetworkRun:
     :param in_neuron: True while a rule computes what a neuron fires.
     :param averaged: of how many time steps the only one is the mean; 0 outside of such a pass,
         and -1 where the first axis holds no time steps.
-    :param samples: the number of samples in a pass of bounds."""
+    :param samples: the number of samples in a pass of bounds.
+    :param slopes: those of the recording whose gradient a shared graph computes."""
 
     firing: Callable[[Any, Tensor], Tensor] | None = None
     names: Mapping[Module, str] = field(default_factory=dict)
@@ -127,6 +128,7 @@ class NetworkRun:
     in_neuron: bool = False
     averaged: int = 0
     samples: int = 0
+    slopes: Sequence[Tensor] = ()
 
 
 RUN = ContextVar("run", default=NetworkRun())  # noqa: B039

@@ -156,7 +156,7 @@ def _step(state: State, x: Tensor, adversarial: Tensor, y: Tensor) -> float:
     # No gradient is taken at samples, where bounds begin.
     tensors = chain(network.parameters(), network.buffers())
     weights = [one for one in tensors if one.requires_grad]
-    loss.backward(inputs=weights)  # type: ignore[no-untyped-call]
+    loss.backward(inputs=weights)
     state.optimizer.step()
     state.schedule.step()
     state.defence.after_step(network, 1 / state.schedule.T_max)

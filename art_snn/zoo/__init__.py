@@ -9,7 +9,7 @@ from art_snn.zoo.entry import (
 from art_snn.zoo.networks import (
     classifier as classifier,
     entry as entry,
-    load as load,
+    load_network as load_network,
     names as names,
     samples as samples,
 )

@@ -54,7 +54,7 @@ def entry(name: str, argument: str = "name") -> ZooEntry:
     return _find(name, argument, manifest().networks)
 
 
-def load(name: str) -> SpikingNetwork:
+def load_network(name: str) -> SpikingNetwork:
     """The network with its weights, in evaluation mode, on the CPU.
 
     :return: network from ``[N, *input_shape]`` to ``[N, classes]``.
@@ -73,12 +73,12 @@ def load(name: str) -> SpikingNetwork:
 
 
 def classifier(name: str, device: str = "gpu") -> PyTorchSpikingClassifier:
-    """The network of :func:`load` as ART sees it, with the value range of its data.
+    """The network of :func:`load_network` as ART sees it, with the value range of its data.
 
     :param device: gpu, which is cpu where there is none; or cpu."""
     about = entry(name)
     limits = _find(about.data, "name", manifest().data).value_range
-    return wrap(load(name), about.input_shape, about.classes, limits, device)  # type: ignore[no-any-return]
+    return wrap(load_network(name), about.input_shape, about.classes, limits, device)  # type: ignore[no-any-return]  # ART has no types.
 
 
 def samples(name: str) -> tuple[ndarray, ndarray]:

@@ -39,7 +39,9 @@ def trained(epochs: int) -> nn.Module:
 
 def main(small: bool) -> None:
     torch.manual_seed(0)
-    folder = Path(tempfile.mkdtemp(prefix="evaluated-", dir="."))
+    results = Path("results")
+    results.mkdir(exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="evaluated-", dir=results))
     torch.save(trained(epochs=2 if small else 15).state_dict(), folder / "weights.pt")
     network = ("--model", f"{__file__}:load", "--checkpoint", str(folder / "weights.pt"))
     few = ("--attack", "pgd-7", "--samples", "16")

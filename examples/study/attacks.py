@@ -1,6 +1,6 @@
 """White box and black box, STBP against RGA, on plain and adversarially trained networks.
 
-    python examples/study/attacks.py --data eurosat32_10k.npz --output study/eurosat
+    python examples/study/attacks.py --data data/eurosat32_10k.npz --output results/study/eurosat
 
 FGSM and PGD at the settings of Bu et al. (CVPR 2023), or at others by --eps, --eps-step and
 --iterations. Black box: crafted on the plain network of the other seed. A run that was interrupted

@@ -1,6 +1,6 @@
 """PGD-7 with STBP, which papers report, next to attacks that need no choosing.
 
-    python examples/study/auto_attack.py eurosat-vgg5-at --output auto-attack
+    python examples/study/auto_attack.py eurosat-vgg5-at --output results/auto-attack
 
 On a network of the zoo, at the largest budget of its record and on the same samples: PGD-7 with
 every rule that suits the network, and the plan fast. With --art-samples N also the plan
@@ -63,7 +63,7 @@ def record_of(name: str) -> Evaluation:
 
 def measure(name: str, chosen: argparse.Namespace) -> dict[str, Any]:
     """Outcome and queries of every attack but standard."""
-    record, network = record_of(name), zoo.load(name)
+    record, network = record_of(name), zoo.load_network(name)
     eps, samples = record.budgets[-1], len(record.samples)
     if chosen.small:
         eps, samples = 5 * eps, 8  # What stands keeps ART's searches busy for minutes.
@@ -167,7 +167,7 @@ def main() -> None:
     add = parser.add_argument
     add("networks", nargs="*", default=["digits-plain"], help="of the zoo")
     add("--art-samples", type=int, default=0, help="samples for ART's AutoAttack, which is slow")
-    add("--output", type=Path, default=Path("auto-attack"))
+    add("--output", type=Path, default=Path("results/auto-attack"))
     add("--threads", type=int)
     add("--device", default="gpu", choices=("gpu", "cpu"))
     add("--small", action="store_true")

@@ -1,6 +1,7 @@
 """Certified and attacked accuracy side by side, of four trainings: how wide is what stays unknown?
 
-    python examples/study/bounds.py --data digits --eps 0.05 0.1 --train-eps 0.075 --output bounds
+    python examples/study/bounds.py --data digits --eps 0.05 0.1 --train-eps 0.075 \
+        --output results/bounds
 
 Trains one network plainly, one adversarially, and two within bounds, by both methods. All are
 evaluated as by art-snn evaluate --bounds. A run that was interrupted goes on where it stopped.
@@ -185,7 +186,7 @@ def parse() -> argparse.Namespace:
     add("--trainings", nargs="+", default=list(TRAININGS), choices=TRAININGS)
     add("--threads", type=int)
     add("--device", default="gpu", choices=("gpu", "cpu"))
-    add("--output", type=Path, default=Path("bounds"))
+    add("--output", type=Path, default=Path("results/bounds"))
     add("--small", action="store_true")
     options = parser.parse_args()
     if options.small:

@@ -1,8 +1,9 @@
 """Certified training on natural images: spiking networks beside twins of ReLU.
 
-    python examples/study/certified.py --data eurosat32_10k.npz --output certified-eurosat
+    python examples/study/certified.py --data data/eurosat32_10k.npz \
+        --output results/certified-eurosat
     python examples/study/certified.py --data cifar10_first5000.npz --networks t1 t2 relu \
-        --eps 2/255 --output certified-cifar10
+        --eps 2/255 --output results/certified-cifar10
 
 Trains networks of one shape within bounds, for every budget and seed, and certifies test samples
 at all budgets. --held-out 0.125 takes training samples in their place, for choices. Next to the
@@ -340,7 +341,7 @@ def draw(rows: list[dict[str, Any]]) -> Figure:
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Certified training on natural images.")
     add = parser.add_argument
-    add("--data", default="eurosat32_10k.npz", help="images, as in art-snn train")
+    add("--data", default="data/eurosat32_10k.npz", help="images, as in art-snn train")
     add("--networks", nargs="+", default=["t1", "t2", "t4", "relu"], choices=NETWORKS)
     add("--seeds", type=int, nargs="+", default=[0, 1, 2])
     add("--eps", type=ratio, nargs="+", default=[1 / 255, 2 / 255, 4 / 255], help="budgets")
@@ -354,7 +355,7 @@ def parse() -> argparse.Namespace:
     add("--decided", type=int, default=0, help="the first of them, which are decided")
     add("--seconds", type=float, default=10.0, help="of a decision")
     add("--threads", type=int, default=1)
-    add("--output", type=Path, default=Path("certified"))
+    add("--output", type=Path, default=Path("results/certified"))
     add("--small", action="store_true")
     options = parser.parse_args()
     if options.small:

@@ -1,6 +1,7 @@
 """Count over several data sets what speaks for the paper's claims on RGA, and what against them.
 
-    python examples/study/claims.py --studies study/eurosat study/nmnist --output study/claims
+    python examples/study/claims.py --studies results/study/eurosat results/study/nmnist \
+        --output results/study/claims
 
 Reads what attacks.py and hyperparameters.py wrote into these folders; nothing is attacked.
 """
@@ -179,8 +180,8 @@ def drawn(attacks: Attacks) -> Figure:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Count what speaks for and against the claims.")
-    parser.add_argument("--studies", type=Path, nargs="+", default=[Path("study")])
-    parser.add_argument("--output", type=Path, default=Path("study"))
+    parser.add_argument("--studies", type=Path, nargs="+", default=[Path("results/study")])
+    parser.add_argument("--output", type=Path, default=Path("results/study"))
     parser.add_argument("--small", action="store_true", help="of what the others wrote with it")
     chosen = parser.parse_args()
     small = Path("small" if chosen.small else "")

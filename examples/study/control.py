@@ -1,6 +1,6 @@
 """Does the last stage of standard, a search of ours, break less than ART's SquareAttack?
 
-    python examples/study/control.py examples/zoo/evaluations --output control
+    python examples/study/control.py examples/zoo/evaluations --output results/control
 
 Reads evaluations of networks of the zoo by the plan standard. Of the samples that all other stages
 left at the largest budget, and that no bounds certify, the first ones are attacked by ART's
@@ -109,7 +109,7 @@ def main() -> None:
         "evaluations", type=Path, nargs="*", default=[Path("examples/zoo/evaluations")]
     )
     parser.add_argument("--samples", type=int, default=10, help="at most, of each network")
-    parser.add_argument("--output", type=Path, default=Path("control"))
+    parser.add_argument("--output", type=Path, default=Path("results/control"))
     parser.add_argument("--threads", type=int)
     parser.add_argument("--device", default="gpu", choices=("gpu", "cpu"))
     parser.add_argument("--small", action="store_true", help="one network, and few squares")

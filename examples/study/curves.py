@@ -1,6 +1,6 @@
 """Rate-current curves of a layer: recorded pairs, static curves, and RGA's polyline.
 
-    python examples/study/curves.py --data eurosat32_10k.npz --output study/eurosat
+    python examples/study/curves.py --data data/eurosat32_10k.npz --output results/study/eurosat
 
 Equations S1 to S8 in the supplement of Bu et al. (CVPR 2023), and its figure 2. The layer is the
 second layer of neurons of the study's plain network of every decay.

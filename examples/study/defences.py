@@ -1,9 +1,10 @@
 """Defences side by side: what papers report of them, and what attacks that adapt leave.
 
-    python examples/study/defences.py --data eurosat32_10k.npz --seeds 0 1 --output defences
+    python examples/study/defences.py --data data/eurosat32_10k.npz --seeds 0 1 \
+        --output results/defences
     python examples/study/defences.py --data nmnist-binary.npz --value-range 0 1 --width 0.125 \
         --epochs 20 --train-eps 0.05 --kinds plain at trades rat sr mpd-sgr tgo mppd stog \
-        --output defences-nmnist
+        --output results/defences-nmnist
 
 Trains one network plainly and one by every defence, by one recipe and against one attack. Attacks
 as papers run them come first, then art-snn evaluate. On event frames the budgets are flips and
@@ -454,7 +455,7 @@ def parse() -> argparse.Namespace:
     add("--plan", default="standard", choices=("standard", "fast"))
     add("--threads", type=int)
     add("--device", default="gpu", choices=("gpu", "cpu"))
-    add("--output", type=Path, default=Path("defences"))
+    add("--output", type=Path, default=Path("results/defences"))
     add("--small", action="store_true")
     options = parser.parse_args()
     if options.small:

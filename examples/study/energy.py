@@ -1,6 +1,6 @@
 """Synaptic operations of networks of the zoo: of samples, under an attack, and at most.
 
-python examples/study/energy.py --samples 32 --iterations 20 --output energy
+python examples/study/energy.py --samples 32 --iterations 20 --output results/energy
 """
 
 import argparse
@@ -97,7 +97,7 @@ def main() -> None:
     add("--samples", type=int, default=32)
     add("--iterations", type=int, default=20)
     add("--seed", type=int, default=0, help="of the random changes")
-    add("--output", type=Path, default=Path("energy"))
+    add("--output", type=Path, default=Path("results/energy"))
     add("--small", action="store_true")
     options = parser.parse_args()
     if options.small:

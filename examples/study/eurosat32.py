@@ -1,4 +1,4 @@
-"""Make eurosat32_10k.npz, the file of satellite images that results and study use.
+"""Make data/eurosat32_10k.npz, the file of satellite images that results and study use.
 
     python examples/study/eurosat32.py --download
 
@@ -41,10 +41,10 @@ def noise(root: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Make eurosat32_10k.npz.")
+    parser = argparse.ArgumentParser(description="Make data/eurosat32_10k.npz.")
     parser.add_argument("--root", type=Path, default=Path("data"))
     parser.add_argument("--download", action="store_true")
-    parser.add_argument("--output", type=Path, default=Path("eurosat32_10k.npz"))
+    parser.add_argument("--output", type=Path, default=Path("data/eurosat32_10k.npz"))
     parser.add_argument("--small", action="store_true")
     chosen = parser.parse_args()
     if not chosen.small:

@@ -1,11 +1,12 @@
 """Exact robust accuracy of networks of the zoo, or of art-snn train: certified, decided and open.
 
-python examples/study/exact.py --network digits-ibp --eps 0.05 0.1 --seconds 60 --output exact
+python examples/study/exact.py --network digits-ibp --eps 0.05 0.1 --seconds 60 \
+    --output results/exact
 
 Small networks of three and four hidden layers are trained within bounds by
 
-art-snn train --model examples/study/digits_network.py:network --output network ...
-art-snn train --model examples/study/digits_network.py:deeper --output deeper ...
+art-snn train --model examples/study/digits_network.py:network --output results/network ...
+art-snn train --model examples/study/digits_network.py:deeper --output results/deeper ...
 
 with --data digits --epochs 30 --optimizer adam --learning-rate 0.01 --defence ibp --eps 0.05
 """
@@ -105,7 +106,7 @@ def main() -> None:
     add("--seconds", type=float, default=10, help="for each sample")
     add("--nodes", type=int, help="for each sample, instead of seconds")
     add("--seed", type=int, default=0)
-    add("--output", type=Path, default=Path("exact"))
+    add("--output", type=Path, default=Path("results/exact"))
     add("--small", action="store_true")
     options = parser.parse_args()
     if options.small:

@@ -1,6 +1,7 @@
 """Attack success of RGA over beta and gamma, on the study's networks.
 
-    python examples/study/hyperparameters.py --data eurosat32_10k.npz --output study/eurosat
+    python examples/study/hyperparameters.py --data data/eurosat32_10k.npz \
+        --output results/study/eurosat
 
 Values and decays are those of Bu et al. (CVPR 2023). Of one network `art-snn compare --rules
 "rga(beta=1),rga(beta=2)"` tells the same. A run that was interrupted goes on after its last value.

@@ -106,7 +106,7 @@ def measure(network: SpikingNetwork, points: Tensor, y: Tensor) -> Tensor:
 
 def read(name: str, eps: float, most: int) -> Left:
     """Samples that the record of a network leaves, with where gradients by ASSG come furthest."""
-    about, network = zoo.entry(name), zoo.load(name)
+    about, network = zoo.entry(name), zoo.load_network(name)
     record = next(one for one in about.standard if abs(one.eps - eps) < 1e-9)
     samples, labels = zoo.samples(about.data)
     left = np.array([one == "1" for one in record.standing])

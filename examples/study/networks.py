@@ -1,6 +1,6 @@
 """Train the networks of the study and tabulate how good they are.
 
-    python examples/study/networks.py --data eurosat32_10k.npz --output study/eurosat
+    python examples/study/networks.py --data data/eurosat32_10k.npz --output results/study/eurosat
 
 Per decay two networks that differ in their seed alone, and one that is trained adversarially.
 """

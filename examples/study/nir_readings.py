@@ -1,6 +1,7 @@
 """One NIR file as five networks: accuracy of each under attack, and attacks on one against others.
 
-python examples/study/nir_readings.py --file cnn_sinabs.nir --data nmnist_small_T10.npz --output nir
+python examples/study/nir_readings.py --file cnn_sinabs.nir --data nmnist_small_T10.npz \
+    --output results/nir
 
 The data are counts of events; attacks get 1 where there is an event. Results are written after
 every attack, and the same command goes on after the last one."""
@@ -126,7 +127,7 @@ def main() -> None:
     add("--samples", type=int, default=100)
     add("--plans", nargs="+", default=["fast", "standard"])
     add("--seed", type=int, default=0)
-    add("--output", type=Path, default=Path("nir"))
+    add("--output", type=Path, default=Path("results/nir"))
     add("--small", action="store_true")
     options = parser.parse_args()
     if options.small:

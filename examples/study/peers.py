@@ -114,7 +114,7 @@ def gradient_of(network: nn.Module, x: np.ndarray, y: np.ndarray) -> Callable[[]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Costs next to those of other frameworks.")
-    parser.add_argument("--output", type=Path, default=Path("study"))
+    parser.add_argument("--output", type=Path, default=Path("results/study"))
     parser.add_argument("--model", default="vgg11")
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--repeats", type=int, default=7)

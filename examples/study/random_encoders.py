@@ -1,7 +1,7 @@
 """Networks that are a vote over what their encoder draws: certified and attacked accuracy.
 
     python examples/study/random_encoders.py --data nmnist-binary.npz --value-range 0 1
-    python examples/study/random_encoders.py --data eurosat32_10k.npz
+    python examples/study/random_encoders.py --data data/eurosat32_10k.npz
 
 Trains a network per encoder, certifies it by draws, and attacks it. On binary event frames Ablation
 is measured with several shares; on images Poisson encoding and SQE next to direct encoding, each
@@ -336,7 +336,7 @@ def parse() -> argparse.Namespace:
     add("--plan", default="standard", choices=("standard", "fast"))
     add("--threads", type=int)
     add("--device", default="gpu", choices=("gpu", "cpu"))
-    add("--output", type=Path, default=Path("random-encoders"))
+    add("--output", type=Path, default=Path("results/random-encoders"))
     add("--small", action="store_true")
     options = parser.parse_args()
     if options.small:

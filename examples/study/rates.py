@@ -1,6 +1,6 @@
 """Draw the rate of a neuron under a constant current: by its formula, by RGA, and simulated.
 
-python examples/study/rates.py curves.png
+python examples/study/rates.py results/rates.png
 """
 
 import sys
@@ -80,10 +80,11 @@ def main(path: Path, small: bool) -> None:
         ax.label_outer()
     figure.axes[0].legend(fontsize="small", frameon=False, loc="lower right")
     figure.supylabel("rate [1/step]")
+    path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)
     print(f"Drawn to {path.resolve()}")
 
 
 if __name__ == "__main__":
     paths = [argument for argument in sys.argv[1:] if argument != "--small"]
-    main(Path(paths[0] if paths else "curves.png"), small="--small" in sys.argv)
+    main(Path(paths[0] if paths else "results/rates.png"), small="--small" in sys.argv)

@@ -163,7 +163,7 @@ def parse(words: str) -> Study:
     add("--data", default="digits", help="as in art-snn train")
     add("--root", default="data")
     add("--value-range", type=float, nargs=2, help="of event frames")
-    add("--output", type=Path, default=Path("study"))
+    add("--output", type=Path, default=Path("results/study"))
     add("--decays", type=float, nargs="+", default=[1.0, 0.9, 0.5])
     add("--model", default="vgg5", help="as in art-snn train")
     add("--width", type=float, default=0.25, help="of the model")

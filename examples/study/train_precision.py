@@ -1,7 +1,7 @@
 """Accuracy of networks that are trained in bfloat16 against those trained in single precision.
 
-    python examples/study/train_precision.py --data eurosat32_10k.npz --decays 0.5 --epochs 4 \
-        --output study/precision
+    python examples/study/train_precision.py --data data/eurosat32_10k.npz --decays 0.5 --epochs 4 \
+        --output results/study/precision
 
 Trained by Adam on the samples as they are, from the same weights and
 on the same order of samples in both precisions, for three seeds. A run that was interrupted goes on

@@ -78,7 +78,7 @@ def check_planted(name: str, seed: int, end: float) -> int:
 
 def check_zoo(name: str, seed: int, end: float) -> int:
     """1 where a point breaks the bounds of a network of the zoo, until a time."""
-    network, points = zoo.load(name), 12
+    network, points = zoo.load_network(name), 12
     samples, _ = zoo.samples(zoo.entry(name).data)
     draw, checks, certified = random.Random(seed), 0, 0
     while time.process_time() < end:

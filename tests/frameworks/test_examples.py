@@ -44,7 +44,7 @@ def test_an_attack_runs(name, tmp_path):
 def test_an_evaluation_runs_and_writes_a_report_and_a_table(name, tmp_path):
     script = ROOT / "examples" / "frameworks" / f"evaluate_{name}.py"
     assert "robust accuracy" in printed(tmp_path, str(script), "--small")
-    (folder,) = tmp_path.glob("evaluated-*")
+    (folder,) = tmp_path.glob("results/evaluated-*")
     page = (folder / "report.html").read_text("utf-8")
     assert "Firing rates of the layers, and spikes" in page  # Of the framework's own neurons.
     assert "tabular" in (folder / "table.tex").read_text("utf-8")

@@ -134,13 +134,13 @@ def test_the_form_of_the_network_of_a_tutorial_is_found(framework, name, options
 @pytest.mark.parametrize(("framework", "name", "options", "words"), NETWORKS)
 def test_a_tutorial_s_network_goes_through_all_commands(framework, name, options, words, folder):
     model = ("--model", f"{framework}_networks.py:{name}", "--data", "images.npz", *options)
-    trained = ("--checkpoint", "trained/network.safetensors")
+    trained = ("--checkpoint", "results/trained/network.safetensors")
     few = ("--plan", "fast", "--eps", "0.1", "--samples", "4")
     for line in (
         ("train", *model, "--epochs", "1"),
         ("inspect", *model, *trained),
         ("evaluate", *model, *trained, *few),
-        ("report", "evaluation-trained"),
+        ("report", "results/evaluation-trained"),
     ):
         done = call(*line)
         # One epoch may not suffice to learn, which train says by its status.
@@ -148,4 +148,4 @@ def test_a_tutorial_s_network_goes_through_all_commands(framework, name, options
         # A network that returns both is trained on potentials, and its checkpoint says so.
         form = words.replace("readout spikes", "readout potential")
         assert form in " ".join(done.stdout.split()) or line[0] != "inspect"
-    assert (folder / "report.html").exists()
+    assert (folder / "results/report.html").exists()

@@ -250,12 +250,16 @@ REFUSED = [
     (IF | {"z": nir.Output(full(1))}, {}, "one Input and one Output, got input and z, output"),
     (CUBA, {"like": "sinabs", "dt": 1}, "neurons without a synapse, as sinabs needs it"),
     (IF, {"like": "rockpool"}, "CubaLIF nodes alone, as rockpool needs it"),
-    (CUBA, {"like": "snntorch", "dt": 0.5}, "R of tau_mem/dt, as snntorch needs it"),
+    (
+        CUBA,
+        {"like": "snntorch", "dt": 0.5},
+        "R of tau_mem/dt, .* of dt = 1, where 0.5 is given, at",
+    ),
     ({"a": cuba(w_in=1)}, {"like": "spikingjelly", "dt": 1}, "w_in of tau_syn/dt, as spikingjelly"),
     (LEAKS, {"like": "spikingjelly", "dt": 1}, "v_leak = 0, as spikingjelly"),
     (CUBA, {"like": "nir", "dt": 3}, "dt: .* the smallest time constant 2, got 3"),
     (CUBA, {"like": "nir", "dt": 1, "lag": 2}, "lag: expected 0 or 1"),
-    (IF, {"like": "lava"}, "like: expected one of .*'sinabs'.* or None, got 'lava'"),
+    (IF, {"like": "lava"}, "like: expected one of .*, sinabs, .*, got 'lava'. None is"),
     (IF, {"steps": 2, "encoder": Direct(2)}, "steps: expected None with an encoder, got 2"),
     (IF, {"readout": "sum"}, "encoder: expected an encoder that knows its steps, for a sum"),
     (

@@ -46,11 +46,11 @@ def server(tmp_path, cache, monkeypatch):
 
 def test_a_network_is_fetched_once_and_then_found_in_the_cache(server: Server, cache, monkeypatch):
     assert zoo.names() == [NAME]
-    network, (x, _) = zoo.load(NAME), zoo.samples("pictures")
+    network, (x, _) = zoo.load_network(NAME), zoo.samples("pictures")
     files = {name: content for name, content in server.files.items() if name != MANIFEST}
     assert {file.name: file.read_bytes() for file in cache.iterdir()} == files
     monkeypatch.setattr(networks, "_address", lambda: NOWHERE)
-    again = zoo.load(NAME)
+    again = zoo.load_network(NAME)
     with torch.no_grad():
         assert torch.equal(network(torch.as_tensor(x)), again(torch.as_tensor(x)))
     assert set(server.asked.values()) == {1}
@@ -59,10 +59,10 @@ def test_a_network_is_fetched_once_and_then_found_in_the_cache(server: Server, c
 def test_a_connection_that_breaks_is_tried_again_once_and_leaves_nothing(server: Server, cache):
     server.cut = 2
     with pytest.raises(ArgumentError, match=rf"^zoo: expected {FILE} in .* by ART_SNN_ZOO"):
-        zoo.load(NAME)
+        zoo.load_network(NAME)
     assert [*cache.glob("*")] == []
     server.cut = 1
-    zoo.load(NAME)
+    zoo.load_network(NAME)
     assert server.asked[FILE] == 4
 
 
@@ -70,12 +70,12 @@ def test_other_bytes_than_the_manifest_states_are_neither_kept_nor_loaded(server
     whole = server.files[FILE]
     server.files[FILE] = whole[:-1] + bytes([whole[-1] ^ 1])
     with pytest.raises(ArgumentError, match=rf"^zoo: expected {FILE} .*SHA256 hash"):
-        zoo.load(NAME)
+        zoo.load_network(NAME)
     assert not (cache / FILE).exists()
     server.files[FILE] = whole
-    zoo.load(NAME)
+    zoo.load_network(NAME)
     (cache / FILE).write_bytes(whole[:-9])
-    zoo.load(NAME)
+    zoo.load_network(NAME)
     assert (cache / FILE).read_bytes() == whole
 
 
@@ -85,7 +85,7 @@ def test_no_space_left_is_no_complaint_about_the_server(server: Server, cache, m
 
     monkeypatch.setattr("pooch.core.shutil.move", full)
     with pytest.raises(WriteFailed, match=rf"{FILE} could not be written \(No space left"):
-        zoo.load(NAME)
+        zoo.load_network(NAME)
     assert [*cache.iterdir()] == []
 
 
@@ -111,7 +111,7 @@ def test_one_sentence_says_where_a_network_was_looked_for(lines, reason, cache, 
         cache.mkdir()
         (cache / FILE).write_bytes(b"damaged")
     with pytest.raises(ArgumentError) as caught:
-        zoo.load(NAME)
+        zoo.load_network(NAME)
     words, where = str(caught.value), f"{cache.parent / 'package'}, in {cache} or at the repository"
     assert words.startswith(f"zoo: expected {FILE} in {where}, got none (")
     assert reason in words

@@ -28,7 +28,7 @@ def shelf(tmp_path, monkeypatch) -> Path:
 
 def test_a_network_has_its_weights_and_is_ready_to_classify(shelf, tmp_path):
     assert zoo.names() == [NAME]
-    network, x = zoo.load(NAME), torch.rand(5, 1, 4, 6)
+    network, x = zoo.load_network(NAME), torch.rand(5, 1, 4, 6)
     assert not network.training
     same = SMALL.build_for(Source(data=str(tmp_path / "pictures.npz")).load()).eval()
     with torch.no_grad():
@@ -47,7 +47,7 @@ def test_the_classifier_knows_the_values_of_its_data_and_the_samples_are_its_inp
     assert right == zoo.entry(NAME).clean_first.count
 
 
-@pytest.mark.parametrize("call", [zoo.entry, zoo.load, zoo.classifier, zoo.samples])
+@pytest.mark.parametrize("call", [zoo.entry, zoo.load_network, zoo.classifier, zoo.samples])
 def test_an_unknown_name_is_refused_with_those_that_there_are(call, shelf):
     with pytest.raises(ArgumentError, match=r"^name: expected one of .*got 'xyz'\. art-snn zoo "):
         call("xyz")
@@ -84,7 +84,7 @@ def test_a_file_of_other_bytes_is_refused_where_it_lies(shelf):
     file = shelf / f"{NAME}.safetensors"
     file.write_bytes(file.read_bytes()[:-1] + b"?")
     with pytest.raises(ArgumentError, match=r"^zoo: expected the file .* with other bytes\. Take"):
-        zoo.load(NAME)
+        zoo.load_network(NAME)
 
 
 def test_a_folder_that_is_no_zoo_is_refused(tmp_path, monkeypatch):

@@ -82,7 +82,7 @@ def test_the_page_of_a_record_shows_adversarials_of_its_evaluation_and_spikes(en
 @pytest.mark.slow
 @pytest.mark.parametrize("entry", SHIPPED.networks, ids=lambda entry: entry.name)
 def test_a_network_loads_and_is_as_accurate_as_the_manifest_says(entry):
-    network = zoo.load(entry.name)
+    network = zoo.load_network(entry.name)
     assert local_file(entry) == ZOO / entry.file
     assert sum(weight.numel() for weight in network.parameters()) == entry.parameters
     if entry.data not in ("digits", *(data.name for data in HELD)):

@@ -67,7 +67,7 @@ class Store:
             f"{self.folder.parent}, with blocks of other settings, code, weights or samples",
             remedy,
         )
-        return kept == name  # type: ignore[no-any-return]
+        return bool(kept == name)
 
     def put(self, name: str, result: object, arrays: Arrays, took: float) -> None:
         """Write a block, which replaces an earlier one of that name.
@@ -88,14 +88,14 @@ class Store:
 
     def took(self, name: str) -> float:
         """Seconds that a block took, or a part of it."""
-        return self._content(name)["took"]  # type: ignore[no-any-return]
+        return float(self._content(name)["took"])
 
     def _content(self, name: str) -> Any:
         with np.load(self.file(name)) as file:
             return json.loads(str(file[_CONTENT]))
 
 
-class Part:
+class PartialBlock:
     """How far a block is, in a file of its own: a killed run goes on from there.
 
     :param block: name of the block.
@@ -172,4 +172,4 @@ class Block:
 
     def read_outcome(self, eps: float, plan: str) -> Outcome:
         """The outcome of a plan at a budget."""
-        return self.store.read(self.name_attack(eps, plan), Outcome)  # type: ignore[no-any-return]
+        return self.store.read(self.name_attack(eps, plan), Outcome)  # type: ignore[no-any-return]  # The store has blocks of any kind.

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 from numpy import ndarray
 
-from art_snn.app.evaluate.blocks import Arrays, Block, Part
+from art_snn.app.evaluate.blocks import Arrays, Block, PartialBlock
 from art_snn.app.evaluate.target import Target
 from art_snn.app.evaluation.record import DECIDED, Bounds, Mask, Trial, derive_seed
 from art_snn.attacks import Outcome, StageRecord
@@ -21,7 +21,7 @@ are "safe" or "broken", bool (N,), the "adversarial" of each ``(N, ...)``, and t
 in which its search ended, in words ("raised")."""
 
 
-def decide_block(block: Block, eps: float, part: Part) -> tuple[None, Arrays]:
+def decide_block(block: Block, eps: float, part: PartialBlock) -> tuple[None, Arrays]:
     """Decide what bounds do not certify and no attack broke.
 
     A killed run goes on after the last sample that was written, as time limits give other
@@ -68,7 +68,7 @@ def _find_undecided(block: Block, eps: float) -> Mask:
     certified = [bounds.certified for at, bounds in proven.items() if at >= eps]
     plans = [(at, plan.name) for at, plan in block.target.plans if at <= eps]
     broken = [block.read_outcome(*one).stage != Outcome.STANDING for one in plans]
-    return ~np.logical_or.reduce(certified + broken)  # type: ignore[no-any-return]
+    return ~np.logical_or.reduce(certified + broken)  # type: ignore[no-any-return]  # numpy gives Any.
 
 
 def join_decisions(blocks: Sequence[Block]) -> Decisions:

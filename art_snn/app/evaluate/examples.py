@@ -161,5 +161,5 @@ def _join_steps(
     if not members:
         return calls[-1]
     with suppress(ArgumentError):
-        return members[layer.module].to_steps(calls[-1], network.body.steps)  # type: ignore[no-any-return]
+        return members[layer.module].to_steps(calls[-1], network.body.steps)  # type: ignore[no-any-return]  # A body of interop alone has members.
     return None

@@ -12,7 +12,7 @@ from time import monotonic
 
 import numpy as np
 
-from art_snn.app.evaluate.blocks import PART, Arrays, Block, Part, Store
+from art_snn.app.evaluate.blocks import PART, Arrays, Block, PartialBlock, Store
 from art_snn.app.evaluate.decisions import decide_block
 from art_snn.app.evaluate.findings import list_examinations
 from art_snn.app.evaluate.result import EvaluationResult, assemble, load_finished
@@ -49,7 +49,7 @@ class Unit:
 
     name: str
     step: str
-    compute: Callable[[Part], _Computed]
+    compute: Callable[[PartialBlock], _Computed]
     length: float = 1.0
     turn: int = 1
 
@@ -113,7 +113,7 @@ def _compute(units: Sequence[Unit], store: Store, group: ProcessGroup) -> None:
                 # Those before it are done, or computed by other processes.
                 place = len(done) + missing.index(unit)
                 progress.update(place - progress.done)
-                part = Part(store, unit.name, progress.note)
+                part = PartialBlock(store, unit.name, progress.note)
                 result, arrays = unit.compute(part)
                 took = part.took
                 store.put(unit.name, result, arrays, took)
@@ -167,12 +167,14 @@ def list_units(target: Target, store: Store) -> list[Unit]:
     return units
 
 
-def _examine(about: str, examine: Callable[[], list[Finding]], _: Part) -> _Computed:
+def _examine(
+    about: str, examine: Callable[[], list[Finding]], _: PartialBlock
+) -> _Computed:
     """The findings of one examination."""
     return [replace(one, about=about) for one in examine()], {}
 
 
-def _bound(block: Block, eps: float, _: Part) -> _Computed:
+def _bound(block: Block, eps: float, _: PartialBlock) -> _Computed:
     """Bounds of a block, which may certify no sample that is misclassified as it is."""
     bounds = block.target.bound(block.x, block.y, eps)
     wrong = np.array(block.predict()) != block.y
@@ -195,7 +197,7 @@ def _require_sound(bounds: Bounds, block: Block, wrong: Mask, how: str) -> None:
     )
 
 
-def _attack(block: Block, eps: float, plan: Plan, part: Part) -> _Computed:
+def _attack(block: Block, eps: float, plan: Plan, part: PartialBlock) -> _Computed:
     """The outcome of a plan on a block; that of the first has predictions of the samples as well.
 
     Samples that bounds certify are not attacked. A killed run goes on after its last stage."""
@@ -258,7 +260,7 @@ def _check_bounds(
         _require_sound(bounds, block, mask, f"broken at eps {eps:g} by {by}")
 
 
-def _certify(block: Block, part: Part) -> _Computed:
+def _certify(block: Block, part: PartialBlock) -> _Computed:
     """The certificate of a block.
 
     Samples take equally long, so that it says how long the rest of all takes one process."""

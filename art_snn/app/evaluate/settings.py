@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import Fixed, Suppress, UseAppendAction, arg
 
-from art_snn.app.settings import Attack, Flag, Folder, Network, Open, Rules
+from art_snn.app.settings import RESULTS, Attack, Flag, Folder, Network, Open, Rules
 from art_snn.checks import (
     FILE,
     require,
@@ -17,7 +17,7 @@ from art_snn.checks import (
     set_fields,
 )
 
-_USUAL = Path("evaluation-NAME")
+_USUAL = RESULTS / "evaluation-NAME"
 """The folder where none is named; NAME is that of the network."""
 
 
@@ -84,7 +84,7 @@ class Evaluate(Network):
 
     def __post_init__(self) -> None:
         if self.output == _USUAL:
-            set_fields(self, output=Path(f"evaluation-{self.network_name}"))
+            set_fields(self, output=RESULTS / f"evaluation-{self.network_name}")
         super().__post_init__()
         require_whole(
             "examined", self.examined, remedy="With 0 numbers remain upper bounds."

@@ -137,7 +137,7 @@ def _check_points(
         f"{points.min():g} to {points.max():g} in {path}, outside in {count} of {len(points)}",
         "Clip them to that range, or scale them as the samples are.",
     )
-    return np.clip(points, low, high)  # type: ignore[no-any-return]
+    return np.clip(points, low, high)  # type: ignore[no-any-return]  # numpy gives Any.
 
 
 def _check_index(path: Path, rows: ndarray, count: int, samples: int) -> None:
@@ -167,7 +167,7 @@ def in_range(points: ndarray, classifier: PyTorchSpikingClassifier) -> Mask:
         low, high = (np.asarray(end, points.dtype) for end in classifier.clip_values)
         slack = ROUNDING * (high - low)
         fits = fits & (points >= low - slack) & (points <= high + slack)
-    return fits.all(tuple(range(1, fits.ndim)))  # type: ignore[no-any-return]
+    return fits.all(tuple(range(1, fits.ndim)))  # type: ignore[no-any-return]  # numpy gives Any.
 
 
 def min_budgets(
@@ -180,4 +180,4 @@ def min_budgets(
     low = 0.0 if limits is None else as_tensor(limits[0])
     there = as_tensor(points)
     far = require_measure(norm).distances(as_tensor(x), there, low)
-    return far - rounding_of(there)  # type: ignore[no-any-return]
+    return far - rounding_of(there)  # type: ignore[no-any-return]  # torch gives Any.

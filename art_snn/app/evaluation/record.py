@@ -20,6 +20,7 @@ from art_snn.checks import (
     expand_path,
     invalid,
     printable,
+    refusing,
     require,
     require_kind,
 )
@@ -388,15 +389,8 @@ class Examples:
         expected = "samples next to their adversarials"
         remedy = "Rerun the evaluation in the same folder; it resumes."
         arrays = read_arrays(path, "examples", expected, remedy, largest=_LARGEST)
-        try:
+        with refusing("examples", expected, f"{path}, which holds other arrays", remedy):
             return cls(str(arrays.pop("trial")), float(arrays.pop("eps")), **arrays)
-        except (KeyError, TypeError, ValueError) as error:
-            raise invalid(
-                "examples",
-                expected,
-                f"{path}, which holds other arrays ({error})",
-                remedy,
-            ) from error
 
 
 @dataclass(frozen=True)
@@ -500,4 +494,4 @@ def predict_classes(
     """Classes of the samples x ``(n, ...)`` of a block from its seed; -1 without a prediction."""
     logits = predict_logits(classifier, x, batch_size, seed)
     unanswered = np.isnan(logits).any(1)
-    return np.where(unanswered, -1, logits.argmax(1)).tolist()  # type: ignore[no-any-return]
+    return np.where(unanswered, -1, logits.argmax(1)).tolist()  # type: ignore[no-any-return]  # numpy gives Any.

@@ -101,7 +101,7 @@ class Verdict:
     @property
     def standing(self) -> Mask:
         """Samples that are right before and after all attacks, bool (N,)."""
-        return self.outcome.correct & self.outcome.robust  # type: ignore[no-any-return]
+        return self.outcome.correct & self.outcome.robust  # type: ignore[no-any-return]  # numpy gives Any.
 
     @property
     def left(self) -> int:

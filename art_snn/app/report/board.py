@@ -71,7 +71,7 @@ class _Record:
     def standing(self) -> Mask:
         """Samples that no attack of any evaluation broke, bool (N,)."""
         masks = [verdict.standing for verdict in self.verdicts.values()]
-        return np.logical_and.reduce(masks)  # type: ignore[no-any-return]
+        return np.logical_and.reduce(masks)  # type: ignore[no-any-return]  # numpy gives Any.
 
     @property
     def robust(self) -> Share:

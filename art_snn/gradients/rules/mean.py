@@ -64,7 +64,7 @@ class Mean(Composite):
     def logits(self, body: Body, x: Tensor) -> Tensor:
         inputs = [x] * len(self.rules)
         if self.normalise:
-            *inputs, _ = _FanOut.apply(x, self)  # type: ignore[no-untyped-call]
+            *inputs, _ = _FanOut.apply(x, self)  # type: ignore[no-untyped-call]  # Autograd's apply has no types.
         logits = []
         ways = []
         for rule, copy in zip(self.rules, inputs, strict=True):

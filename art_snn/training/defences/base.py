@@ -148,7 +148,7 @@ def require_temporal(network: SpikingNetwork) -> TemporalGradient:
     return rule
 
 
-Layer = tuple[NeuronRef, Tensor, Tensor, Tensor]
+NeuronTrace = tuple[NeuronRef, Tensor, Tensor, Tensor]
 """Neurons in a pass: dynamics; current, spikes, before their height, and potentials,
 before the reset, [T, N, ...]. The spikes follow from the potentials bit for bit."""
 
@@ -171,12 +171,12 @@ class Watching(Weighted):
         )
 
 
-def run_watched(learner: Learner, x: Tensor) -> tuple[Tensor, list[Layer]]:
+def run_watched(learner: Learner, x: Tensor) -> tuple[Tensor, list[NeuronTrace]]:
     """Logits [N, K] of samples [N, ...], and the layers of neurons in the order of their calls.
 
     All have the training gradient, which is a temporal rule."""
     twin = learner.network.with_gradient(learner.network.gradient)
-    layers = list[Layer]()
+    layers = list[NeuronTrace]()
     run = twin.body.run
     rule = require_temporal(twin)
 
@@ -195,7 +195,7 @@ def run_watched(learner: Learner, x: Tensor) -> tuple[Tensor, list[Layer]]:
     return Learner(twin, learner.train_dtype)(x), layers
 
 
-def gaps(layers: list[Layer]) -> list[Tensor]:
+def gaps(layers: list[NeuronTrace]) -> list[Tensor]:
     """u - threshold [T, N, ...] of every layer, in single precision at least."""
     wide = [(site, u.to(readout_dtype(u))) for site, *_, u in layers]
     return [u - operand(site.dynamics.threshold, u) for site, u in wide]

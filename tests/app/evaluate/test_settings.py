@@ -29,7 +29,7 @@ def test_a_plan_decides_unless_an_attack_is_named_alone(options, plan):
     ],
 )
 def test_results_lie_in_a_folder_of_the_name_of_the_network(options, name):
-    assert Evaluate(**options).output == Path(f"evaluation-{name}")
+    assert Evaluate(**options).output == Path(f"results/evaluation-{name}")
     assert Evaluate(**options, output=Path("mine")).output == Path("mine")
 
 

@@ -47,7 +47,7 @@ def test_a_page_is_written_and_the_verdict_printed(folder):
 
 @pytest.mark.parametrize("form", ["html", "md", "tex"])
 def test_the_ending_of_the_output_decides_the_form(form, folder):
-    assert Report(files=(Path(FILE),)).output == Path("report.html")
+    assert Report(files=(Path(FILE),)).output == Path("results/report.html")
     succeed("report", FILE, "--output", f"a.{form}")
     assert (folder / f"a.{form}").read_text("utf-8").find(MARKS[form]) < 300
 
