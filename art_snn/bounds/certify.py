@@ -201,7 +201,6 @@ def _read_budget(
     if isinstance(network.body, ModelBody):
         # Adapted networks verify their model, or refuse it. That may show what has no bounds.
         classifier.predict(samples[:1])
-        check_bounded(network)
     return Bounding(network, method, eps, float(measure.norm), limits), samples
 
 
