@@ -7,9 +7,11 @@ import re
 import stat
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from importlib import import_module
 from numbers import Integral, Real
 from pathlib import Path
 from traceback import extract_tb
+from typing import Any
 
 from typing_extensions import Self
 
@@ -108,6 +110,18 @@ def refusing(argument: str, expected: str, got: str, remedy: str) -> Iterator[No
         raise invalid(
             argument, expected, f"{got} ({first_line(error)})", remedy
         ) from error
+
+
+def import_package(argument: str, name: str, expected: str, remedy: str) -> Any:
+    """The module of a package that need not be installed; errors within it pass as they are.
+
+    :raises ArgumentError: where it is not installed."""
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name:
+            raise
+        raise invalid(argument, expected, "none", remedy) from error
 
 
 def cuts_gradients(error: BaseException) -> bool:

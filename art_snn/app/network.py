@@ -18,7 +18,14 @@ from torch import Tensor
 from art_snn import checkpoint, zoo
 from art_snn.app.architecture import HUB, ZOO, Architecture, is_own
 from art_snn.app.settings import SubjectSettings
-from art_snn.checks import invalid, refusing, require, require_choice, require_memory
+from art_snn.checks import (
+    first_line,
+    import_package,
+    invalid,
+    require,
+    require_choice,
+    require_memory,
+)
 from art_snn.classifier import PyTorchSpikingClassifier, wrap
 from art_snn.data import Dataset, Source
 from art_snn.encoders import Frames
@@ -218,14 +225,29 @@ def _fetch_weights(model: str) -> Path:
         )
     repository, name, revision = parts.groups()
     file = f"{name}.safetensors"
-    remedy = "pip install huggingface-hub"
-    with refusing("model", "the package huggingface-hub", "none", remedy):
-        hub: Any = import_module("huggingface_hub")
-
-    expected = f"{file} in {repository} at that commit"
-    remedy = "Check name, commit and connection."
-    with refusing("model", expected, "none", remedy):
+    hub = import_package(
+        "model",
+        "huggingface_hub",
+        "the package huggingface-hub",
+        "pip install huggingface-hub",
+    )
+    errors = import_module("huggingface_hub.errors")
+    absent = (
+        # This one also stands for a file that is not in the cache, without a connection.
+        errors.EntryNotFoundError,
+        errors.RepositoryNotFoundError,
+        errors.RevisionNotFoundError,
+        errors.HFValidationError,
+    )
+    try:
         return Path(hub.hf_hub_download(repository, file, revision=revision))
+    except absent as error:
+        raise invalid(
+            "model",
+            f"{file} in {repository} at that commit",
+            f"none ({first_line(error)})",
+            "Check name, commit and connection.",
+        ) from error
 
 
 def random_samples(

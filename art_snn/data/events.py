@@ -17,7 +17,7 @@ from torch.nn import functional
 from art_snn.checks import (
     MissingFile,
     first_line,
-    refusing,
+    import_package,
     require,
     require_choice,
     require_count,
@@ -207,19 +207,18 @@ def _kind(name: str, root: Path, download: bool) -> Any:
     for package in ("tonic", "aedat") if name == _WHOLE else ("tonic",):
         expected = f"the package {package}, to read {class_name}"
         remedy = "Install it by pip install 'art_snn[events]'."
-        with refusing("data", expected, "none", remedy):
-            import_module(package)
+        import_package("data", package, expected, remedy)
     kind = getattr(import_module("tonic.datasets"), class_name)
     folder = root / class_name
 
-    def fetch(self: Any) -> None:
-        try:
-            if download:
-                kind.download(self)
-                return
-            reason = "nothing is fetched unless asked for"
-        except Exception as error:
-            reason = first_line(error)
+    def fetch(self: Any) -> Any:
+        reason = "nothing is fetched unless asked for"
+        if download:
+            try:
+                return kind.download(self)
+            # tonic has a RuntimeError for files that are not there or not whole.
+            except (OSError, RuntimeError) as error:
+                reason = first_line(error)
         files = f"{getattr(self, 'filename', 'recordings')} and what it holds in {folder}"
         remedy = "Pass download=True: it unpacks an archive that is there, or fetches it."
         raise MissingFile(

@@ -209,17 +209,35 @@ def test_a_set_without_a_split_is_split_nine_to_one_in_any_order(unsplit, tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("download", "message"), [(False, "unless asked for"), (True, r"\(no network\)\.")]
+    ("download", "error", "message"),
+    [
+        (False, None, "unless asked for"),
+        (True, OSError("no network"), r"\(no network\)\."),
+        (True, RuntimeError("File not found or corrupted."), r"\(File not found or corrupted"),
+    ],
 )
-def test_recordings_are_fetched_if_asked_for(download, message, tonic, tmp_path, monkeypatch):
-    def offline(self: Any) -> None:
+def test_recordings_are_fetched_if_asked_for(
+    download, error, message, tonic, tmp_path, monkeypatch
+):
+    def fail(self: Any) -> None:
         assert download, "fetched although nobody asked for it"
-        raise OSError("no network")
+        raise error
 
-    monkeypatch.setattr(tonic.datasets.NMNIST, "download", offline)
+    monkeypatch.setattr(tonic.datasets.NMNIST, "download", fail)
     with pytest.raises(FileNotFoundError, match=rf"^data: .*{message}"):
         events("nmnist", tmp_path, download=download)
     assert download or not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("error", [TypeError("a bug"), KeyError("train"), ImportError("gdown")])
+def test_other_errors_of_the_package_pass_as_they_are(error, tonic, tmp_path, monkeypatch):
+    def fail(self: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(tonic.datasets.NMNIST, "download", fail)
+    with pytest.raises(type(error)) as caught:
+        events("nmnist", tmp_path, download=True)
+    assert caught.value is error
 
 
 @pytest.mark.parametrize(
@@ -229,6 +247,14 @@ def test_a_missing_package_names_the_extra(name, package, tonic, tmp_path, monke
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ValueError, match=rf"^data: .*{package}, .*events"):
         events(name, tmp_path)
+
+
+def test_a_package_that_is_there_and_lacks_another_one_says_so_itself(tmp_path, monkeypatch):
+    (tmp_path / "tonic.py").write_text("import what_nobody_has")
+    monkeypatch.delitem(sys.modules, "tonic", raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ModuleNotFoundError, match="what_nobody_has"):
+        events("nmnist", tmp_path)
 
 
 @pytest.mark.parametrize(
