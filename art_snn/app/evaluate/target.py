@@ -76,7 +76,7 @@ class Target:
         """The samples of each block of certificates, which may be small; none without them."""
 
         name = settings.deciding_plan
-        self.deciding = resolve_plan(name, self.measure) if name else None
+        self.deciding = resolve_plan(name, self.measure, sources) if name else None
         """The plan that decides; None where an attack alone was asked for."""
         self.rules = self._choose_rules()
         """The rules of the single attack, by their names."""
