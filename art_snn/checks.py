@@ -7,11 +7,9 @@ import re
 import stat
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from importlib import import_module
 from numbers import Integral, Real
 from pathlib import Path
 from traceback import extract_tb
-from typing import Any
 
 from typing_extensions import Self
 
@@ -98,30 +96,26 @@ invalid = ArgumentError.of
 
 
 @contextmanager
-def refusing(argument: str, expected: str, got: str, remedy: str) -> Iterator[None]:
-    """A block in which any error becomes a complaint that ends with its first line.
+def refusing(
+    argument: str,
+    expected: str,
+    got: str,
+    remedy: str,
+    kinds: tuple[type[Exception], ...] = (Exception,),
+) -> Iterator[None]:
+    """A block in which errors become a complaint that ends with their first line.
 
-    What damaged files hold and packages do may fail in any way. A complaint passes as it is."""
+    A complaint passes as it is.
+
+    :param kinds: of these errors; what damaged files hold may make readers fail in any way."""
     try:
         yield
     except ArgumentError:
         raise
-    except Exception as error:
+    except kinds as error:
         raise invalid(
             argument, expected, f"{got} ({first_line(error)})", remedy
         ) from error
-
-
-def import_package(argument: str, name: str, expected: str, remedy: str) -> Any:
-    """The module of a package that need not be installed; errors within it pass as they are.
-
-    :raises ArgumentError: where it is not installed."""
-    try:
-        return import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name != name:
-            raise
-        raise invalid(argument, expected, "none", remedy) from error
 
 
 def cuts_gradients(error: BaseException) -> bool:

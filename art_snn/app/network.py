@@ -6,6 +6,7 @@ from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
+from importlib.util import find_spec
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -18,14 +19,7 @@ from torch import Tensor
 from art_snn import checkpoint, zoo
 from art_snn.app.architecture import HUB, ZOO, Architecture, is_own
 from art_snn.app.settings import SubjectSettings
-from art_snn.checks import (
-    first_line,
-    import_package,
-    invalid,
-    require,
-    require_choice,
-    require_memory,
-)
+from art_snn.checks import invalid, refusing, require, require_choice, require_memory
 from art_snn.classifier import PyTorchSpikingClassifier, wrap
 from art_snn.data import Dataset, Source
 from art_snn.encoders import Frames
@@ -225,13 +219,15 @@ def _fetch_weights(model: str) -> Path:
         )
     repository, name, revision = parts.groups()
     file = f"{name}.safetensors"
-    hub = import_package(
+    require(
+        find_spec("huggingface_hub"),
         "model",
-        "huggingface_hub",
         "the package huggingface-hub",
+        "none",
         "pip install huggingface-hub",
     )
-    errors = import_module("huggingface_hub.errors")
+    hub: Any = import_module("huggingface_hub")
+    errors: Any = import_module("huggingface_hub.errors")
     absent = (
         # This one also stands for a file that is not in the cache, without a connection.
         errors.EntryNotFoundError,
@@ -239,15 +235,10 @@ def _fetch_weights(model: str) -> Path:
         errors.RevisionNotFoundError,
         errors.HFValidationError,
     )
-    try:
+    expected = f"{file} in {repository} at that commit"
+    remedy = "Check name, commit and connection."
+    with refusing("model", expected, "none", remedy, absent):
         return Path(hub.hf_hub_download(repository, file, revision=revision))
-    except absent as error:
-        raise invalid(
-            "model",
-            f"{file} in {repository} at that commit",
-            f"none ({first_line(error)})",
-            "Check name, commit and connection.",
-        ) from error
 
 
 def random_samples(

@@ -3,7 +3,7 @@
 import re
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
+from dataclasses import dataclass, field, is_dataclass, replace
 from inspect import signature
 from typing import Any, NamedTuple
 
@@ -31,6 +31,7 @@ from art_snn.gradients import (
     Triangle,
     short_name,
 )
+from art_snn.gradients.names import list_changes
 from art_snn.seeding import fix_seed
 
 LOSSES = {"cross_entropy": "", "difference_logits_ratio": "DLR"}
@@ -324,12 +325,11 @@ def _label_words(value: Any) -> list[str]:
         return [word for one in value for word in _label_words(one)]
     if not is_dataclass(value):
         return [f"{value:.3g}" if isinstance(value, float) else f"{value}"]
-    words = [] if isinstance(value, Triangle) else [type(value).__name__]
-    for one in fields(value):
-        given = getattr(value, one.name)
-        default = one.default if one.default_factory is MISSING else one.default_factory()
-        if given != default or isinstance(value, Triangle):
-            words += _label_words(given)
+    if isinstance(value, Triangle):
+        return _label_words(value.width)
+    words = [type(value).__name__]
+    for given in list_changes(value).values():
+        words += _label_words(given)
     return words
 
 

@@ -5,6 +5,8 @@ The recordings are written by hand in the format of N-MNIST on disk: five bytes 
 
 import sys
 from collections.abc import Callable
+from importlib.machinery import ModuleSpec
+from importlib.util import module_from_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -64,18 +66,23 @@ class StandInFrames:
         return frames
 
 
+def module(name: str) -> ModuleType:
+    """A package that stands for one that is installed."""
+    return module_from_spec(ModuleSpec(name, None))
+
+
 @pytest.fixture
 def tonic(monkeypatch: pytest.MonkeyPatch) -> Any:
     """tonic, or a stand-in, that takes any number of recordings for the whole set."""
     try:
         import tonic as package
     except ModuleNotFoundError:
-        package = ModuleType("tonic")
+        package = module("tonic")
         sets = {"NMNIST": type("NMNIST", (StandIn,), {})}
         parts = {"datasets": sets, "transforms": {"ToFrame": StandInFrames}}
         monkeypatch.setitem(sys.modules, "tonic", package)
         for name, content in parts.items():
-            part = ModuleType(f"tonic.{name}")
+            part = module(f"tonic.{name}")
             part.__dict__.update(content)
             setattr(package, name, part)
             monkeypatch.setitem(sys.modules, f"tonic.{name}", part)
@@ -185,7 +192,7 @@ def unsplit(tonic: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[[list[int]]
         def to_frame(size: Any, n_event_bins: int) -> Callable[[int], np.ndarray]:
             return lambda value: np.full((n_event_bins, 2, 128, 128), value, np.int16)
 
-        monkeypatch.setitem(sys.modules, "aedat", ModuleType("aedat"))
+        monkeypatch.setitem(sys.modules, "aedat", module("aedat"))
         monkeypatch.setattr(tonic.datasets, "CIFAR10DVS", Set, raising=False)
         monkeypatch.setattr(tonic.transforms, "ToFrame", to_frame)
 
