@@ -96,15 +96,23 @@ invalid = ArgumentError.of
 
 
 @contextmanager
-def refusing(argument: str, expected: str, got: str, remedy: str) -> Iterator[None]:
-    """A block in which any error becomes a complaint that ends with its first line.
+def refusing(
+    argument: str,
+    expected: str,
+    got: str,
+    remedy: str,
+    kinds: tuple[type[Exception], ...] = (Exception,),
+) -> Iterator[None]:
+    """A block in which errors become a complaint that ends with their first line.
 
-    What damaged files hold and packages do may fail in any way. A complaint passes as it is."""
+    A complaint passes as it is.
+
+    :param kinds: of these errors; what damaged files hold may make readers fail in any way."""
     try:
         yield
     except ArgumentError:
         raise
-    except Exception as error:
+    except kinds as error:
         raise invalid(
             argument, expected, f"{got} ({first_line(error)})", remedy
         ) from error

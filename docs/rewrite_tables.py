@@ -31,6 +31,7 @@ import hyperparameters  # noqa: E402
 import networks  # noqa: E402
 import nir_readings  # noqa: E402
 import random_encoders  # noqa: E402
+import scale  # noqa: E402
 import train_precision  # noqa: E402
 
 Content = Mapping[str, Any]
@@ -52,6 +53,7 @@ SCRIPTS: Mapping[str, Callable[[str, Any], str]] = {
     "networks": networks.render,
     "nir": nir_readings.render,
     "random_encoders": random_encoders.render,
+    "scale": scale.render,
     "sweep": hyperparameters.render,
     "train_precision": train_precision.render,
 }

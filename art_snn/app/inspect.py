@@ -17,7 +17,7 @@ from art_snn.checks import LONGEST_SIDE, ArgumentError, first_line, locate_own
 from art_snn.data import Dataset
 from art_snn.dynamics import Dynamics, least, most, operand
 from art_snn.gradients import Gradient, parse_rules
-from art_snn.gradients.names import ORDER, find_vanished
+from art_snn.gradients.names import ORDER, find_best, find_vanished
 from art_snn.layers import device_of
 from art_snn.metrics import Share
 from art_snn.network import SpikingNetwork
@@ -25,8 +25,6 @@ from art_snn.progress import progress_over
 from art_snn.running.context import keep_modes
 from art_snn.seeding import fix_seed
 
-_RULES = ",".join((*ORDER, "hart(surrogate.width=0.5)"))
-"""The rules that are tried unless others are asked for; plans of attacks begin with the last."""
 _TITLES = (
     "neuron",
     "class",
@@ -133,14 +131,7 @@ class _Inspection(Result):
 
         remarks = []
         if zero:
-            # Of equally good rules the usual one, as choose_rule has it.
-            order = [name for name in ORDER if name in zero]
-            best = min((*order, *zero), key=zero.__getitem__)
-            words = f"Attack with {best}, whose gradient is zero for {zero[best]} samples"
-            for name, count in zero.items():
-                if count > zero[best]:
-                    words += f"; that of {name} for {count}"
-            remarks.append(f"{words}.")
+            remarks.append(_describe_choice(zero))
         for why, names in refusals.items():
             remarks.append(f"Refused under {', '.join(names)}: {why}")
         objections = Notes(self._objections())
@@ -160,6 +151,23 @@ class _Inspection(Result):
             where = " where others read its spikes" if read_out else ""
             lines.append(f"{rule} does not apply to {', '.join(names)}{where}: {reason}.")
         return lines
+
+
+def _describe_choice(zero: Mapping[str, int]) -> str:
+    """The rule to attack with, in sentences, and when art-snn evaluate takes another one.
+
+    :param zero: rule -> samples whose gradient is zero."""
+    best = find_best(zero)
+    words = f"Attack with {best}, whose gradient is zero for {zero[best]} samples"
+    for name, count in zero.items():
+        if count > zero[best]:
+            words += f"; that of {name} for {count}"
+    if best != "stbp" and "stbp" in zero:
+        words += (
+            ". So does art-snn evaluate if --attack names an attack in the norm inf or 2. The "
+            "attack that it compares a plan with takes stbp, as papers report it"
+        )
+    return f"{words}."
 
 
 def run(settings: Inspect) -> _Inspection:
@@ -205,7 +213,7 @@ def run(settings: Inspect) -> _Inspection:
         classes = None if drawn else data.y_test[: len(x)]
         size = "x".join(map(str, x.shape[1:]))
         title = f"{subject.describe(data, network)}, batch {len(x)}, {size}"
-        rules = parse_rules(settings.rules or _RULES)
+        rules = parse_rules(settings.rules or ",".join(ORDER))
         result = _inspect_network(network, x, classes, rules, title)
         result.write(settings.output)
         return result
@@ -228,10 +236,6 @@ def _inspect_network(
         with torch.no_grad():
             predicted = network(inputs).argmax(1)
         labels = predicted if y is None else torch.as_tensor(y, device=device).long()
-        right = predicted == labels
-        if right.any():
-            inputs = inputs[right]
-            labels = labels[right]
         results = {
             name: _try_rule(network, rule, inputs, labels)
             for name, rule in progress_over(rules.items(), "Rules", leave=False)
@@ -305,5 +309,5 @@ def _try_rule(
         return trial | {"refusal": f"it failed with {words}"}
     return trial | {
         "engine": str(execution),
-        "vanished": Share(int(zero.sum()), len(x)).as_dict(),
+        "vanished": Share(int(zero.sum()), len(zero)).as_dict(),
     }

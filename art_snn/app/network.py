@@ -6,6 +6,7 @@ from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
+from importlib.util import find_spec
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -218,13 +219,25 @@ def _fetch_weights(model: str) -> Path:
         )
     repository, name, revision = parts.groups()
     file = f"{name}.safetensors"
-    remedy = "pip install huggingface-hub"
-    with refusing("model", "the package huggingface-hub", "none", remedy):
-        hub: Any = import_module("huggingface_hub")
-
+    require(
+        find_spec("huggingface_hub"),
+        "model",
+        "the package huggingface-hub",
+        "none",
+        "pip install huggingface-hub",
+    )
+    hub: Any = import_module("huggingface_hub")
+    errors: Any = import_module("huggingface_hub.errors")
+    absent = (
+        # This one also stands for a file that is not in the cache, without a connection.
+        errors.EntryNotFoundError,
+        errors.RepositoryNotFoundError,
+        errors.RevisionNotFoundError,
+        errors.HFValidationError,
+    )
     expected = f"{file} in {repository} at that commit"
     remedy = "Check name, commit and connection."
-    with refusing("model", expected, "none", remedy):
+    with refusing("model", expected, "none", remedy, absent):
         return Path(hub.hf_hub_download(repository, file, revision=revision))
 
 

@@ -294,9 +294,7 @@ class _Verification:
     def _choose_stages(self, eps: float) -> tuple[Stage, ...]:
         """The single attack at a budget, and a stage that is drawn from those of the plan."""
         norm = self.evaluation.norm
-        single = parse_stage(None, norm, eps)
-        if single.by_gradients:
-            single = replace(single, rule=STBP())
+        single = replace(parse_stage(None, norm, eps), rule=STBP())
         if not self.evaluation.plan:
             return (single,)
 

@@ -2,7 +2,7 @@
 
 The plans are grids of rules and losses, chosen on samples that are not reported."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from art_snn.attacks.auto_pgd import AutoPGD, OnwardPGD
@@ -141,9 +141,12 @@ PLANS: Mapping[str, Mapping[Measure, tuple[Stage, ...]]] = {
 """The stages of a plan, by its name and the measure."""
 
 
-def resolve_plan(plan: Any, norm: Norm) -> Plan:
-    """A plan as it is, or the one of that name for a norm; ValueError for an unknown name."""
+def resolve_plan(plan: Any, norm: Norm, sources: Sequence[object] = ()) -> Plan:
+    """A plan as it is, or the one of that name for a norm; ValueError for an unknown name.
+
+    :param sources: networks to transfer from; a name without any stands for the other stages."""
     if isinstance(plan, Plan):
         return plan
     require_choice("plan", plan, PLANS, remedy="Or give a Plan of your own.")
-    return Plan(plan, PLANS[plan][require_measure(norm)])
+    stages = PLANS[plan][require_measure(norm)]
+    return Plan(plan, tuple(one for one in stages if sources or not one.transfer))

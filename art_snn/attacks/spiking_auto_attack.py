@@ -196,7 +196,8 @@ class SpikingAutoAttack(CountedAttack):
     :param plan: "standard", "fast", "ensemble-19", or a :class:`~art_snn.attacks.Plan` of
         yours.
     :param sources: other classifiers of the same samples, on which adversarials are
-        crafted that may carry over; with norm inf or 2.
+        crafted that may carry over; with norm inf or 2. A plan by name transfers nothing
+        without them.
     :param candidates: adversarials that were made elsewhere, which are tried before the
         plan.
     :param seed: of all that is drawn.
@@ -254,7 +255,7 @@ class SpikingAutoAttack(CountedAttack):
         )
 
         random = self._is_random(samples, classes)
-        plan = resolve_plan(self.plan, self.norm)
+        plan = resolve_plan(self.plan, self.norm, self.sources)
         selection = select_stages(plan, self.estimator, self.norm, samples)
         self._steps = self._build_steps(selection, random)
         skipped = list(selection.skipped)

@@ -118,7 +118,8 @@ class Bounding:
     """Passes of boxes through a network, as its modules are at present.
 
     :param eps, norm: the budget, in norm numpy.inf or 2.
-    :param limits: the lowest and the highest values of samples; None for no limits."""
+    :param limits: the lowest and the highest values of samples; None for no limits.
+    :raises ValueError: for a network that :func:`check_bounded` refuses."""
 
     network: SpikingNetwork
     method: BoundingMethod
@@ -127,6 +128,7 @@ class Bounding:
     limits: _Limits = None
 
     def __post_init__(self) -> None:
+        check_bounded(self.network)
         self.averaged = self.method.counts and self.norm == np.inf
         for site in self.network.body.neurons():
             dynamics = site.dynamics

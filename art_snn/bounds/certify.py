@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from art_snn.attacks.measures import SIZES, Norm, require_measure
-from art_snn.bounds.bounding import Bounding, check_bounded
+from art_snn.bounds.bounding import Bounding
 from art_snn.bounds.box import Box, round_toward
 from art_snn.bounds.falsify import Falsifier
 from art_snn.bounds.firing import METHODS, BoundingMethod, Counts, bound_currents
@@ -186,7 +186,6 @@ def _read_budget(
         "one with it",
         "Leave it out.",
     )
-    check_bounded(network)
     measure = require_measure(norm, SIZES)
     eps = measure.require_budget(eps)
     samples = as_array(check_samples(x, classifier.input_shape))
@@ -201,7 +200,6 @@ def _read_budget(
     if isinstance(network.body, ModelBody):
         # Adapted networks verify their model, or refuse it. That may show what has no bounds.
         classifier.predict(samples[:1])
-        check_bounded(network)
     return Bounding(network, method, eps, float(measure.norm), limits), samples
 
 

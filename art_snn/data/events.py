@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,6 @@ from torch.nn import functional
 from art_snn.checks import (
     MissingFile,
     first_line,
-    refusing,
     require,
     require_choice,
     require_count,
@@ -174,25 +174,21 @@ def _convert(
         values = torch.from_numpy(counts.astype(np.float32))
         return functional.interpolate(values, size, mode="area").numpy()
 
+    parts: dict[str, Any] = {"_train": {"train": True}, "_test": {"train": False}}
     if name == _WHOLE:
-        x, y = _part(kind(str(root)), frame, "all")
-        write_arrays(cache, x=x, y=y)
-        return
-    x_train, y_train = _part(kind(str(root), train=True), frame, "training")
-    x_test, y_test = _part(kind(str(root), train=False), frame, "test")
-    write_arrays(cache, x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
+        parts = {"": {}}
+    arrays = {}
+    for part, options in parts.items():
+        arrays[f"x{part}"], arrays[f"y{part}"] = _part(kind(str(root), **options), frame)
+    write_arrays(cache, **arrays)
 
 
-def _part(
-    recordings: Any, frame: Callable[[Any], ndarray], words: str
-) -> tuple[ndarray, ndarray]:
+def _part(recordings: Any, frame: Callable[[Any], ndarray]) -> tuple[ndarray, ndarray]:
     # By name, since tonic lists some sets in the order of the file system.
     order = np.argsort([str(file) for file in recordings.data])
     x: ndarray | None = None
     y = np.asarray(recordings.targets, np.int64)[order]
-    for row, index in enumerate(
-        progress_over(order, f"Frames, {words} part", unit="recordings")
-    ):
+    for row, index in enumerate(progress_over(order, "Frames", unit="recordings")):
         counts = frame(recordings[int(index)][0])
         x = np.empty((len(order), *counts.shape), counts.dtype) if x is None else x
         x[row] = counts
@@ -207,19 +203,18 @@ def _kind(name: str, root: Path, download: bool) -> Any:
     for package in ("tonic", "aedat") if name == _WHOLE else ("tonic",):
         expected = f"the package {package}, to read {class_name}"
         remedy = "Install it by pip install 'art_snn[events]'."
-        with refusing("data", expected, "none", remedy):
-            import_module(package)
+        require(find_spec(package), "data", expected, "none", remedy)
     kind = getattr(import_module("tonic.datasets"), class_name)
     folder = root / class_name
 
-    def fetch(self: Any) -> None:
-        try:
-            if download:
-                kind.download(self)
-                return
-            reason = "nothing is fetched unless asked for"
-        except Exception as error:
-            reason = first_line(error)
+    def fetch(self: Any) -> Any:
+        reason = "nothing is fetched unless asked for"
+        if download:
+            try:
+                return kind.download(self)
+            # tonic has a RuntimeError for files that are not there or not whole.
+            except (OSError, RuntimeError) as error:
+                reason = first_line(error)
         files = f"{getattr(self, 'filename', 'recordings')} and what it holds in {folder}"
         remedy = "Pass download=True: it unpacks an archive that is there, or fetches it."
         raise MissingFile(

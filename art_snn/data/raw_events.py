@@ -68,15 +68,15 @@ def frames(
     starts = np.flatnonzero(np.diff(of, prepend=-1))
     counts = np.diff(starts, append=len(of))
     if bins == "count":
-        part = np.arange(len(of)) - np.repeat(starts, counts)
-        whole = np.repeat(counts, counts)
+        clock = np.arange(len(of))
+        whole = counts
     else:
-        first = t[starts]
-        span = t[starts + counts - 1] - first
-        part = t - np.repeat(first, counts)
-        whole = np.repeat(np.where(span > 0, span, 1.0), counts)
+        clock = t
+        span = t[starts + counts - 1] - t[starts]
+        whole = np.where(span > 0, span, 1.0)
+    part = clock - np.repeat(clock[starts], counts)
     # The last event ends the time.
-    place = np.minimum(part * steps // whole, steps - 1).astype(np.int64)
+    place = np.minimum(part * steps // np.repeat(whole, counts), steps - 1).astype(int)
     shape = (int(of[-1]) + 1, steps, 2, height, width)
     where = (of, place, (p[order] > 0).astype(np.int64), y[order], x[order])
     flat = np.ravel_multi_index(where, shape)

@@ -14,13 +14,16 @@ from torch.nn.functional import cross_entropy
 
 from art_snn.checks import ArgumentError, invalid, quote, require, require_choice
 from art_snn.gradients.base import Composite, Gradient, NeuronRef
-from art_snn.gradients.rules import EOT, GRADIENTS, STBP, VARIANTS, Extended, Mean
+from art_snn.gradients.rules import EOT, GRADIENTS, VARIANTS, Extended, Mean
 from art_snn.running.context import keep_modes
 from art_snn.seeding import fix_seed
 
 _Kind = TypeVar("_Kind")
-_AROUND: Mapping[str, Callable[..., Composite]]
-_AROUND = {"eot": EOT, "extended": Extended, "mean": Mean}
+_AROUND: Mapping[str, Callable[..., Composite]] = {
+    "eot": EOT,
+    "extended": Extended,
+    "mean": Mean,
+}
 """Rules around others: mean around several, the others around one."""
 _LONGEST = 200
 """Letters of the longest text of a rule."""
@@ -323,8 +326,13 @@ def check_applicable(
             )
 
 
-ORDER = ("stbp", "native", *(name for name in GRADIENTS if name != "stbp"))
-"""The candidates in order: STBP, the network's own gradient, and the others."""
+ORDER = (
+    "stbp",
+    "native",
+    *(name for name in GRADIENTS if name != "stbp"),
+    "hart(surrogate.width=0.5)",
+)
+"""The candidates: STBP, the network's own gradient, others, and the first rule of our plans."""
 
 
 def choose_rule(
@@ -334,37 +342,52 @@ def choose_rule(
 
     Of the rules that apply it is the one whose gradient vanishes for the fewest samples,
     and of equals the first: STBP, the network's own gradient, the others in the order of
-    GRADIENTS. Without samples no gradient is known to vanish.
+    GRADIENTS. Without samples no gradient is known to vanish. Samples that are classified
+    correctly count, if there are any.
 
     :param network: a :class:`~art_snn.SpikingNetwork`, which keeps its own rule.
     :param x: samples [N, ...] of classes y [N], on its device; None: the equations decide alone.
     :return: the rule; STBP where none applies."""
     counts = {}
-    for rule in map(parse_rule, ORDER):
+    for name in ORDER:
+        rule = parse_rule(name)
         if network.body.objection(rule) is not None:
             continue
         if x is None or y is None:
             return rule
         # A model may refuse a rule once it sees samples, or fail under it.
         with suppress(ValueError, RuntimeError):
-            counts[rule] = int(find_vanished(network, rule, x, y)[0].sum())
-        if counts.get(rule) == 0:
-            break
-    return min(counts, key=counts.__getitem__) if counts else STBP()
+            counts[name] = int(find_vanished(network, rule, x, y)[0].sum())
+            if not counts[name]:
+                return rule
+    return parse_rule(find_best(counts))
+
+
+def find_best(vanished: Mapping[str, int]) -> str:
+    """The name of the rule whose gradient vanishes for the fewest samples; of equals the first.
+
+    :param vanished: rule -> number of these samples; without any rule it is STBP."""
+    return min(vanished, key=vanished.__getitem__, default="stbp")
 
 
 def find_vanished(
     network: Any, rule: Gradient, x: Tensor, y: Tensor
 ) -> tuple[Tensor, object]:
-    """Samples whose gradient by a rule is 0 throughout, bool [N], and how the rule ran.
+    """Samples whose gradient by a rule is 0 throughout, bool [n], and how the rule ran.
 
     The gradient is that of the cross entropy, in evaluation mode. The network is left as it was.
 
-    :param x: samples [N, ...] of classes y [N].
+    :param x: samples [N, ...] of classes y [N]; if some are classified correctly, these alone
+        are the n samples.
     :raises ValueError: where the network refuses the rule."""
     twin = network.with_gradient(rule)
-    leaf = x.clone().requires_grad_()
     with keep_modes(network, False), fix_seed(0), twin.constant_weights():
+        with torch.no_grad():
+            right = network(x).argmax(1) == y
+        if right.any():
+            x = x[right]
+            y = y[right]
+        leaf = x.clone().requires_grad_()
         loss = cross_entropy(twin(leaf), y, reduction="sum")
         (gradient,) = torch.autograd.grad(loss, leaf)
     return (gradient.flatten(1) == 0).all(1), twin.execution

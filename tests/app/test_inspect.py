@@ -13,8 +13,6 @@ from tests.command import complain, succeed
 from tests.datasets import counts, images
 from tests.interop import adapted
 
-HART = "hart(surrogate.width=0.5)"
-"""The first rule of the plan standard, by the name that evaluate gives it."""
 WORDS = ("inspect", "--device", "cpu", "--batch-size", "4", "--output", "out")
 pytestmark = pytest.mark.usefixtures("here")
 
@@ -27,7 +25,7 @@ def inspect(*words: str):
 def test_a_model_of_ours_is_inspected_on_random_samples_under_every_rule():
     text, found = inspect("--model", "vgg5", "--steps", "2", "--image-size", "8", "--channels", "1")
     assert "vgg5, T = 2, decay 0.5, direct encoding on random samples, batch 4, 1x8x8" in text
-    assert list(found["rules"]) == [*ORDER, HART]
+    assert list(found["rules"]) == [*ORDER]
     assert found["rules"]["stbp"]["engine"].startswith("through time")
     assert found["rules"]["cba"]["objection"]
     assert "native does not apply to layers.1, layers.4, layers.6, layers.9: it is for" in text

@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,37 @@ def test_the_package_of_the_repositories_is_named_where_it_is_missing(monkeypatc
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(ArgumentError, match=r"^model: expected the package .* pip install hugg"):
         resolve(model=f"hf:owner/nets/deep@{COMMIT}")
+
+
+def test_without_a_connection_and_without_the_file_the_complaint_says_so(tmp_path):
+    place = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path), "NO_PROXY": "127.0.0.1"}
+    words = f"inspect --model hf:owner/nets/deep@{COMMIT}"
+    done = python("-m", "art_snn", *words.split(), "--output", str(tmp_path / "out"), **place)
+    assert done.status == 2
+    assert "deep.safetensors in owner/nets at that commit, got none (" in done.complaint
+
+
+@pytest.mark.parametrize(
+    ("error", "refused"),
+    [
+        *((name, True) for name in ("EntryNotFoundError", "HFValidationError")),
+        *((kind, False) for kind in (OSError, TypeError, KeyError)),
+    ],
+)
+def test_only_what_is_not_there_is_a_complaint_about_the_model(error, refused, monkeypatch):
+    hub = pytest.importorskip("huggingface_hub")
+    if refused:
+        failure = getattr(import_module("huggingface_hub.errors"), error)("on purpose")
+    else:
+        failure = error("on purpose")
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise failure
+
+    monkeypatch.setattr(hub, "hf_hub_download", fail)
+    with pytest.raises(ArgumentError if refused else error) as caught:
+        resolve(model=f"hf:owner/nets/deep@{COMMIT}")
+    assert refused or caught.value is failure
 
 
 @pytest.mark.parametrize("kind", ["steps", "step"])

@@ -63,13 +63,20 @@ def test_the_range_is_that_of_the_network_under_attack(clip_values, trained_laye
     assert 0 <= found.min() <= found.max() <= 1
 
 
-def test_without_sources_nothing_is_crafted_on_any(trained_layers, known):
+def test_without_sources_a_plan_of_ones_own_says_that_it_crafts_on_none(trained_layers, known):
     plan = Plan("plan", (Stage(AutoPGD, RGA(), {"max_iter": 1}), TRANSFER))
     crafting = attack(trained_layers, [], plan)
     crafting.generate(known[0][:2], known[1][:2])
     assert crafting.outcome.stages == (plan.stages[0].record(),)
     (skipped,) = crafting.outcome.skipped
     assert "no networks to transfer from" in skipped.reason
+
+
+def test_without_sources_a_named_plan_says_nothing_of_them(trained_layers, known):
+    crafting = attack(trained_layers, [], "fast", eps=1.0)
+    crafting.generate(known[0][:2], known[1][:2])
+    assert crafting.outcome.skipped == ()
+    assert "transfer" not in str(crafting.outcome)
 
 
 def test_what_goes_on_is_adversarial_on_its_source_most_of_all(trained_layers, known):

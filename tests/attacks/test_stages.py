@@ -25,7 +25,7 @@ from art_snn import RGA, STBP, Poisson
 from art_snn.attacks import AutoPGD, Outcome, SparseDynamicAttack, SpikeRetiming, SpikingAutoAttack
 from art_snn.attacks.auto_pgd import OnwardPGD
 from art_snn.attacks.crafting import parse_stage
-from art_snn.attacks.measures import FLIPS, MEASURES, SHIFT
+from art_snn.attacks.measures import FLIPS, MAXIMUM, MEASURES, SHIFT
 from art_snn.attacks.pgd import PGD, STEP, STEPS
 from art_snn.attacks.plans import DLR, PAPERS, PLANS, resolve_plan
 from art_snn.attacks.square_search import SquareSearch
@@ -85,6 +85,15 @@ def test_a_named_plan_has_stages_of_the_norm_with_labels_and_ids(name, norm):
     assert all(stage.budget(norm, 1) for stage in plan.stages)
     assert max(len(stage.label) for stage in plan.stages) < 45
     assert len({stage.id for stage in plan.stages}) == len({str(one) for one in plan.stages})
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_a_named_plan_transfers_where_there_are_sources(name):
+    whole = PLANS[name][MAXIMUM]
+    assert resolve_plan(name, np.inf, [build()]).stages == whole
+    alone = tuple(stage for stage in whole if not stage.transfer)
+    assert resolve_plan(name, np.inf).stages == alone
+    assert len(whole) - len(alone) == {"fast": 1, "standard": 2, "ensemble-19": 0}[name]
 
 
 @pytest.mark.parametrize("carried", [copy.deepcopy, lambda plan: pickle.loads(pickle.dumps(plan))])

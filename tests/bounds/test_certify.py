@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from art_snn import LIF, Direct, Poisson, SpikingNetwork, TimeDistributed as Timed
-from art_snn.bounds import certify_bounds
+from art_snn import LIF, Ablation, Direct, Poisson, SpikingNetwork, TimeDistributed as Timed
+from art_snn.bounds import METHODS, Bounding, certify_bounds
 from art_snn.interop import adapt
 from tests.architectures import Switch
 from tests.bounds.random_networks import CLASSES, around
@@ -229,6 +229,14 @@ NETWORKS |= {words: partial(classifier, **options) for words, options in OPTIONS
 def test_networks_without_bounds_are_refused(message):
     with pytest.raises(ValueError, match=f"^classifier: expected {message}"):
         certify(NETWORKS[message](), np.ones((2, 6), np.float32), np.zeros(2))
+
+
+@pytest.mark.parametrize("encoder", [Ablation(3), Poisson(3)], ids=str)
+def test_passes_of_boxes_refuse_an_encoder_that_draws_too(encoder):
+    network = SpikingNetwork([Timed(nn.Linear(6, CLASSES)), LIF()], encoder)
+    match = rf"^classifier: expected an encoder that draws nothing, got {type(encoder).__name__}"
+    with pytest.raises(ValueError, match=match):
+        Bounding(network, METHODS["counts"](), 0.1)
 
 
 def test_autocast_is_refused():

@@ -5,6 +5,8 @@ The recordings are written by hand in the format of N-MNIST on disk: five bytes 
 
 import sys
 from collections.abc import Callable
+from importlib.machinery import ModuleSpec
+from importlib.util import module_from_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -64,18 +66,23 @@ class StandInFrames:
         return frames
 
 
+def module(name: str) -> ModuleType:
+    """A package that stands for one that is installed."""
+    return module_from_spec(ModuleSpec(name, None))
+
+
 @pytest.fixture
 def tonic(monkeypatch: pytest.MonkeyPatch) -> Any:
     """tonic, or a stand-in, that takes any number of recordings for the whole set."""
     try:
         import tonic as package
     except ModuleNotFoundError:
-        package = ModuleType("tonic")
+        package = module("tonic")
         sets = {"NMNIST": type("NMNIST", (StandIn,), {})}
         parts = {"datasets": sets, "transforms": {"ToFrame": StandInFrames}}
         monkeypatch.setitem(sys.modules, "tonic", package)
         for name, content in parts.items():
-            part = ModuleType(f"tonic.{name}")
+            part = module(f"tonic.{name}")
             part.__dict__.update(content)
             setattr(package, name, part)
             monkeypatch.setitem(sys.modules, f"tonic.{name}", part)
@@ -185,7 +192,7 @@ def unsplit(tonic: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[[list[int]]
         def to_frame(size: Any, n_event_bins: int) -> Callable[[int], np.ndarray]:
             return lambda value: np.full((n_event_bins, 2, 128, 128), value, np.int16)
 
-        monkeypatch.setitem(sys.modules, "aedat", ModuleType("aedat"))
+        monkeypatch.setitem(sys.modules, "aedat", module("aedat"))
         monkeypatch.setattr(tonic.datasets, "CIFAR10DVS", Set, raising=False)
         monkeypatch.setattr(tonic.transforms, "ToFrame", to_frame)
 
@@ -209,17 +216,35 @@ def test_a_set_without_a_split_is_split_nine_to_one_in_any_order(unsplit, tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("download", "message"), [(False, "unless asked for"), (True, r"\(no network\)\.")]
+    ("download", "error", "message"),
+    [
+        (False, None, "unless asked for"),
+        (True, OSError("no network"), r"\(no network\)\."),
+        (True, RuntimeError("File not found or corrupted."), r"\(File not found or corrupted"),
+    ],
 )
-def test_recordings_are_fetched_if_asked_for(download, message, tonic, tmp_path, monkeypatch):
-    def offline(self: Any) -> None:
+def test_recordings_are_fetched_if_asked_for(
+    download, error, message, tonic, tmp_path, monkeypatch
+):
+    def fail(self: Any) -> None:
         assert download, "fetched although nobody asked for it"
-        raise OSError("no network")
+        raise error
 
-    monkeypatch.setattr(tonic.datasets.NMNIST, "download", offline)
+    monkeypatch.setattr(tonic.datasets.NMNIST, "download", fail)
     with pytest.raises(FileNotFoundError, match=rf"^data: .*{message}"):
         events("nmnist", tmp_path, download=download)
     assert download or not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("error", [TypeError("a bug"), KeyError("train"), ImportError("gdown")])
+def test_other_errors_of_the_package_pass_as_they_are(error, tonic, tmp_path, monkeypatch):
+    def fail(self: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(tonic.datasets.NMNIST, "download", fail)
+    with pytest.raises(type(error)) as caught:
+        events("nmnist", tmp_path, download=True)
+    assert caught.value is error
 
 
 @pytest.mark.parametrize(
@@ -229,6 +254,14 @@ def test_a_missing_package_names_the_extra(name, package, tonic, tmp_path, monke
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ValueError, match=rf"^data: .*{package}, .*events"):
         events(name, tmp_path)
+
+
+def test_a_package_that_is_there_and_lacks_another_one_says_so_itself(tmp_path, monkeypatch):
+    (tmp_path / "tonic.py").write_text("import what_nobody_has")
+    monkeypatch.delitem(sys.modules, "tonic", raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ModuleNotFoundError, match="what_nobody_has"):
+        events("nmnist", tmp_path)
 
 
 @pytest.mark.parametrize(

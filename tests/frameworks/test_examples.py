@@ -58,6 +58,17 @@ def test_the_network_on_the_first_page_is_adapted():
     assert network(torch.rand(2, 1, 8, 8)).shape == (2, 10)
 
 
+@pytest.mark.skipif("spikingjelly" not in NAMES, reason="needs SpikingJelly 2")
+@pytest.mark.parametrize("name", ["sew_resnet18", "spikformer_ti"])
+def test_the_large_networks_are_adapted_for_images_of_their_size(name):
+    place = ROOT / "examples" / "frameworks" / "large_networks.py"
+    network = next(build_forms(f"{place}:{name}"))
+    assert network.input_shape == (3, 224, 224)
+    assert network.body.steps == 4
+    with torch.no_grad():
+        assert network(torch.rand(1, *network.input_shape)).shape == (1, 1000)
+
+
 def code_of(notebook: Path) -> str:
     """The code of a notebook as plain Python, without what only Jupyter understands."""
     cells = json.loads(notebook.read_text("utf-8"))["cells"]

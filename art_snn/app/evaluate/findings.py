@@ -57,7 +57,7 @@ def list_examinations(target: Target) -> Mapping[str, Callable[[], list[Finding]
         return {}
     # What is broken at the smallest budget is broken at every budget.
     eps = min(target.budgets)
-    singles = [*target.plan_singles(eps, target.rules)]
+    singles = [*target.plan_singles(eps)]
     stage = singles[0].stages[0]
     # The rules of the attack; one that takes no gradient has none.
     rules = target.rules if stage.by_gradients else {}

@@ -171,6 +171,7 @@ def assemble(target: Target, store: Store, seconds: float) -> Evaluation:
         operations=_average_operations(target),
         noise=tuple(_count_after_noise(target, eps) for eps in sorted(target.budgets)),
         peers=_describe_peers(target),
+        best_rule="" if settings.rules else target.best_rule,
     )
 
 

@@ -38,7 +38,8 @@ class Evaluate(Network):
         art.attacks.evasion or art_snn.attacks, with its options:
         "SquareAttack(max_iter=1000)" [pgd-7; of event frames that of the norm].
     :param rules: gradient rules of that attack, which runs with each of them on all
-        samples [stbp; native where the network has only its own gradient].
+        samples [stbp, or that which inspect names where an attack is named in the norm
+        inf or 2; native where the network has only its own gradient].
     :param sources: checkpoint of a network to transfer from; may be given several times.
     :param adversarials: .npz file with adversarials of the test samples, which are tried
         before the plan; may be given several times.

@@ -15,6 +15,7 @@ from art_snn.app.evaluation.adversarials import Submission
 from art_snn.app.evaluation.record import Bounds
 from art_snn.app.network import ResolvedNetwork, resolve_network
 from art_snn.app.results import fingerprint
+from art_snn.app.settings import Inspect
 from art_snn.attacks import Plan, check_stage, parse_stage, require_measure, resolve_plan
 from art_snn.attacks.stages import StageSelection, select_stages
 from art_snn.bounds import certify_bounds, decide_bounds
@@ -25,7 +26,8 @@ from art_snn.data import Dataset
 from art_snn.distributed import ProcessGroup
 from art_snn.encoders import draws
 from art_snn.files import digest
-from art_snn.gradients import STBP, Gradient, Native, parse_rules
+from art_snn.gradients import STBP, Gradient, choose_rule, parse_rules, spell
+from art_snn.layers import dtype_of
 from art_snn.metrics import certify
 from art_snn.zoo.entry import ZooEntry
 
@@ -76,14 +78,14 @@ class Target:
         """The samples of each block of certificates, which may be small; none without them."""
 
         name = settings.deciding_plan
-        self.deciding = resolve_plan(name, self.measure) if name else None
+        self.deciding = resolve_plan(name, self.measure, sources) if name else None
         """The plan that decides; None where an attack alone was asked for."""
         self.rules = self._choose_rules()
         """The rules of the single attack, by their names."""
         self.plans = [
             (eps, plan)
             for eps in self.budgets
-            for plan in (*self.plan_singles(eps, self.rules), self.deciding)
+            for plan in (*self.plan_singles(eps), self.deciding)
             if plan is not None
         ]
         """All plans with their budgets: the attack with each rule first, the plan that
@@ -119,21 +121,34 @@ class Target:
         return target
 
     def _choose_rules(self) -> Mapping[str, Gradient]:
-        """The rules that were asked for, or one that suits the network."""
-        if self.settings.rules is not None:
-            return parse_rules(self.settings.rules)
-        usual = {"stbp": STBP()}
-        (plan,) = self.plan_singles(self.budgets[0], usual)
-        return {"native": Native()} if self.select_stages(plan).native else usual
+        """The rules that were asked for; else of a named attack the best, of another STBP."""
+        settings = self.settings
+        if settings.rules is not None:
+            return parse_rules(settings.rules)
+        refused = self.classifier.model.body.objection(STBP(), self.x)
+        return parse_rules(self.best_rule if settings.attack or refused else "stbp")
 
-    def plan_singles(self, eps: float, rules: Mapping[str, Gradient]) -> Iterator[Plan]:
+    @cached_property
+    def best_rule(self) -> str:
+        """The rule to attack with, by as many samples as art-snn inspect tries.
+
+        Attacks that move spikes have no use for rate rules: there the equations decide."""
+        network = self.classifier.model
+        if self.measure.counted:
+            return spell(choose_rule(network))
+        device = self.classifier.device
+        few = (one[: Inspect.batch_size] for one in (self.x, self.y))
+        x, y = (torch.as_tensor(one, device=device) for one in few)
+        return spell(choose_rule(network, x.to(dtype_of(network)), y))
+
+    def plan_singles(self, eps: float) -> Iterator[Plan]:
         """The single attack with every rule, or as it is where it takes no gradient."""
         stage = parse_stage(self.settings.attack, self.measure, eps)
         name = self.settings.attack or self.measure.attack
         if not stage.by_gradients:
             yield Plan(name, (stage,))
             return
-        for rule, gradient in rules.items():
+        for rule, gradient in self.rules.items():
             yield Plan(f"{name} by {rule}", (replace(stage, rule=gradient),))
 
     @property
@@ -201,7 +216,7 @@ class Target:
         )
         for plan in self.first_plans:
             self._check_plan(plan)
-        for plan in self.plan_singles(eps, self.rules):
+        for plan in self.plan_singles(eps):
             check_stage(
                 plan.stages[0], self.classifier, self.x, norm=self.measure, eps=eps
             )

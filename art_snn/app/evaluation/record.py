@@ -207,7 +207,8 @@ class Evaluation:
     :param operations: of each layer by its name: neurons, synapses, spikes and synaptic operations
         per sample; nothing where they cannot be counted. A dense input has no spikes.
     :param noise: how many samples are right after one random change of each budget.
-    :param peers: what attacks leave of networks of the zoo on the same data, in a sentence."""
+    :param peers: what attacks leave of networks of the zoo on the same data, in a sentence.
+    :param best_rule: the rule to attack with, by its name; "" where rules were named."""
 
     name: str
     title: str
@@ -226,6 +227,7 @@ class Evaluation:
     operations: dict[str, tuple[float, ...]] = field(default_factory=dict)
     noise: tuple[int, ...] = ()
     peers: str = ""
+    best_rule: str = ""
 
     def __post_init__(self) -> None:
         expect(self.name == name_from(self.name), NAME, self.name)

@@ -242,9 +242,13 @@ def remarks(evaluation: Evaluation) -> list[str]:
             f"for {certificate.abstentions} of the samples; on average the "
             f"{certificate.region.measure} is {certificate.average:.3g}."
         )
-    if evaluation.peers:
-        lines.append(evaluation.peers)
-    return list(dict.fromkeys(lines))
+    if evaluation.best_rule not in ("", *evaluation.provenance.rules):
+        lines.append(
+            f"Attack with {evaluation.best_rule}, as art-snn inspect says: the gradient of stbp is "
+            f"zero for more samples. {evaluation.single_attack} is what papers report, to compare."
+        )
+    lines.append(evaluation.peers)
+    return list(dict.fromkeys(filter(None, lines)))
 
 
 def _sample_table(evaluation: Evaluation) -> Table:

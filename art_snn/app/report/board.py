@@ -131,7 +131,14 @@ def make_board(
             left_out.append(f"Left out: {file} {contradiction}")
         else:
             entries += [(file, verdict) for verdict in verdicts(evaluation)]
-    entries.sort(key=_place)
+    norms = [*NORMS]
+    entries.sort(
+        key=lambda entry: (
+            entry[1].evaluation.provenance.dataset,
+            norms.index(entry[1].norm),
+            entry[1].eps,
+        )
+    )
 
     # By data and budget, and below these by weights and file.
     groups: dict[tuple[str, str], dict[str, dict[str, Verdict]]]
@@ -146,16 +153,6 @@ def make_board(
         for networks in groups.values()
     ]
     return _make_table(ranked, left_out), left_out
-
-
-def _place(entry: tuple[str, Verdict]) -> tuple[str, int, float]:
-    """The place of a verdict: by data, norm and budget."""
-    _, verdict = entry
-    return (
-        verdict.evaluation.provenance.dataset,
-        [*NORMS].index(verdict.norm),
-        verdict.eps,
-    )
 
 
 def _name_evaluations(items: Iterable[ReportItem]) -> dict[str, Evaluation]:
@@ -226,15 +223,14 @@ def _make_record(verdicts_by_file: Mapping[str, Verdict]) -> _Record:
     groups: dict[tuple[str, ...], dict[str, Verdict]] = defaultdict(dict)
     # From the strongest attack to the weakest; then from fewer findings to more, by name.
     ranked = sorted(
-        (one.robust, len(one.findings), file) for file, one in verdicts_by_file.items()
+        verdicts_by_file.items(),
+        key=lambda pair: (pair[1].robust, len(pair[1].findings), pair[0]),
     )
-    for *_, file in ranked:
-        verdict = verdicts_by_file[file]
+    for file, verdict in ranked:
         groups[verdict.evaluation.samples][file] = verdict
 
     best = min(groups.values(), key=lambda group: _Record(group, {}).robust.value)
-    others = {file: verdicts_by_file[file] for *_, file in ranked if file not in best}
-    return _Record(best, others)
+    return _Record(best, {file: one for file, one in ranked if file not in best})
 
 
 def _cells(record: _Record, label: str, attack: str) -> dict[str, str]:

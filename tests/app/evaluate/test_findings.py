@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from art_snn.app import inspect
 from art_snn.app.evaluate.findings import judge_target, judge_trials, list_examinations
 from art_snn.app.evaluate.settings import Evaluate
 from art_snn.app.evaluate.target import Target
 from art_snn.attacks import Outcome, StageRecord
 from art_snn.attacks.stages import WIDE
-from art_snn.gradients import STBP, Native, parse_rules, short_name
+from art_snn.gradients import STBP, Native, short_name
+from art_snn.gradients.names import ORDER
 from tests.attacks.classifiers import around
 from tests.evaluations import record, trial
 from tests.findings.conftest import require_plain
@@ -95,7 +95,7 @@ def test_no_gradient_is_examined_of_an_attack_that_takes_none(attack):
 def test_rules_have_the_names_by_which_inspect_and_compare_take_them():
     names = list(list_examinations(target("steps", plan="standard")))
     assert names[:2] == ["network", "hart(surrogate.width=0.5) gradients"]
-    assert "hart(surrogate.width=0.5)" in parse_rules(inspect._RULES)
+    assert "hart(surrogate.width=0.5)" in ORDER
 
 
 def test_the_native_gradient_is_examined_where_the_plan_begins_with_it():
