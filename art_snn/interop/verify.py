@@ -268,13 +268,13 @@ def _find_slopes(body: ModelBody, x: Tensor, temporal: bool) -> None:
         return inputs, logits
 
     search = SpikeSearch(rule.firing(), ())
-    found = True
+    exchanges = True
     with suppress(Exception):  # A model may be made for one number of samples.
         run(search, _first(body, x))
-        found = bool(search.calls or functions)
+        exchanges = bool(search.calls or functions)
     # Where nothing is found, neurons of known equations make all spikes.
     slopes = Slopes({}, {}, {}, {})
-    if found:
+    if exchanges:
         while functions != search.functions:
             search = SpikeSearch(rule.firing(), set(functions))
             run(search, x)
