@@ -174,9 +174,7 @@ class Target:
 
         # So do stages with the network's own gradient instead of others.
         for plan in self.first_plans:
-            selection = self.select_stages(plan)
-            if selection.native:
-                content += map(str, selection.stages)
+            content += map(str, self.select_stages(plan).stages)
 
         for submission in self.submissions:
             one = submission.candidates
