@@ -3,7 +3,6 @@
 All spikes have the slope ``1 / (1 + 10 |z|)^2``, or none. Models map [T, N, F] to [T, N, K] unless
 they say otherwise."""
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -417,4 +416,3 @@ def staircase(u: Tensor, rises: tuple[float, ...]) -> Tensor:
 
 
 STEPS = 6
-SPREAD = math.sqrt(FEATURES)
