@@ -62,24 +62,13 @@ def metadata(wheel: dict[str, str]) -> Message:
     return message_from_string(wheel[f"art_snn-{art_snn.__version__}.dist-info/METADATA"])
 
 
-def missing(page: str) -> list[str]:
-    """Relative links of a page that lead nowhere, in the repository or on its pages of GitHub."""
+@pytest.mark.parametrize("page", PAGES)
+def test_relative_links_lead_to_the_repository_or_to_its_pages_of_github(page):
     links = [link.partition("#")[0] for link in LINK.findall(text_of(page)) if ":" not in link]
     pages = ("../../security/advisories/new", "../../issues/new/choose")
     files = (re.sub(r"^\.\./\.\./actions/(.*\.yml).*", r".github/\1", link) for link in links)
     folder = (ROOT / page).parent
-    return [file for file in files if file not in pages and not (folder / file).exists()]
-
-
-@pytest.mark.parametrize("page", PAGES)
-def test_relative_links_lead_somewhere(page):
-    assert missing(page) == []
-
-
-def test_a_link_that_leads_nowhere_is_seen(tmp_path):
-    page = tmp_path / "page.md"
-    page.write_text("[a](a.md) [b](page.md#b) [c](../../actions/workflows/c.yml)", "utf-8")
-    assert missing(str(page)) == ["a.md", ".github/workflows/c.yml"]
+    assert [one for one in files if one not in pages and not (folder / one).exists()] == []
 
 
 def test_one_table_has_the_address_of_the_repository():

@@ -27,13 +27,7 @@ from torch import Tensor
 from art_snn.attacks.measures import SIZES, SMALLEST, Ball, Norm, require_measure
 from art_snn.attacks.persample import ActiveRows, BestPoints, PerSampleAttack
 from art_snn.attacks.queries import Objective, Queries, cross_entropy, margin
-from art_snn.checks import (
-    require,
-    require_choice,
-    require_count,
-    require_number,
-    require_whole,
-)
+from art_snn.checks import require, require_choice, require_count, require_whole
 from art_snn.network import SpikingNetwork
 from art_snn.seeding import uniform_noise
 
@@ -219,9 +213,9 @@ class IteratedAttack(StepwiseAttack):
 
     def _check_params(self) -> None:
         super()._check_params()
-        self.norm = require_measure(self.norm, SIZES).norm
-        remedy = "A usual budget is 8/255."
-        self.eps = require_number("eps", self.eps, above=0, remedy=remedy)
+        measure = require_measure(self.norm, SIZES)
+        self.norm = measure.norm
+        self.eps = measure.require_budget(self.eps)
         require_count("max_iter", self.max_iter, remedy="A hundred steps are usual.")
         require_whole(
             "num_random_init",

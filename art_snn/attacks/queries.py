@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import Module, functional
 
 from art_snn.classifier import PyTorchSpikingClassifier
-from art_snn.classifier.inputs import as_tensor, lacks_preprocessing
+from art_snn.classifier.inputs import as_array, as_tensor, lacks_preprocessing
 from art_snn.gradients.base import keep_samples
 from art_snn.network import SpikingNetwork
 from art_snn.progress import Progress
@@ -155,7 +155,7 @@ def predict(estimator: PyTorchClassifier, x: Tensor, batch_size: int) -> Tensor:
     )
     if method is PyTorchSpikingClassifier.predict and not by_numpy:
         return estimator._predictions(x, batch_size)  # type: ignore[no-any-return]  # ART has no types.
-    logits = estimator.predict(x.cpu().numpy(), batch_size=batch_size)
+    logits = estimator.predict(as_array(x), batch_size=batch_size)
     return torch.as_tensor(logits, device=x.device)
 
 
@@ -168,7 +168,7 @@ def logits_and_gradient(
     by_numpy = not estimator.all_framework_preprocessing
     leaf = x
     if by_numpy:
-        prepared, _ = estimator._apply_preprocessing(x.cpu().numpy(), y=None, fit=False)
+        prepared, _ = estimator._apply_preprocessing(as_array(x), y=None, fit=False)
         leaf = torch.as_tensor(prepared, device=x.device)
 
     leaf = leaf.detach().clone().requires_grad_()
@@ -186,9 +186,7 @@ def logits_and_gradient(
         (gradient,) = torch.autograd.grad(objective(logits, classes).sum(), leaf)
 
     if by_numpy:
-        array = estimator._apply_preprocessing_gradient(
-            x.cpu().numpy(), gradient.cpu().numpy()
-        )
+        array = estimator._apply_preprocessing_gradient(as_array(x), as_array(gradient))
         gradient = torch.as_tensor(array, device=x.device).to(x)
     return logits.detach(), gradient
 

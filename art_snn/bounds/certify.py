@@ -35,6 +35,7 @@ from art_snn.checks import (
 )
 from art_snn.classifier.inputs import (
     as_array,
+    as_tensor,
     check_samples,
     class_indices,
     require_network,
@@ -130,13 +131,13 @@ def certify_bounds(
         rows = slice(start, start + size)
         x_batch = _as_input(bounding.network, samples[rows])
         y_batch = torch.as_tensor(labels[rows], device=x_batch.device)
-        margin[rows] = bounding.margin(x_batch, y_batch).cpu().numpy()
+        margin[rows] = as_array(bounding.margin(x_batch, y_batch))
         if builder is None:
             continue
 
         # Trains may raise what is not above 0.
         with keep_modes(bounding.network, False), torch.no_grad():
-            is_right = (bounding.network(x_batch).argmax(1) == y_batch).cpu().numpy()
+            is_right = as_array(bounding.network(x_batch).argmax(1) == y_batch)
         for i in np.flatnonzero(is_right & (margin[rows] <= 0)):
             with suppress(TooLarge):
                 by_trains = bound_margin(
@@ -329,8 +330,8 @@ def _decide_sample(
         lowest, highest = bounding.limits
         low = np.maximum(low, lowest)
         high = np.minimum(high, highest)
-    least = round_toward(inf, torch.as_tensor(low, device="cpu"), point.dtype)
-    most = round_toward(-inf, torch.as_tensor(high, device="cpu"), point.dtype)
+    least = round_toward(inf, as_tensor(low), point.dtype)
+    most = round_toward(-inf, as_tensor(high), point.dtype)
 
     with suppress(TooLarge), keep_modes(bounding.network, False), torch.no_grad():
         falsifier = Falsifier(classifier, point, label, (least, most), seed + row)
@@ -380,7 +381,7 @@ def bound_operations(
             # A second pass may have followed one of means over time.
             for most, (_, leaving) in zip(spikes[-len(layers) :], layers, strict=True):
                 bound = bound + count_accumulates(most, leaving)
-        bounds.append(bound.detach().cpu().numpy())
+        bounds.append(as_array(bound))
     return np.concatenate(bounds)
 
 

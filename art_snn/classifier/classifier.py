@@ -398,29 +398,23 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]  # ART 
     def _finite_rows(self, x: Any) -> tuple[Any, Tensor | None]:
         """As :func:`with_finite_rows`, with a warning for samples that are not finite."""
         x, missing = with_finite_rows(x, self.input_shape)
+        if self._warned:
+            return x, missing
+
+        words = ""
+        if missing is not None:
+            words = "some samples hold NaN or infinity: their logits and losses are NaN, their "
+            words += "gradients 0. This warning comes once per classifier."
         limits = self.clip_values
-        if (
-            isinstance(x, np.ndarray)
-            and x.size
-            and limits is not None
-            and not self._warned
-        ):
+        if isinstance(x, ndarray) and x.size and limits is not None:
             # Such as bytes where shares are meant.
             reach = 10 * np.ptp(limits)
             if x.min() < limits[0].min() - reach or x.max() > limits[1].max() + reach:
-                self._warned = True
                 words = f"samples from {x.min():g} to {x.max():g}, far outside of clip_values: "
-                warnings.warn(f"{words}scale them.", RuntimeWarning, stacklevel=3)
-        if missing is not None and not self._warned:
+                words += "scale them."
+        if words:
             self._warned = True
-            warnings.warn(
-                (
-                    "some samples hold NaN or infinity: their logits and losses are NaN, their "
-                    "gradients 0. This warning comes once per classifier."
-                ),
-                RuntimeWarning,
-                stacklevel=3,
-            )
+            warnings.warn(words, RuntimeWarning, stacklevel=3)
         return x, missing
 
     def _forward(self, inputs: Tensor) -> Tensor:

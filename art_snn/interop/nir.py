@@ -77,7 +77,7 @@ class Reading:
         self, like: str | None, dt: float | None, lag: Any = 0, **given: Any
     ) -> None:
         remedy = "None is NIR's text, with the reset given."
-        require_choice("like", like or "nir", READERS, remedy=remedy)
+        require_choice("like", "nir" if like is None else like, READERS, remedy=remedy)
         if dt is not None:
             require_number(
                 "dt", dt, above=0, remedy="snnTorch and SpikingJelly have 1e-4."
