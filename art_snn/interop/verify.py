@@ -2,12 +2,14 @@
 
 * For every shape of input, mode and setting of its modules: a pass of ours, from the start of its
   neurons, computes what the model computes by itself.
-* With the first batch of several samples, and on eight where its logits did not change with its
-  samples, or for other weights: no logits depend on the other samples of the batch.
+* With the first batch of several samples, or for other weights: no logits depend on the other
+  samples of the batch.
 * Before a rule of ours, and on one sample for other weights: spikes are 0 or the height, and those
   of the dynamics that were read off the neurons, bit for bit. Again in some gradient passes at the
   input, as long as the network is used, since equations may agree on the first samples alone; of
   neurons that are called step by step in all of them, by the pass itself.
+* Both again once logits differ for the first time, where all were alike: silence agrees with any
+  equations.
 * Once for every rule: the gradient passes through the model, which adds no autograd function of its
   own to the graph. A gradient of zero by the rule's own slope results in a warning."""
 
