@@ -336,7 +336,8 @@ def graph_nodes(roots: Iterable[Any]) -> set[Any]:
 
 def _refuse_outsiders(pieces: StepPass) -> None:
     """Refuse tensors that require a gradient and are no parameters, in a graph that is cut."""
-    parameters = {*pieces.inputs, *pieces.leaves()}
+    # Weights that are constants in this pass are none within what torch.jit compiled.
+    parameters = {*pieces.inputs, *pieces.leaves(), *pieces.body.weights()}
     for node in graph_nodes(pieces.roots()):
         leaf = getattr(node, "variable", None)
         # Numbers may: states of Norse start from such ones.
