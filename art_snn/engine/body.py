@@ -90,6 +90,8 @@ class NetworkBody(Body):
         self.probe_results = {}
         self.places: dict[str, str] = {}
         """Where passes exchange the slope of spikes alone, and what is known there, in words."""
+        self.unused: list[str] = []
+        """Why no equations of its neurons can be used, where passes have shown that."""
         self.verified: dict[Hashable, Any] = {}
         """What passes have verified of a model of another framework."""
         self.volatile: set[tuple[type, str]] = set()

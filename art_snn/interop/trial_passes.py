@@ -114,7 +114,8 @@ def _require_own_time(
     stated = body.own_steps
     # Neurons that nobody knows show one step by their state, and by the rows that they take.
     rowwise = seen.rows | other.rows == {True}
-    if stated is None and (steps == 1 or (rowwise and _keeps_state(body, x[:2]))):
+    several = x[:2].expand(3, *x[:2].shape)
+    if stated is None and (steps == 1 or (rowwise and _computes_a_step(body, several))):
         raise invalid(
             "steps",
             "the number of time steps, since the model computes one of them in a call",
@@ -180,49 +181,46 @@ def _one_step(body: ModelBody, seen: _Counting, encoded: Tensor) -> _Counting | 
     return None
 
 
-def _run_from_start(body: ModelBody, *inputs: Tensor) -> list[list[Tensor]]:
-    """What calls of the model in turn return first, and the states that they leave."""
-    results = []
-    with body.restoring():
-        for member in body.members.values():
-            member.kind.refresh(member.module, None)
-        for x in inputs:
-            with torch.random.fork_rng([]):
-                outputs: list[Tensor] = tree_leaves(body.layers(x.clone()))
-            # Silent neurons show by their state alone that they have one.
-            results.append([outputs[0], *copy_state(body.layers)])
-    return results
-
-
-def _keeps_state(body: ModelBody, x: Tensor) -> bool:
-    """True if a call of a model without known neurons, on a step [N, ...], changes the next."""
-    seen = _try(body, x)
-    most = max(seen.calls.values(), default=1)
-    if body.members.neurons or seen.error or most > 1:
-        return False
-    rows = x.shape[:1]
-    pairs = zip(*_run_from_start(body, x, x), strict=False)
-    return any(a.shape[:1] == rows and not torch.equal(a, b) for a, b in pairs)
-
-
 def _computes_a_step(body: ModelBody, encoded: Tensor) -> bool:
     """True if a call of a model without known neurons computes one time step.
 
     It then keeps a state from call to call, and takes the steps of [T, N, ...] for samples."""
-    if not _keeps_state(body, encoded[0]):
+    seen = _try(body, encoded[0])
+    most = max(seen.calls.values(), default=1)
+    if body.members.neurons or seen.error or most > 1:
+        return False
+
+    def begin() -> None:
+        for member in body.members.values():
+            member.kind.refresh(member.module, None)
+
+    def run(x: Tensor) -> list[Tensor]:
+        with torch.random.fork_rng([]):
+            outputs: list[Tensor] = tree_leaves(body.layers(x.clone()))
+        # Silent neurons show by their state alone that they have one.
+        return [outputs[0], *copy_state(body.layers)]
+
+    rows = encoded.shape[1:2]
+    with body.restoring():
+        begin()
+        pairs = zip(run(encoded[0]), run(encoded[0]), strict=False)
+    if all(a.shape[:1] != rows or torch.equal(a, b) for a, b in pairs):
         return False
     others = encoded.clone()
     others[0] = mirror_samples(others[0])
     try:
-        (steps,) = _run_from_start(body, encoded)
-        (after,) = _run_from_start(body, others)
+        with body.restoring():
+            begin()
+            steps = run(encoded)
+            begin()
+            pairs = zip(steps, run(others), strict=False)
     except Exception:
         return True
     # What does not depend on the steps before has a row for each of them.
     rows = encoded.shape[:1]
     return steps[0].shape[:1] == rows and all(
         torch.equal(a, b) or (a.shape[:1] == rows and torch.equal(a[1:], b[1:]))
-        for a, b in zip(steps, after, strict=False)
+        for a, b in pairs
     )
 
 

@@ -417,7 +417,7 @@ def test_further_arguments_of_a_neuron_are_refused_and_names_are_not():
 
     register_neuron(Optional, dynamics=dynamics)
     with pytest.raises(ValueError, match=r"neuron1, .*given more"):
-        gradients(adapt(Started(Optional), steps=STEPS), "stbp", inputs())
+        gradients(adapt(Started(Optional), steps=STEPS), "rga", inputs())
     wanted = gradients(adapt(Stack(Steps), steps=STEPS), "stbp", inputs())
     named = gradients(adapt(Named(Optional), steps=STEPS), "stbp", inputs())
     assert torch.equal(named[1], wanted[1])

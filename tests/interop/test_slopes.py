@@ -334,12 +334,13 @@ def test_known_neurons_keep_their_equations_beside_others():
     assert grad.any()
 
 
-def test_weights_take_gradients_by_exchange():
+@pytest.mark.parametrize("norm", [nn.Identity, nn.BatchNorm1d])
+def test_weights_take_gradients_by_exchange(norm):
     model = Leaky(COMPARISONS["cast"])
+    model.first = nn.Sequential(model.first, norm(HIDDEN))
     network = adapt(model, STEPS, training_gradient="stbp").train()
     network(samples()).square().sum().backward()
-    assert model.first.weight.grad.any()
-    assert model.first.weight.shape[0] == HIDDEN
+    assert model.first[0].weight.grad.any()
 
 
 def test_activation_checkpointing_is_refused():
