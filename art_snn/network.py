@@ -219,7 +219,8 @@ class SpikingNetwork(Module):
             # An alias, where the input is a parameter, which would be a constant.
             alias = x.view_as(x) if isinstance(x, nn.Parameter) else x
             logits = rule.logits(body, alias)
-            body.check_logits(rule, x, logits)
+            if body.check_logits(rule, x, logits):
+                logits = rule.logits(body, alias)
             return logits
 
     def _cast(self, x: Tensor) -> Tensor:

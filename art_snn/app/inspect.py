@@ -232,7 +232,6 @@ def _inspect_network(
     device = device_of(network)
     inputs = torch.as_tensor(x, device=device).float()
     with keep_modes(network, False), fix_seed(0):
-        neurons = _find_neurons(network, inputs, rules)
         with torch.no_grad():
             predicted = network(inputs).argmax(1)
         labels = predicted if y is None else torch.as_tensor(y, device=device).long()
@@ -240,6 +239,8 @@ def _inspect_network(
             name: _try_rule(network, rule, inputs, labels)
             for name, rule in progress_over(rules.items(), "Rules", leave=False)
         }
+        # Passes may have shown that some equations cannot be used.
+        neurons = _find_neurons(network, inputs, rules)
     settings = {
         "time": network.body.describe_time(),
         "encoder": str(network.encoder),

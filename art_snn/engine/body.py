@@ -89,6 +89,8 @@ class NetworkBody(Body):
         self.probe_results = {}
         self.places: dict[str, str] = {}
         """Where passes exchange the slope of spikes alone, and what is known there, in words."""
+        self.unused: list[str] = []
+        """Why no equations of its neurons can be used, where passes have shown that."""
         self.verified: dict[Hashable, Any] = {}
         """What passes have verified of a model of another framework."""
         self.volatile: set[tuple[type, str]] = set()
@@ -122,14 +124,18 @@ class NetworkBody(Body):
         if self.verify is not None:
             self.verify(self, rule, x)
 
-    def check_logits(self, rule: Gradient | None, x: Tensor, logits: Tensor) -> None:
-        """Check a pass again after it, once logits [N, K] are no longer those of silence."""
+    def check_logits(self, rule: Gradient | None, x: Tensor, logits: Tensor) -> bool:
+        """Check a pass again after it, once logits [N, K] are no longer those of silence.
+
+        True if it has shown that the pass has to run otherwise, and so once more."""
         silence = self.traits.silence
         if silence is None or (logits.detach() == silence).all():
-            return
-        self.traits.silence = None
+            return False
+        before = self.traits
+        before.silence = None
         if self.verify is not None:
             self.verify(self, rule, x, again=True)
+        return self.traits is not before
 
     @abstractmethod
     def require_applicable(self, rule: Gradient, argument: str) -> None:

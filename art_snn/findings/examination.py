@@ -399,14 +399,15 @@ def _exchanged_slopes(subject: Subject) -> Finding | None:
     if not places:
         return None
     lines = "; ".join(f"{place}, {what}" for place, what in places.items())
+    unused = "".join(f" And {why}." for why in network.body.unused[:1])
     return Finding(
         "exchanged-slopes",
-        "neurons whose equations are not known",
+        "neurons whose equations are not used",
         {"places where spikes are made": len(places)},
         "if a model makes spikes in a way of its own (ours)",
-        advise("Register the neurons, and rate rules and bounds apply, too."),
+        advise("Register neurons that are not known: rate rules and bounds apply then."),
         sentence=f"Temporal rules exchange the slope of spikes at {lines}. "
-        "Everything else is the model's own.",
+        f"Everything else is the model's own.{unused}",
         severity="note",
     )
 

@@ -33,7 +33,8 @@ def adapt(
 
     It shares the model's parameters, state dict and device. Every pass starts from rest and leaves
     no trace. docs/frameworks.md has the call for every form of a model, and all readouts. Temporal
-    rules exchange the slopes of neurons that nobody knows, which is said once.
+    rules exchange the slopes of neurons that nobody knows, and of all neurons where equations of
+    known ones cannot be used. A warning says so once.
 
     :param model: its neurons are recognised by class; yours by :func:`register_neuron`.
     :param steps: time steps T of the encoder Direct; with encoder=None, of the model itself.
@@ -45,7 +46,7 @@ def adapt(
     :param training_gradient: rule for gradients at the weights.
     :param input_shape: shape of one input, as :class:`~art_snn.SpikingNetwork` takes it.
     :param harmless: autograd functions of the model that are no spikes; our rules refuse others.
-    :param equations: False exchanges the slopes of all neurons, as recurrent connections need.
+    :param equations: False exchanges the slopes of all neurons from the first pass on.
     :raises TypeError: when `model` is no module, or one of art_snn already.
     :raises ValueError: when arguments contradict each other, or a rule does not apply."""
     _check_model(model)

@@ -62,23 +62,21 @@ class ModelBody(NetworkBody):
         return self._find_members() if present is None else present
 
     def _find_members(self) -> Members:
-        return Members(self.layers, equations=self.equations)
+        unwanted = [] if self.equations else ["no equations of neurons are to be used"]
+        return Members(self.layers, self.unused or unwanted)
 
     def opened(self) -> AbstractContextManager[None]:
         return self.changed(members=self._find_members())
 
     def require_applicable(self, rule: Gradient, argument: str) -> None:
-        members = self.members
-        excluded = (Conversion,) if members.steps_alone or members.exchanged else ()
+        # Neurons whose slope is exchanged refuse conversions by themselves.
+        excluded = (Conversion,) if self.members.steps_alone else ()
         check_applicable(rule, self.neurons(), argument, self.encoder, excluded=excluded)
-        does = "has some that no rule knows"
-        if members.steps_alone:
-            does = "calls them step by step"
         for one in flatten(rule):
             require(
                 not isinstance(one, excluded),
                 argument,
-                f"a rule that needs spikes of the model's neurons, since it {does}",
+                "a rule that needs spikes of the model's neurons, since it calls them step by step",
                 f"{one}, whose ANN fires no spikes",
                 "All other rules are.",
             )
@@ -98,15 +96,15 @@ class ModelBody(NetworkBody):
             why = members.exchanged.get(name)
             if why is not None:
                 neurons.append(NeuronRef(name, Exchanged(unknown=why)))
-            elif name in members.ruled and (
-                site.dynamics.reset != "none" or name not in read_out
-            ):
+            elif site.dynamics.reset != "none" or name not in read_out:
                 neurons.append(site)
         return neurons
 
     def notes(self) -> dict[str, str]:
         drawn = self.traits.draws or draws(self.encoder)
         notes = {"draws at random": "yes" if drawn else "no"}
+        if self.unused:
+            notes["equations"] = self.unused[0]
         for place, what in self.places.items():
             notes[f"slope exchanged at {place}"] = what
         return notes

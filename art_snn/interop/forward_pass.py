@@ -16,6 +16,7 @@ from art_snn.gradients.base import Firing, NeuronRef, simulation
 from art_snn.gradients.fixed import saved_tensor_hooks
 from art_snn.gradients.temporal import TemporalFiring
 from art_snn.interop.neuron_state import Potentials, seal, versions
+from art_snn.interop.refusals import ALONE, NATIVE, refusal, unusable
 from art_snn.interop.slopes import SlopePass, Slopes, name_of
 from art_snn.interop.stateful_modules import Member, Members, hand_over
 from art_snn.running.context import change_run
@@ -71,8 +72,9 @@ class ModelPass:
     def ended(self) -> None:
         """Refuse what the calls show to be wrong, once the model has run."""
         for name in self.members.stepwise:
-            calls = max(0, self.calls[name] - self.preludes)
-            if self.steps and calls % self.steps:
+            calls = self.calls[name] - self.preludes
+            # Delays may make more steps of those that there are.
+            if self.steps and 0 < calls < self.steps:
                 raise invalid(
                     "model",
                     f"neurons that fire {self.steps} times",
@@ -88,6 +90,7 @@ class FiringPass(ModelPass):
         super().__init__(body, encoded)
         self.sites = self.members.ruled
         self.firing = firing
+        self.samples = encoded.shape[1]
         self.lively: set[str] = set()
         """Neurons that were compared, and have both fired and been silent."""
         self.places: set[str] = set()
@@ -105,6 +108,7 @@ class FiringPass(ModelPass):
                     "neurons whose equations are known",
                     f"spikes of others at {slopes.comparisons[0]}, which have a slope alone",
                     "Take STBP or another temporal rule.",
+                    NATIVE,
                 )
             return
         several = [f for f, form in slopes.forms.items() if len(form.levels) > 1]
@@ -113,6 +117,7 @@ class FiringPass(ModelPass):
                 "spikes of one threshold",
                 f"{name_of(several[0])}, which has several",
                 f"{firing.rule} has a slope for one: take STBP.",
+                NATIVE,
             )
         self.slopes = SlopePass(firing, slopes.forms, bool(slopes.comparisons))
         self.slopes.places = slopes.calls
@@ -143,7 +148,7 @@ class FiringPass(ModelPass):
 
     def ended(self) -> None:
         if self.sites and not any(self.calls[name] for name in self.sites):
-            raise refusal(
+            raise unusable(
                 "neurons that take part in a pass",
                 f"{', '.join(self.sites)}, of which none was called",
                 "They are not used, or called in a way that passes by __call__ and forward: by "
@@ -155,6 +160,7 @@ class FiringPass(ModelPass):
                 "a model that makes spikes in the same places in every pass",
                 f"one that made none at {', '.join(sorted(gone))}",
                 "Does it take another way for other samples, or is a part of it compiled?",
+                NATIVE,
             )
 
 
@@ -163,14 +169,14 @@ class Exchange(FiringPass):
 
     def fire(self, member: Member, current: Tensor, *args: Any, **kwargs: Any) -> Any:
         if self.calls[member.name] > 1 and not member.kind.copied:
-            raise refusal(
+            raise unusable(
                 "neurons that are called once in a pass",
                 f"{member.name}, which was called twice in one pass",
                 "It keeps its state from one place to the next. One neuron cannot be at two "
                 "places: give every place one of its own.",
             )
         if any(value is not None for value in (*args, *kwargs.values())):
-            raise refusal(
+            raise unusable(
                 "neurons that are given their current alone",
                 f"{member.name}, which is given more than that",
                 "A potential to start from, or a mask, is none of the dynamics.",
@@ -178,7 +184,7 @@ class Exchange(FiringPass):
         x = member.to_steps(current, self.steps)
         self.steps = self.steps or len(x)
         if len(x) != self.steps:
-            raise wrong_steps(member.name, len(x), self.steps)
+            raise wrong_steps(member.name, len(x), self.steps, self.samples)
         spikes = self.answer(member, x, current)
         if self.reading:
             self.show(member, x, current, spikes)
@@ -210,6 +216,7 @@ class Exchange(FiringPass):
                 "spikes, since the model reads the state of its neurons",
                 f"{member.name}, which does not fire as it does by itself",
                 "A rule by conversion has no potentials: take another one.",
+                NATIVE,
             )
         potentials = Potentials(member, self.sites[member.name])
         for step, fired in zip(x, spikes, strict=True):
@@ -229,7 +236,7 @@ def other_equations(site: NeuronRef, spikes: Tensor, ours: Tensor) -> ArgumentEr
     """An error about a neuron whose spikes [T, N, ...] are not those of its dynamics."""
     different = (spikes != ours).flatten(1).float()
     step = int(different.any(1).nonzero()[0])
-    return refusal(
+    return unusable(
         "neurons that fire by the dynamics read off them",
         f"{site.name}, of whose spikes {different.mean():.2%} differ, first at step {step}",
         "Describe other equations by register_neuron(cls, dynamics=function), or another start by "
@@ -252,7 +259,7 @@ def require_spikes(name: str, spikes: object, current: Tensor) -> None:
     """Refuse what a neuron gives unless that is a spike for every value of its current."""
     came = tuple(spikes.shape) if isinstance(spikes, Tensor) else type(spikes).__name__
     if came != tuple(current.shape):
-        raise refusal(
+        raise unusable(
             "neurons that return a spike for every value of their current",
             f"{name}, which takes {tuple(current.shape)} and returns {came}",
             "Does it have weights inside? Rules need the current after them: register the part "
@@ -260,8 +267,10 @@ def require_spikes(name: str, spikes: object, current: Tensor) -> None:
         )
 
 
-def wrong_steps(name: str, got: int, expected: int) -> ArgumentError:
-    """An error about a neuron that fired another number of times than it should."""
+def wrong_steps(name: str, got: int, expected: int, samples: int = 1) -> ArgumentError:
+    """An error about a neuron that fired another number of times than it should.
+
+    :param samples: in the batch, of a neuron that may take them for time steps."""
     remedy = (
         "Is the model of another number of steps, does its input lack the time axis, or does a "
         "layer make another number of steps, as delays may?"
@@ -273,11 +282,5 @@ def wrong_steps(name: str, got: int, expected: int) -> ArgumentError:
             "Give every place a neuron of its own. Or does it take the rows of all samples?"
         )
     fired = f"{name}, which fired {got} times where {expected} were expected"
-    return refusal(f"neurons that all fire {expected} times", fired, remedy)
-
-
-def refusal(expected: str, got: str, remedy: str) -> ArgumentError:
-    """An error about a model that rules of ours cannot differentiate, but its own can."""
-    return invalid(
-        "model", expected, got, f"{remedy} Or differentiate it by the rule 'native'."
-    )
+    mixing = [ALONE] if got == samples * expected else []
+    return unusable(f"neurons that all fire {expected} times", fired, remedy, *mixing)

@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from torch.nn import Module
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
-from art_snn.checks import ArgumentError, invalid
+from art_snn.checks import ArgumentError
 from art_snn.dynamics import Operands, operand
 from art_snn.gradients.base import NeuronRef
 from art_snn.gradients.shared import apply, straight_through
+from art_snn.interop.refusals import unusable
 from art_snn.interop.stateful_modules import Member
 
 
@@ -139,11 +140,10 @@ def _version(tensor: Tensor) -> int:
 
 
 def _refuse(got: str) -> ArgumentError:
-    return invalid(
-        "model",
+    return unusable(
         "a model that reads only spikes and potentials of its neurons",
         got,
-        "No rule but 'native' goes back through other state. Take 'native'.",
+        "No rule goes back through other state by equations.",
     )
 
 

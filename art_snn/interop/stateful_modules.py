@@ -6,7 +6,7 @@ the last pass. Where a module runs by itself, a twin of it does, whose state is 
 the pass."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -117,11 +117,11 @@ class Member:
 class Members(dict[Module, Member]):
     """Every module of a model that is recognised at present, by module.
 
-    :param equations: as :func:`~art_snn.interop.adapt` takes it."""
+    :param unused: reasons why no equations are used; none where they are."""
 
-    def __init__(self, model: Module, *, equations: bool = True) -> None:
+    def __init__(self, model: Module, unused: Sequence[str] = ()) -> None:
         super().__init__()
-        self.equations = equations
+        self.unused = next(iter(unused), None)
         self.compiled: dict[str, NeuronRef] = {}
         whole: tuple[str, ...] = ()
         for name, module in model.named_modules():
@@ -162,15 +162,11 @@ class Members(dict[Module, Member]):
     @cached_property
     def exchanged(self) -> dict[str, str]:
         """Neurons of which the slope of their spikes is exchanged alone, each with the reason."""
-        reasons = {name: site.dynamics.unknown for name, site in self.sites.items()}
-        if not self.equations:
-            others = "its equations are not to be used"
-            reasons = {name: why or others for name, why in reasons.items()}
-        return {
-            name: why
-            for name, why in reasons.items()
-            if why and name not in self.compiled
+        names = [member.name for member in self.neurons]
+        reasons = {
+            name: self.sites[name].dynamics.unknown or self.unused for name in names
         }
+        return {name: why for name, why in reasons.items() if why is not None}
 
     @cached_property
     def ruled(self) -> dict[str, NeuronRef]:

@@ -33,11 +33,11 @@ from art_snn.gradients.shared import (
 from art_snn.interop.forward_pass import (
     FiringPass,
     other_equations,
-    refusal,
     require_spikes,
     wrong_steps,
 )
 from art_snn.interop.neuron_state import Potentials, seal, versions
+from art_snn.interop.refusals import EXCHANGE, NATIVE, refusal, unusable
 from art_snn.interop.stateful_modules import Member, running
 
 
@@ -74,7 +74,7 @@ class _Calls:
         start = float(v[-1].flatten()[0])
         charged = self.site.dynamics.has_synapse and currents.any()
         if charged or spikes.any() or (v[-1] != start).any():
-            raise refusal(
+            raise unusable(
                 "neurons that start alike at the first time step",
                 f"{self.member.name}, which is called before it with other currents",
                 "Charge it with one number, or start it from there: Dynamics(v_start=...).",
@@ -132,6 +132,8 @@ class _Calls:
                 "neurons that return the potential that they are said to",
                 f"{self.member.name}, whose potentials are not those {self.member.returned}",
                 "register_neuron(..., returns=...) says which they are.",
+                EXCHANGE,
+                NATIVE,
             )
 
     def _returned(self, currents: Tensor) -> list[Tensor]:
@@ -156,11 +158,10 @@ class StepPass(FiringPass):
 
     def fire(self, member: Member, current: Tensor, *args: Any, **kwargs: Any) -> Any:
         if member.layout != "step":
-            raise refusal(
+            raise unusable(
                 "neurons of one layout",
                 f"{member.name}, which takes all steps in one call, and others take one",
-                "Set one step mode for all of them. Where one feeds its spikes back to itself, "
-                "adapt(..., equations=False) lets temporal rules exchange slopes.",
+                "Set one step mode for all of them.",
             )
         if member.name not in self.made:
             self.made[member.name] = _Calls(member, self.sites[member.name])
@@ -176,7 +177,7 @@ class StepPass(FiringPass):
         require_spikes(member.name, spikes, current)
         potential = getattr(state, "v", state)
         if both and not (isinstance(potential, Tensor) and member.returned):
-            raise refusal(
+            raise unusable(
                 "neurons that return spikes, or (spikes, potential)",
                 f"{member.name}, which returns something else",
                 "register_neuron(..., returns='before reset' or 'after reset') says which.",
@@ -261,11 +262,10 @@ class StepPass(FiringPass):
             for later in neurons[place:]:
                 if not sums.keys().isdisjoint(later.leaves):
                     reads, read = calls.member.name, later.member.name
-                    raise refusal(
+                    raise unusable(
                         "layers without recurrent connections",
                         f"{reads}, which reads what {read} gave at an earlier step",
-                        "Rules that need all steps of a layer at once cannot go through that. "
-                        "adapt(..., equations=False) lets temporal rules exchange slopes.",
+                        "Rules that need all steps of a layer at once cannot go through that.",
                     )
         return [sums.get(x) for x in self.inputs]
 
@@ -336,7 +336,8 @@ def graph_nodes(roots: Iterable[Any]) -> set[Any]:
 
 def _refuse_outsiders(pieces: StepPass) -> None:
     """Refuse tensors that require a gradient and are no parameters, in a graph that is cut."""
-    parameters = {*pieces.inputs, *pieces.leaves()}
+    # Weights that are constants in this pass are none within what torch.jit compiled.
+    parameters = {*pieces.inputs, *pieces.leaves(), *pieces.body.weights()}
     for node in graph_nodes(pieces.roots()):
         leaf = getattr(node, "variable", None)
         # Numbers may: states of Norse start from such ones.
@@ -345,4 +346,6 @@ def _refuse_outsiders(pieces: StepPass) -> None:
                 "a model in which parameters alone require gradients",
                 f"a tensor {list(leaf.shape)} that is none of its parameters",
                 "Make it one: gradients are passed on where a loop over time is cut.",
+                EXCHANGE,
+                NATIVE,
             )

@@ -35,9 +35,15 @@ class _Counting(ModelPass):
         super().__init__(body, encoded)
         self.steps = None
         self.lengths: set[int] = set()
+        self.batch = encoded.shape[:1]
+        self.rows: set[bool] = set()
+        """Whether modules with a state were given one row for every sample."""
         self.forgotten: list[str] = []
 
     def call(self, member: Member, *args: Any, **kwargs: Any) -> Any:
+        self.rows |= {
+            x.shape[:1] == self.batch for x in args[:1] if isinstance(x, Tensor)
+        }
         all_steps = member.layout in ("steps", "samples first", "time last")
         if all_steps and member.fires and args:
             self.lengths.add(len(member.to_steps(args[0], None)))
@@ -106,14 +112,17 @@ def _require_own_time(
 
     steps = 0 if seen.error else seen.most()
     stated = body.own_steps
-    if steps == 1 and stated is None:
+    # Neurons that nobody knows show one step by their state, and by the rows that they take.
+    rowwise = seen.rows | other.rows == {True}
+    several = x[:2].expand(3, *x[:2].shape)
+    if stated is None and (steps == 1 or (rowwise and _computes_a_step(body, several))):
         raise invalid(
             "steps",
             "the number of time steps, since the model computes one of them in a call",
             "None",
             "With steps=25 it is called once for each of 25 time steps, with readout='spikes' if "
-            "it returns (spikes, potential). steps=1 with encoder=None says that one step is "
-            "meant.",
+            "it returns (spikes, potential). With encoder=None, steps=1 says that one step is "
+            "meant, and steps=25 that a call makes 25.",
         )
     if steps % (stated or 1):
         raise invalid(

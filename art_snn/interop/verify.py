@@ -38,10 +38,18 @@ from art_snn.interop.forward_pass import (
     Exchange,
     FiringPass,
     other_equations,
-    refusal,
     require_spikes,
 )
 from art_snn.interop.neuron_state import versions
+from art_snn.interop.refusals import (
+    ALONE,
+    EXCHANGE,
+    NATIVE,
+    MixedSamples,
+    UnusableEquations,
+    refusal,
+    unusable,
+)
 from art_snn.interop.slopes import (
     Form,
     SlopePass,
@@ -81,8 +89,69 @@ def verify(
 ) -> None:
     """Refuse, before a pass, a model that computes otherwise than is believed.
 
+    Where the equations of its neurons cannot be used, and a temporal rule passes all checks without
+    them, it exchanges the slope of spikes from then on.
+
     :param rule: that is to differentiate the pass; None for a prediction.
-    :param again: whether to check again what silence has left open."""
+    :param again: whether to check again what silence has left open, after the pass."""
+    try:
+        _verify(body, rule, x, again)
+    except UnusableEquations as error:
+        # Passes that were verified have relied on the equations, but for those of silence.
+        facts = body.verified.get(_setup(body, x), {})
+        if rule is None or ("relied" in facts and not again):
+            raise
+        _exchange_instead(body, rule, x, error)
+
+    slopes: Slopes | None = body.traits.slopes
+    if rule is None or slopes is None or not slopes.calls or body.places:
+        return
+    if any(isinstance(one, TemporalGradient) for one in flatten(rule)):
+        body.places |= slopes.describe()
+        places = "; ".join(f"{place}: {what}" for place, what in body.places.items())
+        words = "the rule knows no equations of some neurons, and exchanges the slope of their"
+        costs = ""
+        if body.unused:
+            words = f"{body.unused[0]}. The rule exchanges slopes of"
+            costs = " Rate rules, such as RGA, and bounds need the equations, and refuse the model."
+        warnings.warn(f"{words} spikes alone: {places}.{costs}", stacklevel=2)
+
+
+def _exchange_instead(
+    body: ModelBody, rule: Gradient, x: Tensor, error: UnusableEquations
+) -> None:
+    """Use no equations of neurons from now on, if the rule needs none, and all checks pass.
+
+    Otherwise the error is raised, with those of its last remedies that pass all checks."""
+    twin = body.share()
+    twin.verified = body.verified
+    reason, _, _ = error.complaint.partition(". ")
+    twin.unused = [f"no equations of neurons can be used: {reason}"]
+
+    def passes(other: Gradient) -> bool:
+        with suppress(ValueError, RuntimeError), twin.opened():
+            twin.require_applicable(other, "gradient")
+            _verify(twin, other, x)
+            return True
+        return False
+
+    if passes(rule):
+        body.unused += twin.unused
+        body.places.clear()
+        body.traits = twin.traits
+        body.change(members=twin.members)
+        return
+    complaint = error.complaint
+    for other, remedy in (STBP(), EXCHANGE), (Native(), NATIVE):
+        if not passes(other):
+            complaint = complaint.replace(f" {remedy}", "")
+    raise ArgumentError(error.argument, complaint) from None
+
+
+def _verify(
+    body: ModelBody, rule: Gradient | None, x: Tensor, again: bool = False
+) -> None:
+    """Refuse a model as :func:`verify` does, but for equations that cannot be used."""
     if RUN.get().constant_weights and not x.requires_grad:
         rule = None  # Nothing is differentiated.
     if not len(x):
@@ -109,12 +178,17 @@ def verify(
         facts.pop("spikes", None)
 
     # A module that computes something else at every call, in training mode, is not verified.
-    if not any(
+    changing = any(
         varies(m) or (m.training and re.search("Dropout|DropPath", type(m).__name__))
         for m in body.layers.modules()
-    ):
-        for one in (None,) if rule is None else flatten(rule):
+    )
+    for one in (None,) if rule is None else flatten(rule):
+        if not changing:
             _verify_setup(body, one, x, samples, facts)
+        elif isinstance(one, TemporalGradient) and "slopes" not in facts:
+            with _isolated(x), body.restoring():
+                _find_slopes(body, x.detach()[:VERIFIED])
+            facts["slopes"] = True
 
 
 class _Samples:
@@ -202,8 +276,7 @@ def _verify_setup(
     if rule is None:
         return
     if not native:
-        temporal = isinstance(rule, TemporalGradient)
-        once(("slopes", temporal), lambda: _find_slopes(body, few.x, temporal))
+        once("slopes", lambda: _find_slopes(body, few.x))
         later = "spikes" in facts
 
         def compare_spikes() -> None:
@@ -223,6 +296,8 @@ def _verify_setup(
     once(
         (repr(rule), x.requires_grad), lambda: _require_gradient(body, rule, x[:VERIFIED])
     )
+    if not native:
+        facts["relied"] = True
 
 
 def _same_draws(x: Tensor) -> AbstractContextManager[None]:
@@ -248,13 +323,12 @@ def _setup(body: ModelBody, x: Tensor) -> Hashable:
         for layer in body.neuron_layers()
     )
     plain = frozenset(settings(modules, body.volatile).items())
-    return x.shape[1:], x.dtype, x.device, str(body.encoder), kinds, equations, plain
+    form = (x.shape[1:], x.dtype, x.device, str(body.encoder))
+    return *form, kinds, equations, bool(body.unused), plain
 
 
-def _find_slopes(body: ModelBody, x: Tensor, temporal: bool) -> None:
-    """Find out where the model makes spikes whose slope is exchanged, and explain them.
-
-    :param temporal: whether that is for a rule that exchanges them."""
+def _find_slopes(body: ModelBody, x: Tensor) -> None:
+    """Find out where the model makes spikes whose slope is exchanged, and explain them."""
     rule = STBP(surrogate=ATan())
     functions: set[SpikeFunction] = set()
     constant = replace(RUN.get(), constant_weights=True)
@@ -283,14 +357,6 @@ def _find_slopes(body: ModelBody, x: Tensor, temporal: bool) -> None:
         slopes = _explain_slopes(search, partial(run, x=x), rule)
     body.traits.slopes = slopes
     _require_spikes(body, slopes)
-    if temporal and slopes.calls and not body.places:
-        body.places |= slopes.describe()
-        places = "; ".join(f"{place}: {what}" for place, what in body.places.items())
-        warnings.warn(
-            "the rule knows no equations of some neurons, and exchanges the slope of their spikes "
-            f"alone: {places}.",
-            stacklevel=2,
-        )
 
 
 def _first(body: ModelBody, x: Tensor) -> Tensor:
@@ -341,13 +407,12 @@ def _require_spikes(body: ModelBody, slopes: Slopes) -> None:
         others = {c for c in classes if not c.__module__.startswith("torch.nn.modules.")}
         names = ", ".join(sorted(c.__qualname__ for c in others or classes))
         compiled = f", and {', '.join(hidden)} hides what it does" if hidden else ""
-        raise invalid(
-            "model",
+        raise refusal(
             "a model that makes spikes",
             f"none by an autograd function or a comparison in {names}{compiled}",
             "Where it fires in a compiled part, give it as it was before. Where its neurons are "
-            "modules, art_snn.interop.register_neuron(cls, dynamics=function) makes them known. "
-            "Otherwise the model has its own gradient alone: adapt(..., gradient='native').",
+            "modules, art_snn.interop.register_neuron(cls, dynamics=function) makes them known.",
+            NATIVE,
         )
     if slopes.calls and hidden:
         warnings.warn(
@@ -415,13 +480,13 @@ def _require_gradient(body: ModelBody, rule: Gradient, x: Tensor) -> None:
     if not through and (through is None or applies):
         how = "none" if through is None else "zero"
         place = "input" if x.requires_grad else "weights"
+        near = "" if through is None else f" Or no neuron comes near firing. {_WIDER}"
         raise invalid(
             "model",
             "one that the gradient passes through",
             f"one whose gradient at the {place} is {how} for all of {len(x)} samples under {rule}",
             "Something cuts it: no_grad, detach(), data, numpy, rounding, or a surrogate that has "
-            "a gradient in training mode alone (register_neuron(..., gated=True)). "
-            + ("" if through is None else f"Or no neuron comes near firing. {_WIDER}"),
+            f"a gradient in training mode alone (register_neuron(..., gated=True)).{near}",
         )
     warnings.warn(
         f"the gradient under {rule} is zero for the first {len(x)} samples: no neuron comes near "
@@ -476,6 +541,7 @@ def _refuse_unread(body: ModelBody, rule: Gradient, x: Tensor) -> None:
                 "neurons that the rule applies to",
                 f"{name}, whose spikes others read: {reasons[name]}",
                 "Take STBP or HART.",
+                NATIVE,
             )
 
 
@@ -484,8 +550,8 @@ def _refuse_functions(
 ) -> None:
     """Refuse autograd functions of the model's own that the rule does not exchange."""
     silent = body.traits.silent
-    slopes: Slopes | None = body.traits.slopes
-    exchanged = slopes.forms if slopes and isinstance(rule, TemporalGradient) else {}
+    slopes: Slopes = body.traits.slopes
+    exchanged = slopes.forms if isinstance(rule, TemporalGradient) else {}
     for function in functions:
         if function in exchanged:
             continue
@@ -493,8 +559,8 @@ def _refuse_functions(
             "A neuron as a whole? register_neuron makes it known. "
             f"If it is harmless: adapt(..., harmless=[{function.__name__}])."
         )
-        if slopes and function in slopes.unexplained:
-            why = slopes.unexplained[function]
+        why = slopes.unexplained.get(function)
+        if why is not None:
             remedy = f"It makes no spikes whose slope could be exchanged: {why}. {remedy}"
         if silent:
             remedy = (
@@ -502,7 +568,8 @@ def _refuse_functions(
                 f"pass by __call__ and forward. Otherwise: {remedy}"
             )
         got = f"{name_of(function)} in its graph"
-        raise refusal("a model without autograd functions of its own", got, remedy)
+        expected = "a model without autograd functions of its own"
+        raise refusal(expected, got, remedy, NATIVE)
 
 
 @torch.no_grad()
@@ -551,9 +618,9 @@ def _require_same(
     alone: Tensor,
     ours: Tensor,
     expected: str = _SAME,
-    remedy: str = _REMEDY,
-    *,
+    *remedies: str,
     rounded: bool,
+    kind: type[ArgumentError] = ArgumentError,
 ) -> None:
     """Refuse logits in a pass of ours that are not those of the model by itself.
 
@@ -563,12 +630,8 @@ def _require_same(
     else:
         same = torch.equal(alone.nan_to_num(), ours.nan_to_num())
     if not same:
-        raise invalid(
-            "model",
-            expected,
-            f"one whose logits then differ by {(alone - ours).abs().max().item():.3g}",
-            remedy,
-        )
+        got = f"one whose logits then differ by {(alone - ours).abs().max().item():.3g}"
+        raise refusal(expected, got, *(remedies or [_REMEDY]), kind=kind)
 
 
 @torch.no_grad()
@@ -585,9 +648,10 @@ def _compare_rows(body: ModelBody, samples: _Samples) -> None:
         "one whose logits of a sample are the same whatever else is in its batch",
         "Which of its axes is the batch? A layer, a neuron (in another step mode?) or the readout "
         "takes samples for time steps or features: a model [N, T, K] is read by "
-        "readout=lambda out: out.mean(1). Where the model itself mixes them, as QKFormer does, "
-        "give it one sample at a time: batch_size=1.",
+        "readout=lambda out: out.mean(1).",
+        ALONE,
         rounded=True,
+        kind=MixedSamples,
     )
     if torch.equal(logits[1::2], again[1::2]):
         _note_silence(body, logits)
@@ -618,7 +682,7 @@ def _compare(this: FiringPass, name: str, spikes: Tensor, ours: Tensor) -> None:
     height = site.dynamics.amplitude
     odd = spikes[(spikes != 0) & (spikes != operand(height, spikes))]
     if len(odd) and site.dynamics.max_spikes == 1:
-        raise refusal(
+        raise unusable(
             f"neurons whose outputs are 0 or {height:g}",
             f"{name}, which gave {odd[0].item():g}",
             "Dynamics(amplitude=...) says how high all spikes are, and max_spikes=... how many "
@@ -639,7 +703,7 @@ class _ComparingExchange(Exchange):
         require_spikes(member.name, spikes, current)
         several = self.calls[member.name] > 1
         if several and not torch.equal(spikes, self.run_alone(member, current)[0]):
-            raise refusal(
+            raise unusable(
                 "neurons that start from rest at every place",
                 f"{member.name}, which has several places and keeps a state",
                 "One neuron cannot be at two places: give every place one of its own.",

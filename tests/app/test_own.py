@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from art_snn.app.results import read_result
 from art_snn.distributed import ProcessGroup
 from art_snn.files import write_arrays
 from tests.command import call, complain, succeed
@@ -101,6 +102,31 @@ def test_a_complaint_about_code_of_the_user_names_its_line(old, line, told):
     number = source[: source.index(line)].count("\n") + 1
     assert told in complaint
     assert f"({Path('mine.py').resolve()}, line {number}: {line})" in complaint
+
+
+SEEN = "no equations of neurons can be used: expected neurons that all fire 3 times, got lif2"
+TINY = ("--device", "cpu", "--data", "tiny.npz", "--batch-size", "4", "--model")
+
+
+@pytest.mark.filterwarnings("ignore:no equations of neurons can be used")
+def test_a_network_with_learnt_delays_is_inspected_evaluated_and_trained_without_an_option():
+    model = adapted.own(Path(), "delayed", classes=2)
+    text = succeed("inspect", *TINY, model, "--output", "seen")
+    assert text.count("stbp, native, pdsg, assg") == 2  # Of both layers of neurons.
+    found = read_result(Path("seen", "inspect.json"))
+    assert SEEN in found["settings"]["equations"]
+    applies = {name for name, one in found["rules"].items() if one["vanished"] is not None}
+    assert applies == {"stbp", "native", "pdsg", "assg"}
+    assert SEEN in found["rules"]["rga"]["objection"]
+
+    attack = ("--eps", "0.1", "--samples", "4", "--attack", "pgd(max_iter=1)", "--output", "out")
+    succeed("evaluate", *TINY, model, *attack)
+    evaluation = evaluation_in(Path("out"))
+    (note,) = [one for one in evaluation.findings if one.id == "exchanged-slopes"]
+    assert SEEN in note.sentence
+    adversarial = ("--epochs", "1", "--attack", "pgd(max_iter=1)", "--eps", "0.1")
+    text = succeed("train", *TINY, model, *adversarial, "--output", "trained")
+    assert "by STBP" in text
 
 
 def test_a_plan_of_which_one_stage_has_the_only_gradient_is_an_open_finding(tmp_path):

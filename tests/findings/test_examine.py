@@ -188,7 +188,7 @@ def test_a_network_with_its_own_gradient_alone_is_examined_by_it(look):
 
 @pytest.mark.parametrize("look", [examine, examine_strength])
 def test_a_rule_that_does_not_suit_is_a_finding_with_the_reason(look):
-    classifier, (x, y) = with_native_gradient("odd")
+    classifier, (x, y) = with_native_gradient("none")
     assert classifier.model.rule == STBP()
     found = {one.title: one.remedy for one in look(classifier, x, y, eps=0.2)}
     assert "Change the network as it says: model: " in found["vanished gradients"]

@@ -221,17 +221,23 @@ def test_cells_of_norse_with_and_without_known_equations_stand_side_by_side(othe
     assert torch.autograd.grad(weighed(network(x)), x)[0].any()
 
 
-def test_a_current_or_a_state_that_is_read_has_the_native_gradient_alone():
-    model = lively(OfSnntorch("syn"), 0.5)
-    network = adapt(model, encoder=None, gradient="stbp")
-    with pytest.raises(ValueError, match=r"the synaptic current of lif2.* 'native'"):
-        network(images().requires_grad_()).sum().backward()
-    with network.using("native"):
-        x = images().requires_grad_()
-        assert torch.autograd.grad(network(x).sum(), x)[0].any()
+def read_elsewhere(framework):
+    """A model that reads other state than potentials, and the name of that state."""
+    if framework == "snntorch":
+        return adapt(lively(OfSnntorch("syn"), 0.5), encoder=None), "the synaptic current of lif2"
+    model = lively(nn.Sequential(nn.Flatten(2), nn.Linear(9, 3), real("norse").LIF()), 5.0)
+    network = adapt(model, LOOP_STEPS, readout=lambda output: output[1].v)
+    return network, "the state that 2 returns"
 
-    norse = real("norse")
-    model = lively(nn.Sequential(nn.Flatten(2), nn.Linear(9, 3), norse.LIF()), 5.0)
-    network = adapt(model, LOOP_STEPS, readout=lambda output: output[1].v, gradient="stbp")
-    with pytest.raises(ValueError, match=r"the state that 2 returns.* 'native'"):
-        network(images().requires_grad_()).sum().backward()
+
+@pytest.mark.parametrize("framework", ["snntorch", "norse"])
+def test_a_current_or_a_state_that_is_read_has_exchanged_slopes_and_no_rate_rule(framework):
+    network, state = read_elsewhere(framework)
+    with pytest.raises(ValueError, match=rf"{state}.*equations=False.* 'native'"):
+        gradient(network, "rga", images())
+    with pytest.warns(UserWarning, match=f"no equations of neurons can be used: .*{state}"):
+        logits, grad = gradient(network, "stbp", images())
+    native = gradient(network, "native", images())
+    assert torch.equal(logits, native[0])
+    assert grad.any()
+    assert native[1].any()

@@ -25,14 +25,6 @@ class Folded(Steps):
         return super().forward(x.unflatten(0, (STEPS, -1))).flatten(0, 1)
 
 
-class Odd(Steps):
-    """Doubles its spikes, which no rule of ours knows."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return 2 * super().forward(x)
-
-
-register_neuron(Odd, dynamics=dynamics)
 register_neuron(Folded, dynamics=dynamics, layout="merged")
 
 
@@ -57,6 +49,41 @@ class Both(Loop):
         self.lif.reset()
         outputs = [self.second(self.lif(self.first(x.flatten(1)))) for _ in range(STEPS)]
         return Spike.apply(torch.stack(outputs) - 1), torch.stack(outputs)
+
+
+class Delays(nn.Module):
+    """Learnt delays [F] of up to so many steps: [T, N, F] -> [T + most, N, F].
+
+    Between two steps a spike arrives in part at either."""
+
+    def __init__(self, features: int, most: int = 2) -> None:
+        super().__init__()
+        self.delays = nn.Parameter(torch.linspace(0, most, features))
+        self.most = most
+
+    def forward(self, spikes: Tensor) -> Tensor:
+        arrived: Any = 0
+        for delay in range(self.most + 1):
+            share = (1 - (self.delays - delay).abs()).clamp(min=0)
+            before_and_after = (0, 0, 0, 0, delay, self.most - delay)
+            arrived = arrived + nn.functional.pad(spikes * share, before_and_after)
+        return arrived
+
+
+class Delayed(nn.Module):
+    """Layers of which every one makes more time steps than the one before: [N, ...] -> [N, K]."""
+
+    def __init__(self, inputs: int, classes: int, hidden: int = 8) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(inputs, hidden), nn.Linear(hidden, hidden)
+        self.last = nn.Linear(hidden, classes)
+        self.lif1, self.lif2 = Steps(), Steps()
+        self.delays1, self.delays2 = Delays(hidden), Delays(hidden)
+
+    def forward(self, x: Tensor) -> Tensor:
+        spikes = self.lif1(self.first(x.flatten(1).expand(STEPS, -1, -1)))
+        spikes = self.lif2(self.second(self.delays1(spikes)))
+        return self.last(self.delays2(spikes)).mean(0)
 
 
 class Inline(nn.Module):
@@ -117,20 +144,27 @@ class Merged(nn.Module):
         return self.body(x.flatten(0, 1)).unflatten(0, (len(x), -1))
 
 
-LOOPS = {"step": Loop, "both": Both, "merged": Merged, "inline": Inline, "compiled": Compiled}
+LOOPS = {
+    "step": Loop,
+    "both": Both,
+    "merged": Merged,
+    "delayed": Delayed,
+    "inline": Inline,
+    "compiled": Compiled,
+}
 
 
 def model(kind: str = "steps", shape: tuple[int, ...] = SHAPE, classes: int = 3) -> nn.Module:
     """A bare model whose neurons come near firing at values in [0, 1].
 
-    :param kind: steps, merged, step, both, inline (whose neurons nobody recognises), compiled
-        (to which no rule of ours applies), odd, spiking (which ends in its neurons), or none
-        (which has no neurons)."""
+    :param kind: steps, merged, step, both, delayed (whose layers make more and more time steps),
+        inline (whose neurons nobody recognises), compiled (to which no rule of ours applies),
+        spiking (which ends in its neurons), or none (which has no neurons)."""
     inputs = prod(shape)
     if kind in LOOPS:
         made: nn.Module = LOOPS[kind](inputs, classes)
     else:
-        neuron = {"odd": Odd, "none": nn.ReLU}.get(kind, Steps)
+        neuron = nn.ReLU if kind == "none" else Steps
         ends = (Steps(0.9),) if kind == "spiking" else ()
         layers = nn.Linear(inputs, 8), neuron(), nn.Linear(8, classes)
         made = nn.Sequential(nn.Flatten(2), *layers, *ends)
@@ -143,7 +177,7 @@ def model(kind: str = "steps", shape: tuple[int, ...] = SHAPE, classes: int = 3)
 def network(kind: str = "steps", **options: Any) -> SpikingNetwork:
     """The model, adapted as its kind wants it."""
     made = model(kind, **options)
-    if kind in ("step", "inline", "compiled"):
+    if kind in ("step", "delayed", "inline", "compiled"):
         return adapt(made, encoder=None)
     return adapt(made, steps=STEPS)
 

@@ -14,8 +14,8 @@ from art_snn.dynamics import Dynamics
 from art_snn.interop import adapt, register_neuron
 from tests.gradients.test_objections import Refractory
 from tests.interop.neurons import Output, Spike, Step, Steps, TimeLast, again, dynamics
-from tests.interop.promises import EVERY, answer, close, gradient, gradients, inputs
-from tests.interop.stacks import CLASSES, STEPS, Looping, Stack, chain, images, lively
+from tests.interop.promises import EVERY, OWN_TIME, answer, close, gradient, gradients, inputs
+from tests.interop.stacks import CLASSES, STEPS, Loop, Looping, Stack, chain, images, lively
 from tests.interop.test_remedies import Charged, Read, flat, of_one_step
 
 RULES = ("rga", "stbp", "bptr", "native")
@@ -417,7 +417,7 @@ def test_further_arguments_of_a_neuron_are_refused_and_names_are_not():
 
     register_neuron(Optional, dynamics=dynamics)
     with pytest.raises(ValueError, match=r"neuron1, .*given more"):
-        gradients(adapt(Started(Optional), steps=STEPS), "stbp", inputs())
+        gradients(adapt(Started(Optional), steps=STEPS), "rga", inputs())
     wanted = gradients(adapt(Stack(Steps), steps=STEPS), "stbp", inputs())
     named = gradients(adapt(Named(Optional), steps=STEPS), "stbp", inputs())
     assert torch.equal(named[1], wanted[1])
@@ -440,6 +440,50 @@ def test_layers_without_neurons_may_be_compiled_by_torch_jit(compiler, rule):
     for tried in (network, copy.deepcopy(network)):
         close(gradient(tried, rule, inputs()), wanted[:2])
         assert torch.equal(answer(tried, None, inputs()), wanted[0])
+
+
+class Mixing(nn.Module):
+    """A layer as SpikeGPT's, with parameters and with numbers and a tensor that are constants."""
+
+    __constants__ = ("gain",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(2)
+        self.gain, self.shift = 0.5, torch.linspace(-0.1, 0.1, 12, dtype=torch.float64)
+        mixed = torch.randn(12, 12, dtype=torch.float64, generator=generator)
+        self.weight = nn.Parameter(mixed)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.gain * (x @ self.weight) + self.shift
+
+
+class Spoken(Loop):
+    def __init__(self, compiler: Any) -> None:
+        super().__init__(Step)
+        mixing = Mixing().eval()
+        self.mixing = compiler(mixing)
+        self.weight = mixing.weight
+
+    def layers(self, x: Tensor) -> Tensor:
+        return self.fc3(self.neuron2(self.fc2(self.mixing(self.neuron1(self.fc1(x))))))
+
+    @property
+    def weights(self) -> list[Tensor]:
+        return [*super().weights, self.weight]
+
+
+@pytest.mark.parametrize("rule", EVERY)
+@pytest.mark.parametrize("compiler", COMPILERS)
+@pytest.mark.filterwarnings("ignore:.*torch.jit")
+def test_such_layers_may_be_compiled_in_a_loop_over_time_and_are_trained(compiler, rule):
+    wanted = gradients(adapt(Spoken(lambda layer: layer), **OWN_TIME), rule, inputs())
+    network = adapt(Spoken(COMPILERS[compiler]), **OWN_TIME)
+    found = gradients(network, rule, inputs())
+    close((*found[:2], *found[2]), (*wanted[:2], *wanted[2]), 1e-9)
+    network.forget()
+    with network.constant_weights():
+        close(gradient(network, rule, inputs()), wanted[:2], 1e-9)
 
 
 @pytest.mark.parametrize("rule", [None, *RULES])

@@ -10,7 +10,7 @@ from art_snn import STBP
 from art_snn.gradients import Triangle
 from art_snn.interop import adapt
 from tests.interop.neurons import Step, Steps, Synaptic, SynapticSteps
-from tests.interop.promises import answer, gradient
+from tests.interop.promises import answer, close, gradient
 from tests.interop.stacks import CLASSES, STEPS, images, lively
 
 pytestmark = pytest.mark.filterwarnings("ignore:the rule knows no equations")
@@ -76,8 +76,10 @@ class Recurring(nn.Module):
         return self.fc2(torch.stack(outputs))
 
 
-def test_a_recurrent_neuron_of_one_step_is_refused_with_the_remedy_to_exchange_slopes():
+def test_slopes_of_a_recurrent_neuron_of_one_step_are_exchanged_and_rate_rules_refused():
+    network, told = (adapt(Recurring(), steps=STEPS, equations=one) for one in (True, False))
     with pytest.raises(ValueError, match=r"one layout.*equations=False"):
-        gradient(adapt(Recurring(), steps=STEPS), "stbp", images())
-    network = adapt(Recurring(), steps=STEPS, equations=False)
-    assert gradient(network, "stbp", images())[1].any()
+        gradient(network, "rga", images())
+    with pytest.warns(UserWarning, match="neurons of one layout"):
+        found = gradient(network, "stbp", images())
+    close(found, gradient(told, "stbp", images()))

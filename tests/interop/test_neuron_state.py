@@ -145,7 +145,7 @@ def test_the_native_gradient_of_state_that_is_read_is_that_of_the_model(make):
         close(gradient(adapt(make(what), encoder=None), "native", x), (logits.detach(), *by_hand))
 
 
-@pytest.mark.parametrize("rule", ["rga", "stbp", "hart"])
+@pytest.mark.parametrize("rule", ["rga", "hart"])
 @pytest.mark.parametrize(
     ("make", "what"), [(ReadStack, "trace"), (ReadLoop, "trace"), (ReadStack, "past")]
 )

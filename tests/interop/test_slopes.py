@@ -89,6 +89,21 @@ def test_a_model_of_one_step_is_recognised_by_the_state_that_it_keeps():
     assert network.body.traits.single
 
 
+@pytest.mark.parametrize("count", [6, 1])
+def test_a_model_of_one_step_in_a_forgotten_loop_is_refused_until_its_steps_are_named(count):
+    model = unknown.OneStep()
+    for rule in (None, "stbp", "native"):
+        network = adapt(model, encoder=None, gradient=rule).eval()
+        with pytest.raises(ValueError, match=r"^steps: .*computes one of them in a call.*steps=25"):
+            network(samples(count))
+    # One step may be meant, and a call may make all of them.
+    for steps in (1, 4):
+        network = adapt(model, steps, encoder=None).eval()
+        model[1].reset()
+        with torch.no_grad():
+            assert torch.equal(network(samples(count)), model(samples(count)))
+
+
 def test_functions_that_are_no_spikes_are_refused_by_name_unless_harmless():
     model = unknown.Quantized()
     with pytest.raises(ValueError, match=r"unknown.Quantize in its graph.*harmless=\[Quantize\]"):
@@ -263,6 +278,15 @@ def test_known_neurons_keep_their_equations_beside_others():
     alone = adapt(model, STEPS, gradient=NATIVE, equations=False).eval()
     assert torch.equal(gradient(alone)[0], logits)
     assert grad.any()
+
+
+@pytest.mark.parametrize("norm", [nn.Identity, nn.BatchNorm1d])
+def test_weights_take_gradients_by_exchange(norm):
+    model = Leaky(lambda u: (u >= 1).float())
+    model.first = nn.Sequential(model.first, norm(model.first.out_features))
+    network = adapt(model, STEPS, training_gradient="stbp").train()
+    network(samples()).square().sum().backward()
+    assert model.first[0].weight.grad.any()
 
 
 def test_activation_checkpointing_is_refused():
