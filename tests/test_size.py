@@ -20,7 +20,7 @@ TOKENS, TOKENS_A_LINE, DENSEST = 191_990, 5.8, 8
 """Names, operators and numbers: of the package, of a line of it, and of a line of any file."""
 KINDS = (tokenize.NAME, tokenize.OP, tokenize.NUMBER)
 FSTRING_START, FSTRING_END = (getattr(tokenize, f"FSTRING_{end}", None) for end in ("START", "END"))
-LINES_OF_TESTS, FILES, DATACLASSES, NAMES_PER_1000 = 36_290, 169, 138, 25
+LINES_OF_TESTS, FILES, DATACLASSES, NAMES_PER_1000 = 36_300, 169, 138, 25
 COMMANDS_AT_MOST, OPTIONS, OPTIONS_OF_EVALUATE = 7, 190, 30
 LONGEST = 600
 SHARED = {"run", "Settings", "draw", "load"}
