@@ -37,6 +37,7 @@ from art_snn.files import digest
 from art_snn.gradients.names import parse_call
 from art_snn.interop import ModelBody, adapt, from_nir
 from art_snn.interop.body import Readout
+from art_snn.interop.refusals import MixedSamples
 from art_snn.interop.stateful_modules import Members
 from art_snn.layers import TimeDistributed, copy_module, device_of
 from art_snn.models import DEFAULTS, MODELS, build_model
@@ -218,6 +219,8 @@ class Architecture:
                 with torch.no_grad(), fix_seed(0), keep_modes(tried, False):
                     try:
                         tried(some.to(device_of(tried)).float())
+                        return network
+                    except MixedSamples:  # It says in any pass how it takes them.
                         return network
                     except (RuntimeError, ValueError, IndexError) as error:
                         errors.append(error)

@@ -240,7 +240,9 @@ class _Subject:
         """Why a rule does not apply to the network, or to the samples; None where it does."""
         network = self.classifier.model
         with fix_seed(self.settings.seed):
-            reason = network.body.objection(rule) or network.body.objection(rule, self.x)
+            reason = network.body.objection(rule) or network.body.objection(
+                rule, self.x[: self.settings.batch_size]
+            )
         return None if reason is None else reason.rstrip(".")
 
     def measure_times(

@@ -156,7 +156,7 @@ def fingerprint(
     packages = {type(module).__module__.partition(".")[0] for module in network.modules()}
     if len(x) and (network.body.origin or packages - {"art_snn", "torch"}):
         with fix_seed(0):
-            parts.append(classifier.predict(x[:32], batch_size=8).argmax(1))
+            parts.append(classifier.predict(x[:32], batch_size=1).argmax(1))
     return digest((settings, *network.body.digest_parts(), ends), *parts)
 
 

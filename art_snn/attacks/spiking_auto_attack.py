@@ -256,7 +256,9 @@ class SpikingAutoAttack(CountedAttack):
 
         random = self._is_random(samples, classes)
         plan = resolve_plan(self.plan, self.norm, self.sources)
-        selection = select_stages(plan, self.estimator, self.norm, samples)
+        selection = select_stages(
+            plan, self.estimator, self.norm, samples[: self.batch_size]
+        )
         self._steps = self._build_steps(selection, random)
         skipped = list(selection.skipped)
         for stage in selection.stages:

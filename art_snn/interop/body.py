@@ -262,10 +262,11 @@ def _read(
         "model",
         f"one that returns [{', '.join(map(str, shape))}]{where}",
         _describe(output),
-        "A readout reduces what the model returns to logits: 'mean' or 'sum' over [T, N, K], "
-        "'spikes' or 'potential' where it returns both, None where it returns [N, K], or a "
-        "function of yours, as lambda out: out.mean(1) of [N, T, K]. encoder=None is for models "
-        "that make their time steps themselves.",
+        "Where the model repeats the input, and the encoder does so too, leave it to the model: "
+        "encoder=None, and readout='mean' of [T, N, K]. Otherwise a readout reduces what the model "
+        "returns to logits: 'mean' or 'sum' over [T, N, K], 'spikes' or 'potential' where it "
+        "returns both, None where it returns [N, K], or a function of yours, as "
+        "lambda out: out.mean(1) of [N, T, K].",
     )
     return output
 

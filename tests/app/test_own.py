@@ -129,6 +129,31 @@ def test_a_network_with_learnt_delays_is_inspected_evaluated_and_trained_without
     assert "by STBP" in text
 
 
+MIXING = """
+from tests.interop.neurons import Steps
+from tests.interop.test_qkformer import QKFormer
+
+def build():
+    return QKFormer(Steps)
+"""
+
+
+@pytest.mark.parametrize("name", ["inspect", "evaluate", "compare"])
+def test_a_bare_model_that_mixes_samples_takes_them_one_at_a_time_and_says_so(name):
+    Path("mine.py").write_text(MIXING)
+    options = {
+        "inspect": ("--rules", "stbp,rga"),
+        "evaluate": ("--attack", "pgd(max_iter=1)", "--eps", "0.1", "--samples", "2"),
+        "compare": (*COMMANDS["compare"][:4], "--rules", "stbp", "--repeats", "1"),
+    }
+    x, y = np.random.default_rng(0).random((16, 1, 6, 6), np.float32), np.arange(16) % 3
+    write_arrays(Path("six.npz"), x_train=x, y_train=y, x_test=x, y_test=y)
+    words = (name, "--model", "mine.py:build", "--data", "six.npz", "--device", "cpu")
+    words += options[name]
+    assert "batch_size=1" in complain(*words, "--batch-size", "4", "--output", "four")
+    succeed(*words, "--batch-size", "1", "--output", "one")
+
+
 def test_a_plan_of_which_one_stage_has_the_only_gradient_is_an_open_finding(tmp_path):
     counts(tmp_path / "counts.npz")
     frames = {k: v > 1 if k[0] == "x" else v for k, v in np.load("counts.npz").items()}

@@ -272,6 +272,26 @@ def test_other_calls_are_refused_with_the_forms_in_words(name):
             adapt(row.make(), **options)(row.x()[:samples])
 
 
+class Repeating(nn.Module):
+    """It repeats whatever it is given: [N, F] -> [T, N, K], around neurons, known or not."""
+
+    def __init__(self, neuron: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.fc1, self.neuron, self.fc2 = nn.Linear(9, 12), neuron, nn.Linear(12, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc2(self.neuron(self.fc1(torch.stack([x] * STEPS))))
+
+
+@pytest.mark.parametrize("neuron", [Steps(), lambda x: (x.cumsum(0) >= 1).to(x)])
+def test_time_that_model_and_encoder_both_make_is_left_to_the_model(neuron):
+    model, x = lively(Repeating(neuron)), images().flatten(1)
+    with pytest.raises(ValueError, match=r"got a tensor \[4, 4, .*leave it to the model: encoder="):
+        adapt(model, STEPS)(x)
+    wanted = model(x).mean(0)
+    assert torch.equal(adapt(model, encoder=None, readout="mean")(x), wanted)
+
+
 @pytest.mark.parametrize("rule", [None, "native", "rga", "stbp"])
 def test_a_counter_that_was_not_reset_changes_nothing(rule):
     model, other = converted(), converted()

@@ -25,6 +25,7 @@ from art_snn.app.network import record_calls
 from art_snn.checks import ArgumentError
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.files import write_arrays
+from art_snn.interop.refusals import MixedSamples
 from art_snn.network import SpikingNetwork
 from art_snn.neurons import NeuronLayer
 from art_snn.seeding import fix_seed
@@ -97,7 +98,7 @@ def write_examples(
     broken = join_adversarials(blocks, trial, decisions)[rows]
     with fix_seed(target.settings.seed):
         guesses = [
-            target.classifier.predict(broken, batch_size=len(rows)).argmax(1)
+            target.classifier.predict(broken, target.settings.batch_size).argmax(1)
             for _ in range(trial.outcome.draws)
         ]
         spikes = record_spikes(target.classifier, np.concatenate([x, broken]))
@@ -117,7 +118,11 @@ def record_spikes(classifier: PyTorchSpikingClassifier, samples: ndarray) -> Arr
     parts: list[ndarray] = []
     x = torch.as_tensor(samples, device=classifier.device)
 
-    for layer, calls in record_calls(network, x):
+    try:
+        recorded = record_calls(network, x)
+    except MixedSamples:
+        return {}
+    for layer, calls in recorded:
         output = _join_steps(network, layer, calls)
         if output is None or output.ndim < 3 or layer.site.name not in sites:
             continue

@@ -185,7 +185,7 @@ class Target:
 
     def select_stages(self, plan: Plan) -> StageSelection:
         """The stages of a plan that run on the network."""
-        some = torch.as_tensor(self.x, device="cpu")
+        some = torch.as_tensor(self.x[: self.settings.batch_size], device="cpu")
         return select_stages(plan, self.classifier, self.measure, some)
 
     def bound(self, x: ndarray, y: ndarray, eps: float) -> Bounds:
