@@ -125,7 +125,8 @@ class Target:
         settings = self.settings
         if settings.rules is not None:
             return parse_rules(settings.rules)
-        refused = self.classifier.model.body.objection(STBP(), self.x)
+        batch = self.x[: settings.batch_size]
+        refused = self.classifier.model.body.objection(STBP(), batch)
         return parse_rules(self.best_rule if settings.attack or refused else "stbp")
 
     @cached_property
@@ -137,7 +138,8 @@ class Target:
         if self.measure.counted:
             return spell(choose_rule(network))
         device = self.classifier.device
-        few = (one[: Inspect.batch_size] for one in (self.x, self.y))
+        number = min(self.settings.batch_size, Inspect.batch_size)
+        few = (one[:number] for one in (self.x, self.y))
         x, y = (torch.as_tensor(one, device=device) for one in few)
         return spell(choose_rule(network, x.to(dtype_of(network)), y))
 
