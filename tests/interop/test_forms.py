@@ -402,22 +402,16 @@ def test_the_default_rule_is_one_that_applies():
         network.gradient = "rga"
 
 
-def test_further_arguments_of_a_neuron_are_refused_and_names_are_not():
+def test_an_argument_of_a_neuron_may_be_given_by_name():
     class Optional(Steps):
         def forward(self, x, v0=None):
             return super().forward(x)
-
-    class Started(Stack):
-        def fire(self, neuron, current):
-            return neuron(current, torch.full_like(current[0], 0.9))
 
     class Named(Stack):
         def fire(self, neuron, current):
             return neuron(x=current, v0=None)
 
     register_neuron(Optional, dynamics=dynamics)
-    with pytest.raises(ValueError, match=r"neuron1, .*given more"):
-        gradients(adapt(Started(Optional), steps=STEPS), "rga", inputs())
     wanted = gradients(adapt(Stack(Steps), steps=STEPS), "stbp", inputs())
     named = gradients(adapt(Named(Optional), steps=STEPS), "stbp", inputs())
     assert torch.equal(named[1], wanted[1])
