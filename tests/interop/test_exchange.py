@@ -105,6 +105,7 @@ EXCHANGED = {
     "functions": (partial(ByFunctions, Steps), "neuron1, neuron2, of which none was called"),
     "state": (partial(ReadStack, "trace"), "got trace of neuron3"),
     "state in a loop": (partial(ReadLoop, "trace"), "got trace of neuron3"),
+    "state in a list": (partial(ReadStack, "past"), "got past of neuron3"),
     "charged": (partial(Precharged, Step), "neuron1, which is called before it"),
 }
 OWN = (Loop, ReadStack, OwnMerged)

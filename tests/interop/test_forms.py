@@ -14,7 +14,16 @@ from art_snn.dynamics import Dynamics
 from art_snn.interop import adapt, register_neuron
 from tests.gradients.test_objections import Refractory
 from tests.interop.neurons import Output, Spike, Step, Steps, TimeLast, again, dynamics
-from tests.interop.promises import EVERY, OWN_TIME, answer, close, gradient, gradients, inputs
+from tests.interop.promises import (
+    ALL_STEPS,
+    EVERY,
+    OWN_TIME,
+    answer,
+    close,
+    gradient,
+    gradients,
+    inputs,
+)
 from tests.interop.stacks import CLASSES, STEPS, Loop, Looping, Stack, chain, images, lively
 from tests.interop.test_remedies import Charged, Read, flat, of_one_step
 
@@ -417,25 +426,6 @@ def test_an_argument_of_a_neuron_may_be_given_by_name():
     assert torch.equal(named[1], wanted[1])
 
 
-COMPILERS = {
-    "script": torch.jit.script,
-    "trace": lambda module: torch.jit.trace(module, torch.rand(4, 5, 12, dtype=torch.float64)),
-}
-
-
-@pytest.mark.parametrize("rule", EVERY)
-@pytest.mark.parametrize("compiler", COMPILERS)
-@pytest.mark.filterwarnings("ignore:.*torch.jit")
-def test_layers_without_neurons_may_be_compiled_by_torch_jit(compiler, rule):
-    model = Stack(Steps)
-    model.fc2 = COMPILERS[compiler](model.fc2)
-    network = adapt(model, steps=STEPS)
-    wanted = gradients(adapt(Stack(Steps), steps=STEPS), rule, inputs())
-    for tried in (network, copy.deepcopy(network)):
-        close(gradient(tried, rule, inputs()), wanted[:2])
-        assert torch.equal(answer(tried, None, inputs()), wanted[0])
-
-
 class Mixing(nn.Module):
     """A layer as SpikeGPT's, with parameters and with numbers and a tensor that are constants."""
 
@@ -452,32 +442,33 @@ class Mixing(nn.Module):
         return x + self.gain * (x @ self.weight) + self.shift
 
 
-class Spoken(Loop):
-    def __init__(self, compiler: Any) -> None:
-        super().__init__(Step)
-        mixing = Mixing().eval()
-        self.mixing = compiler(mixing)
-        self.weight = mixing.weight
+def mixing(kind: str, compiler: Any) -> Any:
+    """A network with such a layer after its first neurons."""
+    model = Stack(Steps) if kind == "all steps" else Loop(Step)
+    model.fc2 = nn.Sequential(compiler(Mixing().eval()), model.fc2)
+    return adapt(model, **(ALL_STEPS if kind == "all steps" else OWN_TIME))
 
-    def layers(self, x: Tensor) -> Tensor:
-        return self.fc3(self.neuron2(self.fc2(self.mixing(self.neuron1(self.fc1(x))))))
 
-    @property
-    def weights(self) -> list[Tensor]:
-        return [*super().weights, self.weight]
+COMPILERS = {
+    "script": torch.jit.script,
+    "trace": lambda module: torch.jit.trace(module, torch.rand(4, 5, 12, dtype=torch.float64)),
+}
 
 
 @pytest.mark.parametrize("rule", EVERY)
 @pytest.mark.parametrize("compiler", COMPILERS)
+@pytest.mark.parametrize("kind", ["all steps", "loop"])
 @pytest.mark.filterwarnings("ignore:.*torch.jit")
-def test_such_layers_may_be_compiled_in_a_loop_over_time_and_are_trained(compiler, rule):
-    wanted = gradients(adapt(Spoken(lambda layer: layer), **OWN_TIME), rule, inputs())
-    network = adapt(Spoken(COMPILERS[compiler]), **OWN_TIME)
-    found = gradients(network, rule, inputs())
-    close((*found[:2], *found[2]), (*wanted[:2], *wanted[2]), 1e-9)
-    network.forget()
-    with network.constant_weights():
-        close(gradient(network, rule, inputs()), wanted[:2], 1e-9)
+def test_layers_without_neurons_may_be_compiled_by_torch_jit_and_are_trained(kind, compiler, rule):
+    plain, network = mixing(kind, lambda layer: layer), mixing(kind, COMPILERS[compiler])
+    wanted = gradient(plain, rule, inputs(), *plain.layers.parameters())
+    for tried in (network, copy.deepcopy(network)):
+        found = gradient(tried, rule, inputs(), *tried.layers.parameters())
+        close(found, wanted, 1e-9)
+        assert torch.equal(answer(tried, None, inputs()), found[0])
+        tried.forget()
+        with tried.constant_weights():
+            close(gradient(tried, rule, inputs()), wanted[:2], 1e-9)
 
 
 @pytest.mark.parametrize("rule", [None, *RULES])

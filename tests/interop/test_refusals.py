@@ -13,6 +13,7 @@ from torch.utils.checkpoint import checkpoint
 from art_snn.dynamics import Dynamics
 from art_snn.gradients import RGA, STBP, Native
 from art_snn.interop import adapt, register_neuron
+from tests.interop.adapted import Threshold
 from tests.interop.neurons import (
     Gated,
     Handed,
@@ -366,20 +367,10 @@ def test_functions_that_return_no_dynamics_are_refused():
         adapt(Stack(again(Steps, dynamics=lambda module: 3)), steps=STEPS)
 
 
-class Forgetting(nn.Module):
-    """A neuron without memory, which torch.jit compiles."""
-
-    def forward(self, x):
-        return (x >= 1).to(x.dtype) + (x - x.detach())
-
-
-register_neuron(Forgetting, dynamics=lambda module: Dynamics(0.0))
-
-
 @pytest.mark.filterwarnings("ignore:.*torch.jit")
 def test_neurons_that_torch_compiled_keep_their_own_gradient_alone():
     model = Stack(IF)
-    model.neuron2 = torch.jit.script(nn.Sequential(Forgetting()))
+    model.neuron2 = torch.jit.script(nn.Sequential(Threshold()))
     network = adapt(model, steps=STEPS)
     assert gradients(network, "native", inputs())[1].any()
     for rule in ALL_RULES:

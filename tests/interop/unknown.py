@@ -56,20 +56,6 @@ class Leaky(nn.Module):
         return torch.stack(outputs)
 
 
-class TwoCompartments(Leaky):
-    """A dendrite and a soma, as in TC-LIF."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        dendrite = soma = spikes = torch.zeros(x.shape[1], HIDDEN)
-        outputs = []
-        for step in x:
-            dendrite = dendrite - 0.5 * soma + self.first(step) - 0.5 * spikes
-            soma = soma + 0.5 * dendrite - spikes
-            spikes = fire(soma)
-            outputs.append(self.last(spikes))
-        return torch.stack(outputs)
-
-
 class Complementary(nn.Module):
     """A step of CLIF: a module that keeps its state and changes it in place."""
 
@@ -88,21 +74,6 @@ class Complementary(nn.Module):
         self.m = self.m + spikes
         self.v = u - spikes * (1 + torch.sigmoid(self.m))
         return spikes
-
-
-class InALoop(nn.Module):
-    """It makes its time steps of [N, F] itself, with modules that nobody knows."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.step = nn.Sequential(
-            nn.Linear(FEATURES, HIDDEN), Complementary(), nn.Linear(HIDDEN, CLASSES)
-        )
-        nn.init.normal_(self.step[0].weight)
-
-    def forward(self, x: Tensor) -> Tensor:
-        self.step[1].reset()
-        return sum(self.step(x) for _ in range(5)) / 5
 
 
 class ReturnsState(nn.Module):
