@@ -193,8 +193,10 @@ BEFORE, ALONE = (again(Handed, layout="step", returns=said) for said in ("before
 
 @pytest.mark.parametrize("rule", ["stbp", "native"])
 @pytest.mark.parametrize("reentrant", [True, False])
+@pytest.mark.parametrize("equations", [True, False])
 @pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad")
-def test_activation_checkpointing_is_refused(reentrant, rule):
+@pytest.mark.filterwarnings("ignore:the rule knows no equations")
+def test_activation_checkpointing_is_refused(equations, reentrant, rule):
     if not (reentrant or hasattr(torch._C._autograd, "_top_saved_tensors_default_hooks")):
         pytest.skip("this version of torch does not show that a pass will be computed again")
 
@@ -202,7 +204,7 @@ def test_activation_checkpointing_is_refused(reentrant, rule):
         def layers(self, x):
             return checkpoint(super().layers, x, use_reentrant=reentrant) + 0
 
-    network = adapt(Checkpointed(Steps), steps=STEPS)
+    network = adapt(Checkpointed(Steps), steps=STEPS, equations=equations)
     with pytest.raises(ValueError, match=r"checkpointing|made later"):
         gradients(network, rule, inputs())
 

@@ -7,7 +7,6 @@ from functools import partial
 import pytest
 import torch
 from torch import nn
-from torch.utils.checkpoint import checkpoint
 
 from art_snn import PyTorchSpikingClassifier
 from art_snn.findings import examine
@@ -18,13 +17,17 @@ from tests.interop.neurons import Round, Spike
 from tests.interop.unknown import STEPS, FireInside, Leaky, fire
 
 NATIVE = STBP(surrogate=Triangle())
-MODELS = [
-    Leaky,
-    partial(Leaky, FireInside.apply),
-    unknown.WithStates,
-    unknown.Delayed,
-    unknown.Language,
-]
+
+
+def compiled():
+    """Neurons between layers that torch.jit compiled."""
+    model = Leaky()
+    model.first = torch.jit.script(model.first)
+    model.last = torch.jit.script(model.last)
+    return model
+
+
+MODELS = [Leaky, partial(Leaky, FireInside.apply), unknown.Delayed, compiled]
 
 
 @pytest.fixture(autouse=True)
@@ -101,7 +104,7 @@ def test_a_model_of_one_step_in_a_forgotten_loop_is_refused_until_its_steps_are_
 
 
 def test_functions_that_are_no_spikes_are_refused_by_name_unless_harmless():
-    model = unknown.Quantized()
+    model = Leaky(lambda u: fire(unknown.Quantize.apply(u)))
     with pytest.raises(ValueError, match=r"unknown.Quantize in its graph.*harmless=\[Quantize\]"):
         gradient(adapt(model, STEPS).eval())
     compare_with_native(model, harmless=[unknown.Quantize])
@@ -255,9 +258,3 @@ def test_second_derivatives_are_refused():
     x = samples().requires_grad_()
     with pytest.raises(ValueError, match="second derivative"):
         torch.autograd.grad(network(x).sum(), x, create_graph=True)
-
-
-def test_activation_checkpointing_is_refused():
-    model = Leaky(lambda u: checkpoint(fire, u, use_reentrant=False))
-    with pytest.raises(ValueError, match="activation checkpointing"):
-        gradient(adapt(model, STEPS, gradient=NATIVE).eval())

@@ -76,38 +76,6 @@ class Complementary(nn.Module):
         return spikes
 
 
-class ReturnsState(nn.Module):
-    """A cell that returns its spikes and its state, as event_flow's ConvLIF."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.weights = nn.Conv1d(1, 4, 3, padding=1)
-        nn.init.normal_(self.weights.weight)
-
-    def forward(self, x: Tensor, state: Any) -> Any:
-        v, spikes = (0.0, 0.0) if state is None else state
-        v = v * 0.6 * (1 - spikes) + self.weights(x)
-        spikes = Spike.apply(v - 0.8)
-        return spikes, torch.stack([v, spikes])
-
-
-class WithStates(nn.Module):
-    """A loop that hands on the states of a cell."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.cell = ReturnsState()
-        self.last = nn.Linear(4 * FEATURES, CLASSES)
-
-    def forward(self, x: Tensor) -> Tensor:
-        state = None
-        outputs = []
-        for step in x:
-            spikes, state = self.cell(step[:, None], state)
-            outputs.append(self.last(spikes.flatten(1)))
-        return torch.stack(outputs)
-
-
 class Quantize(torch.autograd.Function):
     """Whole steps of 1/64, with the gradient passed on: no spikes."""
 
@@ -118,21 +86,6 @@ class Quantize(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad):
         return grad
-
-
-class Quantized(Leaky):
-    """Currents and potentials in whole steps, as on a chip; lava computes so."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        i = v = torch.zeros(x.shape[1], HIDDEN)
-        outputs = []
-        for step in x:
-            i = Quantize.apply(0.5 * i + self.first(step))
-            v = Quantize.apply(0.75 * v + i)
-            spikes = fire(v)
-            v = v * (1 - spikes)
-            outputs.append(self.last(spikes))
-        return torch.stack(outputs)
 
 
 class KeepsPotentials(nn.Module):
@@ -166,28 +119,6 @@ class Delayed(nn.Module):
         spikes = self.hidden(self.delays(padded).permute(2, 0, 1))
         self.last(self.weights(spikes))
         return self.last.v_seq
-
-
-class Feedforward(nn.Module):
-    """A part that torch.jit compiles, without neurons."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.weights = nn.Linear(HIDDEN, HIDDEN)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.tanh(self.weights(x)) + x
-
-
-class Language(Leaky):
-    """Neurons between compiled parts."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.part = torch.jit.script(Feedforward())
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.last(self.part(Spike.apply(self.part(self.first(x)) - 0.5)))
 
 
 class OneStep(nn.Sequential):
