@@ -245,3 +245,13 @@ def test_a_script_that_is_shown_is_there_and_has_the_options(line, monkeypatch, 
     with pytest.raises(SystemExit, match="0"):
         runpy.run_path(str(ROOT / script), run_name="__main__")
     assert set(options) <= set(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize("table", ["audit_table", "firing_table"])
+def test_a_committed_table_is_the_one_that_its_script_writes(table, tmp_path, monkeypatch):
+    page, script = tmp_path / "table.md", str(DOCS / f"{table}.py")
+    monkeypatch.setattr(sys, "argv", [script, str(page)])
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    runpy.run_path(script, run_name="__main__")
+    committed = DOCS / "_generated" / f"{table}.md"
+    assert committed.read_text() == page.read_text(), f"run: python docs/{table}.py"

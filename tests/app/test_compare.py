@@ -241,7 +241,8 @@ def test_a_comparison_survives_json_and_is_drawn(tmp_path):
     assert [label.get_text() for label in bars.get_yticklabels()] == ["stbp", "rga", "pdsg"]
 
 
-def test_bare_models_are_compared_by_their_own_gradient_if_need_be(here):
+@pytest.mark.filterwarnings("ignore:the rule knows no equations")
+def test_bare_models_are_compared_by_rules_that_apply_or_by_their_own_gradient(here):
     images(here / "images.npz")
     words = ("compare", "--data", "images.npz", "--device", "cpu", "--attack", "pgd(max_iter=1)")
     words += ("--samples", "4", "--batch-size", "4", "--repeats", "1", "--model")
@@ -253,15 +254,6 @@ def test_bare_models_are_compared_by_their_own_gradient_if_need_be(here):
     succeed(*words, adapted.own(here, "compiled"), "--output", "two")
     rows = read_result(Path("two", "compare.json"))["rows"]
     assert [name for name, row in rows.items() if not row["objection"]] == ["native"]
-
-
-@pytest.mark.filterwarnings("ignore:the rule knows no equations")
-def test_bare_models_that_nobody_knows_are_compared_under_temporal_rules(here):
-    images(here / "images.npz")
-    source = "from tests.interop import adapted\n\ndef build():\n    return adapted.Inline(16, 3)\n"
-    Path("mine.py").write_text(source)
-    words = ("--data", "images.npz", "--device", "cpu", "--attack", "pgd(max_iter=1)")
-    words += ("--samples", "4", "--batch-size", "4", "--repeats", "1", "--model", "mine.py:build")
-    succeed("compare", *words, "--rules", "stbp,pdsg,rga,native", "--output", "out")
-    rows = read_result(Path("out", "compare.json"))["rows"]
+    succeed(*words, adapted.own(here, "inline"), "--rules", "stbp,pdsg,rga", "--output", "three")
+    rows = read_result(Path("three", "compare.json"))["rows"]
     assert [name for name, row in rows.items() if row["objection"]] == ["rga"]

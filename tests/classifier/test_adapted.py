@@ -12,7 +12,8 @@ from art_snn.interop import adapt
 from art_snn.network import SpikingNetwork
 from tests.attacks.classifiers import around as wrapped
 from tests.datasets import halves
-from tests.interop.adapted import SHAPE, STEPS, Leaky, network
+from tests.interop.adapted import SHAPE, STEPS, network
+from tests.interop.neurons import Steps
 
 KINDS = ["steps", "merged", "step"]
 
@@ -115,7 +116,7 @@ class Folding(nn.Linear):
 @pytest.mark.parametrize("graph", [False, True])
 @pytest.mark.parametrize("name", ["inner", "spare"])
 def test_a_layer_that_is_not_called_or_has_other_axes_is_refused(name, graph):
-    layers = nn.Flatten(2), nn.Linear(16, STEPS), Folding(), Leaky(), nn.Linear(STEPS, 2)
+    layers = nn.Flatten(2), nn.Linear(16, STEPS), Folding(), Steps(), nn.Linear(STEPS, 2)
     one = around("steps", adapt(nn.Sequential(*layers).eval(), steps=STEPS))
     x = torch.rand(STEPS, *SHAPE).requires_grad_(graph)
     assert one.get_activations(x, "layers.2", framework=True).shape == (STEPS, STEPS)

@@ -113,14 +113,15 @@ def test_a_node_of_another_step_mode_mixes_samples():
         gradients(network, "rga", inputs())
 
 
+ZERO = {"threshold": 0.25, "reset_mechanism": "zero"}
+SOFT = Dynamics(BETA, LOW, reset="soft", reset_by=LOW / BETA)
+FILTERED = replace(SOFT, synapse=float(torch.tensor(0.7)))
 LAST = {
-    "subtract": ({"threshold": 0.3}, Dynamics(BETA, LOW, reset="soft", reset_by=LOW / BETA)),
-    "zero": ({"threshold": 0.25, "reset_mechanism": "zero"}, Dynamics(BETA, 0.25)),
-    "zero at once": (
-        {"threshold": 0.25, "reset_mechanism": "zero", "reset_delay": False},
-        Dynamics(BETA, 0.25),
-    ),
-    "none": ({"reset_mechanism": "none"}, Dynamics(BETA, reset="none")),
+    "subtract": ("Leaky", {"threshold": 0.3}, SOFT),
+    "zero": ("Leaky", ZERO, Dynamics(BETA, 0.25)),
+    "zero at once": ("Leaky", ZERO | {"reset_delay": False}, Dynamics(BETA, 0.25)),
+    "none": ("Leaky", {"reset_mechanism": "none"}, Dynamics(BETA, reset="none")),
+    "synapse": ("Synaptic", {"alpha": 0.7, "threshold": 0.3}, FILTERED),
 }
 
 
@@ -128,37 +129,23 @@ LAST = {
 @pytest.mark.parametrize("last", LAST)
 def test_potentials_of_snntorch_are_those_before_a_delayed_reset(last, rule):
     snn = real("snntorch")
-    options, equations = LAST[last]
+    name, options, equations = LAST[last]
     hidden = partial(snn.Leaky, 0.8, reset_mechanism="zero")
-    model = ReadHanded(hidden, partial(snn.Leaky, 0.8, **options))
+    model = ReadHanded(hidden, partial(getattr(snn, name), beta=0.8, **options))
     after = last == "zero at once"
     # Spikes of snnTorch are single precision.
     assert_read_out(model, Dynamics(BETA), equations, rule, after=after, tolerance=1e-6)
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_potentials_of_synaptic_and_of_a_lif_cell_follow_their_current(rule):
-    snn = real("snntorch")
-    alpha, soft = float(torch.tensor(0.7)), LAST["subtract"]
-    model = ReadHanded(partial(snn.Leaky, 0.8), partial(snn.Synaptic, 0.7, 0.8, **soft[0]))
-    hidden, last = Dynamics(BETA, reset="soft", reset_by=1 / BETA), replace(soft[1], synapse=alpha)
-    assert_read_out(model, hidden, last, rule, after=False, tolerance=1e-6)
-
-    norse = real("norse")
-    p = norse.LIFParameters(tau_mem_inv=torch.tensor(300.0), v_th=torch.tensor(0.25))
-    share, loss = (float(0.001 * torch.tensor(rate)) for rate in (300.0, 200.0))
-    equations = Dynamics(1 - share, 0.25, gain=share, synapse=1 - loss)
-    model = ReadHanded(norse.IAFCell, partial(norse.LIFCell, p))
-    assert_read_out(model, Dynamics(1.0), equations, rule, after=True, tolerance=1e-6)
-
-
-@pytest.mark.parametrize("rule", RULES)
-def test_potentials_of_norse_are_those_after_the_reset(rule):
+@pytest.mark.parametrize(("kind", "loss"), [("LIFBox", 1.0), ("LIF", float(torch.tensor(0.2)))])
+def test_potentials_of_norse_are_those_after_the_reset(kind, loss, rule):
     norse = real("norse")
     share = float(0.001 * torch.tensor(300.0))
-    p = norse.LIFBoxParameters(tau_mem_inv=torch.tensor(300.0), v_th=torch.tensor(0.25))
-    equations = Dynamics(1 - share, 0.25, gain=share)
-    model = ReadHanded(norse.IAFCell, partial(norse.LIFBoxCell, p))
+    settings = {"tau_mem_inv": torch.tensor(300.0), "v_th": torch.tensor(0.25)}
+    p = getattr(norse, f"{kind}Parameters")(**settings)
+    equations = Dynamics(1 - share, 0.25, gain=share, synapse=1 - loss)
+    model = ReadHanded(norse.IAFCell, partial(getattr(norse, f"{kind}Cell"), p))
     assert_read_out(model, Dynamics(1.0), equations, rule, after=True, tolerance=1e-6)
 
 

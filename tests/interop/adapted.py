@@ -11,21 +11,15 @@ from torch import Tensor, nn
 from art_snn import SpikingNetwork
 from art_snn.dynamics import Dynamics
 from art_snn.interop import adapt, register_neuron
-from tests.interop.neurons import Spike, Step, Steps, dynamics
+from tests.interop import neurons
+from tests.interop.neurons import Spike, Step, Steps
 
 STEPS = 3
 SHAPE = (1, 4, 4)
-Leaky = Steps
 
 
-class Folded(Steps):
-    """Takes all time steps as [T * N, ...]."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x.unflatten(0, (STEPS, -1))).flatten(0, 1)
-
-
-register_neuron(Folded, dynamics=dynamics, layout="merged")
+class Folded(neurons.Merged):
+    steps = STEPS
 
 
 class Loop(nn.Module):

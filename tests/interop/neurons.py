@@ -65,8 +65,10 @@ class TimeLast(Steps):
 class Merged(Steps):
     """Takes [T * N, ...]."""
 
+    steps = STEPS
+
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x.unflatten(0, (STEPS, -1))).flatten(0, 1)
+        return super().forward(x.unflatten(0, (self.steps, -1))).flatten(0, 1)
 
 
 class SamplesMerged(Steps):

@@ -402,44 +402,19 @@ def test_the_default_rule_is_one_that_applies():
         network.gradient = "rga"
 
 
-def test_further_arguments_of_a_neuron_are_refused_and_names_are_not():
+def test_an_argument_of_a_neuron_may_be_given_by_name():
     class Optional(Steps):
         def forward(self, x, v0=None):
             return super().forward(x)
-
-    class Started(Stack):
-        def fire(self, neuron, current):
-            return neuron(current, torch.full_like(current[0], 0.9))
 
     class Named(Stack):
         def fire(self, neuron, current):
             return neuron(x=current, v0=None)
 
     register_neuron(Optional, dynamics=dynamics)
-    with pytest.raises(ValueError, match=r"neuron1, .*given more"):
-        gradients(adapt(Started(Optional), steps=STEPS), "rga", inputs())
     wanted = gradients(adapt(Stack(Steps), steps=STEPS), "stbp", inputs())
     named = gradients(adapt(Named(Optional), steps=STEPS), "stbp", inputs())
     assert torch.equal(named[1], wanted[1])
-
-
-COMPILERS = {
-    "script": torch.jit.script,
-    "trace": lambda module: torch.jit.trace(module, torch.rand(4, 5, 12, dtype=torch.float64)),
-}
-
-
-@pytest.mark.parametrize("rule", EVERY)
-@pytest.mark.parametrize("compiler", COMPILERS)
-@pytest.mark.filterwarnings("ignore:.*torch.jit")
-def test_layers_without_neurons_may_be_compiled_by_torch_jit(compiler, rule):
-    model = Stack(Steps)
-    model.fc2 = COMPILERS[compiler](model.fc2)
-    network = adapt(model, steps=STEPS)
-    wanted = gradients(adapt(Stack(Steps), steps=STEPS), rule, inputs())
-    for tried in (network, copy.deepcopy(network)):
-        close(gradient(tried, rule, inputs()), wanted[:2])
-        assert torch.equal(answer(tried, None, inputs()), wanted[0])
 
 
 class Mixing(nn.Module):
@@ -458,32 +433,35 @@ class Mixing(nn.Module):
         return x + self.gain * (x @ self.weight) + self.shift
 
 
-class Spoken(Loop):
-    def __init__(self, compiler: Any) -> None:
-        super().__init__(Step)
-        mixing = Mixing().eval()
-        self.mixing = compiler(mixing)
-        self.weight = mixing.weight
+def mixing(kind: str, compiler: Any) -> Any:
+    """A network with such a layer after its first neurons."""
+    model = Stack(Steps) if kind == "all steps" else Loop(Step)
+    options = {"steps": STEPS} if kind == "all steps" else OWN_TIME
+    model.fc2 = nn.Sequential(compiler(Mixing().eval()), model.fc2)
+    return adapt(model, **options)
 
-    def layers(self, x: Tensor) -> Tensor:
-        return self.fc3(self.neuron2(self.fc2(self.mixing(self.neuron1(self.fc1(x))))))
 
-    @property
-    def weights(self) -> list[Tensor]:
-        return [*super().weights, self.weight]
+COMPILERS = {
+    "script": torch.jit.script,
+    "trace": lambda module: torch.jit.trace(module, torch.rand(4, 5, 12, dtype=torch.float64)),
+}
 
 
 @pytest.mark.parametrize("rule", EVERY)
 @pytest.mark.parametrize("compiler", COMPILERS)
+@pytest.mark.parametrize("kind", ["all steps", "loop"])
 @pytest.mark.filterwarnings("ignore:.*torch.jit")
-def test_such_layers_may_be_compiled_in_a_loop_over_time_and_are_trained(compiler, rule):
-    wanted = gradients(adapt(Spoken(lambda layer: layer), **OWN_TIME), rule, inputs())
-    network = adapt(Spoken(COMPILERS[compiler]), **OWN_TIME)
-    found = gradients(network, rule, inputs())
-    close((*found[:2], *found[2]), (*wanted[:2], *wanted[2]), 1e-9)
-    network.forget()
-    with network.constant_weights():
-        close(gradient(network, rule, inputs()), wanted[:2], 1e-9)
+def test_layers_without_neurons_may_be_compiled_by_torch_jit_and_are_trained(kind, compiler, rule):
+    plain, network = mixing(kind, lambda layer: layer), mixing(kind, COMPILERS[compiler])
+    wanted = gradient(plain, rule, inputs(), *plain.layers.parameters())
+    copies = [copy.deepcopy(network)] if kind == "all steps" else []
+    for tried in (network, *copies):
+        found = gradient(tried, rule, inputs(), *tried.layers.parameters())
+        close(found, wanted, 1e-9)
+        assert torch.equal(answer(tried, None, inputs()), found[0])
+        tried.forget()
+        with tried.constant_weights():
+            close(gradient(tried, rule, inputs()), wanted[:2], 1e-9)
 
 
 @pytest.mark.parametrize("rule", [None, *RULES])

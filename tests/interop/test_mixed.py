@@ -12,6 +12,7 @@ from art_snn.interop import adapt
 from tests.interop.neurons import Step, Steps, Synaptic, SynapticSteps
 from tests.interop.promises import answer, close, gradient
 from tests.interop.stacks import CLASSES, STEPS, images, lively
+from tests.interop.unknown import KeepsPotentials
 
 pytestmark = pytest.mark.filterwarnings("ignore:the rule knows no equations")
 
@@ -31,7 +32,11 @@ class Between(nn.Module):
         return self.fc4(self.last(self.fc3(self.unknown(self.fc2(first)))))
 
 
-KINDS = {"step": (Step, Synaptic), "steps": (Steps, SynapticSteps)}
+KINDS = {
+    "step": (Step, Synaptic),
+    "steps": (Steps, SynapticSteps),
+    "unregistered": (Steps, KeepsPotentials),
+}
 every_kind = pytest.mark.parametrize("kind", KINDS)
 
 
@@ -55,6 +60,8 @@ def test_logits_of_a_mixture_are_the_model_s_under_every_temporal_rule(kind, rul
     network = mixed(kind)
     assert str(network.gradient).startswith("STBP")
     logits, grad = gradient(network, rule, images())
+    # Those that are known keep their equations.
+    assert list(network.body.traits.slopes.calls.values()) == [STEPS]
     assert torch.equal(logits, answer(network, None, images()))
     assert grad.any()
 

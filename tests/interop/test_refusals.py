@@ -13,10 +13,10 @@ from torch.utils.checkpoint import checkpoint
 from art_snn.dynamics import Dynamics
 from art_snn.gradients import RGA, STBP, Native
 from art_snn.interop import adapt, register_neuron
+from tests.interop.adapted import Threshold
 from tests.interop.neurons import (
     Gated,
     Handed,
-    Merged,
     Step,
     Steps,
     Synaptic,
@@ -25,7 +25,7 @@ from tests.interop.neurons import (
     dynamics,
 )
 from tests.interop.promises import ALL_STEPS, OWN_TIME, gradients, inputs
-from tests.interop.stacks import STEPS, Loop, OwnMerged, Stack, StateLoop
+from tests.interop.stacks import STEPS, Loop, Stack
 
 IF = partial(Steps, 1.0)
 
@@ -189,53 +189,14 @@ for _cls in (Double, Late):
 
 TALL = again(Steps, dynamics=lambda module: Dynamics(0.5, amplitude=1.5))
 BEFORE, ALONE = (again(Handed, layout="step", returns=said) for said in ("before reset", None))
-FUNCTION, KEEPS, DARK = "Leap in its graph", "keeps a state", "neuron1, .*without a graph"
-# The first of these keep a native gradient.
-REFUSED = {
-    "two places of a loop": (partial(Twice, Step), "rga", "neuron1.*fired 8 .* 2 places"),
-    "two places": (partial(Twice, Step), "rga", "neuron1.*fired 8 times .* 2 places"),
-    "delays": (partial(Delayed, Steps), "rga", "neuron2, which fired 6 times"),
-    "weights inside": (Weighing, "rga", r"neuron1, .*returns \(5, 12\)"),
-    "functions": (partial(ByFunction, Steps), "rga", "neuron1 was not called"),
-    "not called": (partial(Idle, Steps), "rga", "neuron1, neuron2, .* none was called"),
-    "longer": (partial(Longer, Steps), "rga", "neuron1, which fired 8 times"),
-    "uneven": (partial(Uneven, Step), "rga", "neuron1, which fired 5 times"),
-    "recurrent": (partial(Recurrent, Step), "rga", "neuron1, which reads what neuron2 gave"),
-    "function rga": (partial(Hidden, Steps), "rga", FUNCTION),
-    "function loop rga": (partial(HiddenLoop, Step), "rga", FUNCTION),
-    "outsider": (partial(Outside, Step), "rga", r"a tensor \[12\] that is none of its para"),
-    "no_grad": (partial(Blind, Steps), "rga", DARK),
-    "2": (partial(Stack, Double, 3.0), "rga", r"neuron1, which gave 2\. .*amplitude=.*max_spikes="),
-    "amplitude": (partial(Stack, TALL), "rga", r"0 or 1\.5, got neuron1, which gave 1\. "),
-    "other spikes": (partial(Stack, Late, 2.0), "rga", "neuron1, .* spikes .*differ.* at step 1"),
-    "returns after": (partial(StateLoop, BEFORE), "rga", "neuron1, .*not those before reset"),
-    "returns both": (partial(StateLoop, ALONE), "rga", "neuron1, .*something else"),
-    "merged": (partial(OwnMerged, Merged), "rga", "^steps: "),
-    "training mode": (partial(Stack, Otherwise), "native", "logits then differ"),
-    "counter rga": (partial(Counting, Steps), "rga", KEEPS),
-    "counter native": (partial(Counting, Steps), "native", KEEPS),
-}
-HAVE_NATIVE = list(REFUSED)[:12]
-OPTIONS = {"two places of a loop": OWN_TIME | ALL_STEPS, "merged": OWN_TIME}
-
-
-@pytest.mark.parametrize("name", REFUSED)
-def test_models_that_would_give_a_wrong_gradient_are_refused(name):
-    make, rule, message = REFUSED[name]
-    model = make()
-    options = OPTIONS.get(name, OWN_TIME if isinstance(model, Loop) else ALL_STEPS)
-    network = adapt(model, gradient="native", **options)
-    with pytest.raises(ValueError, match=message):
-        gradients(network, rule, inputs())
-    if name in HAVE_NATIVE:
-        assert gradients(network, "native", inputs())[1].any()
-    assert not any("forward" in vars(module) for module in model.modules())
 
 
 @pytest.mark.parametrize("rule", ["stbp", "native"])
 @pytest.mark.parametrize("reentrant", [True, False])
+@pytest.mark.parametrize("equations", [True, False])
 @pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad")
-def test_activation_checkpointing_is_refused(reentrant, rule):
+@pytest.mark.filterwarnings("ignore:the rule knows no equations")
+def test_activation_checkpointing_is_refused(equations, reentrant, rule):
     if not (reentrant or hasattr(torch._C._autograd, "_top_saved_tensors_default_hooks")):
         pytest.skip("this version of torch does not show that a pass will be computed again")
 
@@ -243,7 +204,7 @@ def test_activation_checkpointing_is_refused(reentrant, rule):
         def layers(self, x):
             return checkpoint(super().layers, x, use_reentrant=reentrant) + 0
 
-    network = adapt(Checkpointed(Steps), steps=STEPS)
+    network = adapt(Checkpointed(Steps), steps=STEPS, equations=equations)
     with pytest.raises(ValueError, match=r"checkpointing|made later"):
         gradients(network, rule, inputs())
 
@@ -255,19 +216,6 @@ def test_neurons_that_are_not_used_change_nothing(rule):
     model.spare, model.other = IF(), IF()
     logits, grad, _ = gradients(adapt(model, steps=STEPS), rule, inputs())
     assert all(map(torch.equal, (logits, grad), plain[:2]))
-
-
-@pytest.mark.parametrize("rule", ["rga", "stbp", "native"])
-@pytest.mark.parametrize("cut", [torch.Tensor.detach, torch.round], ids=["detach", "round"])
-def test_a_gradient_of_zero_is_refused(rule, cut):
-    class Cut(Stack):
-        def forward(self, x):
-            return super().forward(cut(x))
-
-    network = adapt(Cut(Steps), steps=STEPS)
-    how = "none" if cut is torch.Tensor.detach and rule == "native" else "(none|zero)"
-    with pytest.raises(ValueError, match=rf"is {how} for all of 5.*cuts it"):
-        gradients(network, rule, inputs())
 
 
 def test_an_objection_with_samples_verifies_the_model_and_leaves_nothing():
@@ -416,36 +364,15 @@ def test_conversion_is_refused_in_a_loop_over_time():
     assert "relu" not in str(caught.value)
 
 
-def test_models_without_a_known_neuron_have_their_own_gradient_where_that_is_asked_for():
-    class Unknown(nn.Module):
-        def forward(self, x):
-            return Leap.apply(x - 0.5)
-
-    network = adapt(Stack(Unknown), steps=STEPS, gradient="native")
-    assert gradients(network, "native", inputs())[1].any()
-    with pytest.raises(ValueError, match="nobody knows the equations"):
-        network.gradient = "bptr"
-
-
 def test_functions_that_return_no_dynamics_are_refused():
     with pytest.raises(TypeError, match=r"^dynamics: .*returns 3"):
         adapt(Stack(again(Steps, dynamics=lambda module: 3)), steps=STEPS)
 
 
-class Forgetting(nn.Module):
-    """A neuron without memory, which torch.jit compiles."""
-
-    def forward(self, x):
-        return (x >= 1).to(x.dtype) + (x - x.detach())
-
-
-register_neuron(Forgetting, dynamics=lambda module: Dynamics(0.0))
-
-
 @pytest.mark.filterwarnings("ignore:.*torch.jit")
 def test_neurons_that_torch_compiled_keep_their_own_gradient_alone():
     model = Stack(IF)
-    model.neuron2 = torch.jit.script(nn.Sequential(Forgetting()))
+    model.neuron2 = torch.jit.script(nn.Sequential(Threshold()))
     network = adapt(model, steps=STEPS)
     assert gradients(network, "native", inputs())[1].any()
     for rule in ALL_RULES:

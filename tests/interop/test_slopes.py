@@ -2,28 +2,32 @@
 
 import threading
 import warnings
+from functools import partial
 
 import pytest
 import torch
 from torch import nn
-from torch.utils.checkpoint import checkpoint
 
 from art_snn import PyTorchSpikingClassifier
 from art_snn.findings import examine
-from art_snn.gradients import ASSG, EOT, PDSG, STBP, Extended, FastSigmoid, Mean, Triangle
+from art_snn.gradients import ASSG, EOT, PDSG, STBP, Extended, Mean, Triangle
 from art_snn.interop import adapt
-from tests.interop import unknown
-from tests.interop.neurons import Steps
-from tests.interop.unknown import FUNCTIONS, STEPS, Fire, Leaky
+from tests.interop import adapted, unknown
+from tests.interop.neurons import Round, Spike
+from tests.interop.unknown import STEPS, FireInside, Leaky, fire
 
-NATIVE = STBP(surrogate=FastSigmoid(k=10))
-LOOPS = [
-    unknown.Recurrent,
-    unknown.TwoCompartments,
-    unknown.WithStates,
-    unknown.Delayed,
-    unknown.Language,
-]
+NATIVE = STBP(surrogate=Triangle())
+
+
+def compiled():
+    """Neurons between layers that torch.jit compiled."""
+    model = Leaky()
+    model.first = torch.jit.script(model.first)
+    model.last = torch.jit.script(model.last)
+    return model
+
+
+MODELS = [Leaky, partial(Leaky, FireInside.apply), unknown.Delayed, compiled]
 
 
 @pytest.fixture(autouse=True)
@@ -63,19 +67,14 @@ def compare_with_native(model, rule=NATIVE, **options):
     return exchanged
 
 
-@pytest.mark.parametrize("form", FUNCTIONS)
-def test_the_native_surrogate_put_into_a_function_gives_the_native_gradient(form):
-    compare_with_native(Leaky(FUNCTIONS[form]))
-
-
 @pytest.mark.filterwarnings("ignore:.*torch.jit")
-@pytest.mark.parametrize("model", LOOPS)
-def test_states_recurrence_delays_and_readouts_stay_as_they_are(model):
+@pytest.mark.parametrize("model", MODELS)
+def test_the_native_surrogate_put_into_a_function_gives_the_native_gradient(model):
     compare_with_native(model())
 
 
 def test_a_model_with_its_own_time_steps():
-    compare_with_native(unknown.InALoop(), steps=None, encoder=None)
+    compare_with_native(adapted.model("inline", (unknown.FEATURES,), 4), steps=None, encoder=None)
 
 
 def test_a_model_of_one_step_is_recognised_by_the_state_that_it_keeps():
@@ -105,21 +104,23 @@ def test_a_model_of_one_step_in_a_forgotten_loop_is_refused_until_its_steps_are_
 
 
 def test_functions_that_are_no_spikes_are_refused_by_name_unless_harmless():
-    model = unknown.Quantized()
+    model = Leaky(lambda u: fire(unknown.Quantize.apply(u)))
     with pytest.raises(ValueError, match=r"unknown.Quantize in its graph.*harmless=\[Quantize\]"):
         gradient(adapt(model, STEPS).eval())
     compare_with_native(model, harmless=[unknown.Quantize])
 
 
 def test_a_rule_that_needs_one_threshold_refuses_several():
-    model = Leaky(unknown.Levels.apply)
+    model = Leaky(lambda u: Round.apply(u, 4))
     assert gradient(adapt(model, STEPS, gradient=NATIVE).eval())[1].any()
     with pytest.raises(ValueError, match="several"):
         gradient(adapt(model, STEPS, gradient="pdsg").eval())
 
 
-def test_a_random_start_is_drawn_in_every_pass_and_said():
-    network = adapt(unknown.RandomStart(), STEPS, gradient=EOT(NATIVE, samples=2)).eval()
+def test_a_random_potential_is_drawn_in_every_pass_and_said():
+    network = adapt(
+        Leaky(lambda u: fire(u - 0.2 * torch.rand_like(u))), STEPS, gradient=EOT(NATIVE, samples=2)
+    ).eval()
     with pytest.warns(UserWarning, match="draws random numbers"):
         _, grad = gradient(network)
     assert grad.any()
@@ -135,7 +136,7 @@ RULES = [
 
 
 @pytest.mark.parametrize("rule", RULES, ids=str)
-@pytest.mark.parametrize("spike", [FUNCTIONS["threshold argument"], lambda u: (u >= 1).float()])
+@pytest.mark.parametrize("spike", [fire, lambda u: (u >= 1).float()])
 def test_rules_whose_slope_depends_on_the_potential_alone_apply(rule, spike):
     model = Leaky(spike)
     logits, grad = gradient(adapt(model, STEPS, gradient=rule).eval())
@@ -166,9 +167,9 @@ def test_what_is_exchanged_is_said_once_and_noted():
         warnings.simplefilter("always")
         for _ in range(3):
             gradient(network)
-    assert ["unknown.Fire: 6 calls" in str(one.message) for one in said] == [True]
+    assert ["neurons.Spike: 6 calls" in str(one.message) for one in said] == [True]
     (note,) = (what for what in network.body.notes() if "slope exchanged" in what)
-    assert note.endswith("unknown.Fire")
+    assert note.endswith("neurons.Spike")
     assert str(network.rule) == str(STBP())
 
 
@@ -180,14 +181,14 @@ def test_what_is_exchanged_is_a_note_of_every_examination():
     x = samples(12).numpy()
     found = examine(classifier, x, classifier.predict(x).argmax(1), eps=0.1)
     (note,) = [one for one in found if one.id == "exchanged-slopes"]
-    assert "unknown.Fire, 6 calls" in note.sentence
+    assert "neurons.Spike, 6 calls" in note.sentence
     assert note.severity == "note"
 
 
 def test_a_function_that_is_silent_on_all_samples_is_explained_by_constants():
-    model = Leaky(FUNCTIONS["threshold inside"])
-    model.first.bias.data.fill_(-2.0)
-    model.first.weight.data.mul_(0.1)
+    model = Leaky(FireInside.apply)
+    model.first.bias.data.fill_(0.0)
+    model.first.weight.data.mul_(0.02)
     _, grad = gradient(adapt(model, STEPS, gradient=NATIVE).eval())
     same_gradient(gradient(adapt(model, STEPS, gradient="native").eval())[1], grad, 1e-5)
 
@@ -215,25 +216,25 @@ def test_silent_neurons_of_one_step_are_followed_and_a_wider_surrogate_is_named(
 
 
 def test_a_place_that_makes_no_spikes_any_more_is_noticed():
-    model = Leaky(lambda u: Fire.apply(u - 1) if u.mean() < 5 else torch.sigmoid(u))
+    model = Leaky(lambda u: Spike.apply(u - 1) if u.mean() < 5 else torch.sigmoid(u))
     network = adapt(model, STEPS).eval()
     gradient(network)
     with torch.no_grad():
         model.first.bias.fill_(100.0)
-    with pytest.raises(ValueError, match=r"made none at .*Fire"):
+    with pytest.raises(ValueError, match=r"made none at .*Spike"):
         gradient(network)
 
 
 def test_functions_are_as_they_were_after_every_pass_and_for_other_threads():
-    before = dict(vars(Fire))
+    before = dict(vars(Spike))
     network = adapt(Leaky(), STEPS, gradient=NATIVE).eval()
     gradient(network)
-    assert dict(vars(Fire)) == before
+    assert dict(vars(Spike)) == before
 
     model = Leaky(lambda u: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         gradient(adapt(model, STEPS, gradient=NATIVE).eval())
-    assert dict(vars(Fire)) == before
+    assert dict(vars(Spike)) == before
 
     seen = []
 
@@ -241,15 +242,15 @@ def test_functions_are_as_they_were_after_every_pass_and_for_other_threads():
         # Another thread calls the function in the middle of a pass.
         def call():
             leaf = torch.zeros(1, requires_grad=True)
-            seen.append(torch.autograd.grad(Fire.apply(leaf - 0.1), leaf)[0])
+            seen.append(torch.autograd.grad(Spike.apply(leaf - 0.1), leaf)[0])
 
         other = threading.Thread(target=call)
         other.start()
         other.join()
-        return Fire.apply(u - 1)
+        return Spike.apply(u - 1)
 
     gradient(adapt(Leaky(spike), STEPS, gradient=STBP()).eval())
-    assert all(torch.equal(one, torch.tensor([0.25])) for one in seen)
+    assert all(torch.equal(one, torch.tensor([0.9])) for one in seen)
 
 
 def test_second_derivatives_are_refused():
@@ -257,39 +258,3 @@ def test_second_derivatives_are_refused():
     x = samples().requires_grad_()
     with pytest.raises(ValueError, match="second derivative"):
         torch.autograd.grad(network(x).sum(), x, create_graph=True)
-
-
-def test_known_neurons_keep_their_equations_beside_others():
-    class Mixed(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.leaky = Leaky()
-            self.known = Steps(0.8)
-            self.last = nn.Linear(unknown.CLASSES, unknown.CLASSES)
-
-        def forward(self, x):
-            return self.last(self.known(4 * self.leaky(x)))
-
-    model = Mixed()
-    network = adapt(model, STEPS, gradient=NATIVE).eval()
-    logits, grad = gradient(network)
-    assert [site.name for site in network.body.neurons()] == ["known"]
-    assert list(network.body.traits.slopes.calls.values()) == [STEPS]
-    alone = adapt(model, STEPS, gradient=NATIVE, equations=False).eval()
-    assert torch.equal(gradient(alone)[0], logits)
-    assert grad.any()
-
-
-@pytest.mark.parametrize("norm", [nn.Identity, nn.BatchNorm1d])
-def test_weights_take_gradients_by_exchange(norm):
-    model = Leaky(lambda u: (u >= 1).float())
-    model.first = nn.Sequential(model.first, norm(model.first.out_features))
-    network = adapt(model, STEPS, training_gradient="stbp").train()
-    network(samples()).square().sum().backward()
-    assert model.first[0].weight.grad.any()
-
-
-def test_activation_checkpointing_is_refused():
-    model = Leaky(lambda u: checkpoint(FUNCTIONS["function"], u, use_reentrant=False))
-    with pytest.raises(ValueError, match="activation checkpointing"):
-        gradient(adapt(model, STEPS, gradient=NATIVE).eval())

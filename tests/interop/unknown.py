@@ -1,6 +1,6 @@
 """Models with neurons of their own, as research code writes them: no rule knows their equations.
 
-All spikes have the slope ``1 / (1 + 10 |z|)^2``, or none. Models map [T, N, F] to [T, N, K] unless
+All spikes have the slope ``1 - |z|`` near the threshold. Models map [T, N, F] to [T, N, K] unless
 they say otherwise."""
 
 from collections.abc import Callable
@@ -9,38 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tests.interop.neurons import Spike
+
 FEATURES, HIDDEN, CLASSES = 12, 16, 4
 
 
-class Fire(torch.autograd.Function):
-    """1 where the distance from the threshold is at least 0."""
-
-    @staticmethod
-    def forward(ctx, distance):
-        ctx.save_for_backward(distance)
-        return (distance >= 0).to(distance)
-
-    @staticmethod
-    def backward(ctx, grad):
-        (distance,) = ctx.saved_tensors
-        return grad / (1 + 10 * distance.abs()).square()
-
-
-class FireAt(torch.autograd.Function):
-    """The same with the threshold as an argument; it saves its spikes alone, as STDB does."""
-
-    @staticmethod
-    def forward(ctx, potential, threshold, steepness):
-        ctx.slope = (1 + steepness * (potential - threshold).abs()).square().reciprocal()
-        return (potential >= threshold).to(potential)
-
-    @staticmethod
-    def backward(ctx, grad):
-        return grad * ctx.slope, None, None
-
-
 class FireInside(torch.autograd.Function):
-    """The same with a threshold of its own."""
+    """A step at a threshold of its own, with `setup_context`, and the triangle backward."""
 
     @staticmethod
     def forward(potential):
@@ -53,20 +28,17 @@ class FireInside(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad):
         (potential,) = ctx.saved_tensors
-        return grad / (1 + 10 * (potential - 1).abs()).square()
+        return grad * (1 - (potential - 1).abs()).clamp(min=0)
 
 
-FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "function": lambda u: Fire.apply(u - 1),
-    "threshold argument": lambda u: FireAt.apply(u, 1.0, 10.0),
-    "threshold inside": FireInside.apply,
-}
+def fire(potential: Tensor) -> Tensor:
+    return Spike.apply(potential - 1)
 
 
 class Leaky(nn.Module):
     """Two layers of leaky neurons written into the forward; the reset is detached."""
 
-    def __init__(self, spike: Callable[[Tensor], Tensor] = FUNCTIONS["function"]) -> None:
+    def __init__(self, spike: Callable[[Tensor], Tensor] = fire) -> None:
         super().__init__()
         self.first = nn.Linear(FEATURES, HIDDEN)
         self.last = nn.Linear(HIDDEN, CLASSES)
@@ -80,53 +52,6 @@ class Leaky(nn.Module):
             u = 0.8 * v + self.first(step)
             spikes = self.spike(u)
             v = u - spikes.detach()
-            outputs.append(self.last(spikes))
-        return torch.stack(outputs)
-
-
-class Recurrent(Leaky):
-    """A synaptic current, recurrent weights and an adaptive threshold, as an LSNN has them."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.back = nn.Linear(HIDDEN, HIDDEN, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        v = i = b = spikes = torch.zeros(x.shape[1], HIDDEN, dtype=x.dtype)
-        outputs = []
-        for step in x:
-            i = 0.7 * i + self.first(step) + self.back(spikes)
-            v = 0.9 * v * (1 - spikes) + i
-            b = 0.95 * b + 0.05 * spikes
-            spikes = Fire.apply(v - (1 + 1.8 * b))
-            outputs.append(self.last(spikes))
-        return torch.stack(outputs)
-
-
-class RandomStart(Leaky):
-    """It draws where its potentials start, in evaluation mode too, as sparch does."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        v = torch.rand(x.shape[1], HIDDEN)
-        spikes = torch.rand(x.shape[1], HIDDEN)
-        outputs = []
-        for step in x:
-            v = 0.8 * (v - spikes) + 0.2 * self.first(step)
-            spikes = Fire.apply(v - 1)
-            outputs.append(self.last(spikes))
-        return torch.stack(outputs)
-
-
-class TwoCompartments(Leaky):
-    """A dendrite and a soma, as in TC-LIF."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        dendrite = soma = spikes = torch.zeros(x.shape[1], HIDDEN)
-        outputs = []
-        for step in x:
-            dendrite = dendrite - 0.5 * soma + self.first(step) - 0.5 * spikes
-            soma = soma + 0.5 * dendrite - spikes
-            spikes = Fire.apply(soma - 1)
             outputs.append(self.last(spikes))
         return torch.stack(outputs)
 
@@ -145,57 +70,10 @@ class Complementary(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         u = 0.5 * self.v + x
         self.m = self.m * torch.sigmoid_(0.5 * u)
-        spikes = FireAt.apply(u, 1.0, 10.0)
+        spikes = fire(u)
         self.m = self.m + spikes
         self.v = u - spikes * (1 + torch.sigmoid(self.m))
         return spikes
-
-
-class InALoop(nn.Module):
-    """It makes its time steps of [N, F] itself, with modules that nobody knows."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.step = nn.Sequential(
-            nn.Linear(FEATURES, HIDDEN), Complementary(), nn.Linear(HIDDEN, CLASSES)
-        )
-        nn.init.normal_(self.step[0].weight)
-
-    def forward(self, x: Tensor) -> Tensor:
-        self.step[1].reset()
-        return sum(self.step(x) for _ in range(5)) / 5
-
-
-class ReturnsState(nn.Module):
-    """A cell that returns its spikes and its state, as event_flow's ConvLIF."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.weights = nn.Conv1d(1, 4, 3, padding=1)
-        nn.init.normal_(self.weights.weight)
-
-    def forward(self, x: Tensor, state: Any) -> Any:
-        v, spikes = (0.0, 0.0) if state is None else state
-        v = v * 0.6 * (1 - spikes) + self.weights(x)
-        spikes = FireAt.apply(v, 0.8, 10.0)
-        return spikes, torch.stack([v, spikes])
-
-
-class WithStates(nn.Module):
-    """A loop that hands on the states of a cell."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.cell = ReturnsState()
-        self.last = nn.Linear(4 * FEATURES, CLASSES)
-
-    def forward(self, x: Tensor) -> Tensor:
-        state = None
-        outputs = []
-        for step in x:
-            spikes, state = self.cell(step[:, None], state)
-            outputs.append(self.last(spikes.flatten(1)))
-        return torch.stack(outputs)
 
 
 class Quantize(torch.autograd.Function):
@@ -210,21 +88,6 @@ class Quantize(torch.autograd.Function):
         return grad
 
 
-class Quantized(Leaky):
-    """Currents and potentials in whole steps, as on a chip; lava computes so."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        i = v = torch.zeros(x.shape[1], HIDDEN)
-        outputs = []
-        for step in x:
-            i = Quantize.apply(0.5 * i + self.first(step))
-            v = Quantize.apply(0.75 * v + i)
-            spikes = FireAt.apply(v, 1.0, 10.0)
-            v = v * (1 - spikes)
-            outputs.append(self.last(spikes))
-        return torch.stack(outputs)
-
-
 class KeepsPotentials(nn.Module):
     """All steps in one call; what it leaves on itself is read out."""
 
@@ -233,7 +96,7 @@ class KeepsPotentials(nn.Module):
         spikes, potentials = [], []
         for step in x:
             v = 0.8 * v + step
-            spikes.append(Fire.apply(v - 1))
+            spikes.append(fire(v))
             v = v * (1 - spikes[-1].detach())
             potentials.append(v)
         self.v_seq = torch.stack(potentials)
@@ -256,41 +119,6 @@ class Delayed(nn.Module):
         spikes = self.hidden(self.delays(padded).permute(2, 0, 1))
         self.last(self.weights(spikes))
         return self.last.v_seq
-
-
-class Feedforward(nn.Module):
-    """A part that torch.jit compiles, without neurons."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.weights = nn.Linear(HIDDEN, HIDDEN)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.tanh(self.weights(x)) + x
-
-
-class Language(Leaky):
-    """Neurons between compiled parts."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.part = torch.jit.script(Feedforward())
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.last(self.part(Fire.apply(self.part(self.first(x)) - 0.5)))
-
-
-class Levels(torch.autograd.Function):
-    """0 to 4 spikes in a step: round(clamp(u, 0, 4))."""
-
-    @staticmethod
-    def forward(ctx, u):
-        ctx.inside = (u >= 0) & (u <= 4)
-        return u.clamp(0, 4).round()
-
-    @staticmethod
-    def backward(ctx, grad):
-        return grad * ctx.inside
 
 
 class OneStep(nn.Sequential):
