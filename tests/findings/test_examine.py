@@ -227,7 +227,7 @@ def test_a_model_that_mixes_samples_is_refused_instead_of_examined():
     class Mixed(torch.nn.Module):
         def __init__(self):
             super().__init__()
-            self.fc, self.lif = torch.nn.Linear(9, CLASSES), adapted.Leaky()
+            self.fc, self.lif = torch.nn.Linear(9, CLASSES), adapted.Steps()
 
         def forward(self, x):
             return self.lif(self.fc(x.flatten(2).flatten(0, 1))).unflatten(0, (4, -1))

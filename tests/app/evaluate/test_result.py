@@ -59,7 +59,7 @@ def test_spikes_are_recorded_of_every_layer_that_gives_them(kind):
     steps = one.model.body.steps or adapted.STEPS
     with torch.no_grad():
         current = linear(torch.as_tensor(x).to(linear.weight).flatten(1))
-        fired = adapted.Leaky()(current.expand(steps, *current.shape)).bool().numpy()
+        fired = adapted.Steps()(current.expand(steps, *current.shape)).bool().numpy()
     assert fired.any()
     assert np.allclose(spikes["rates"], [[fired[:, :3].mean()], [fired[:, 3:].mean()]])
     firing = fired[:, [0, 3]].any((0, 1))
