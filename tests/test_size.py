@@ -16,11 +16,11 @@ from art_snn.app.cli import COMMANDS
 from tests.command import call
 
 ROOT = Path(__file__).parents[1]
-TOKENS, TOKENS_A_LINE, DENSEST = 193_700, 5.8, 8
+TOKENS, TOKENS_A_LINE, DENSEST = 193_750, 5.8, 8
 """Names, operators and numbers: of the package, of a line of it, and of a line of any file."""
 KINDS = (tokenize.NAME, tokenize.OP, tokenize.NUMBER)
 FSTRING_START, FSTRING_END = (getattr(tokenize, f"FSTRING_{end}", None) for end in ("START", "END"))
-LINES_OF_TESTS, FILES, DATACLASSES, NAMES_PER_1000 = 36_500, 169, 138, 25
+LINES_OF_TESTS, FILES, DATACLASSES, NAMES_PER_1000 = 36_500, 170, 138, 25
 COMMANDS_AT_MOST, OPTIONS, OPTIONS_OF_EVALUATE = 7, 190, 30
 LONGEST, AMBIENT_VARIABLES = 600, 6
 VAGUE = {"found", "told", "every", "own", "known", "chosen", "those", "beside"}
@@ -57,7 +57,7 @@ def test_there_are_not_too_many_tests():
 
 
 def test_the_package_has_few_files_and_no_long_one():
-    lengths = {file.name: len(lines) for file, lines in files("art_snn").items()}
+    lengths = {file: len(lines) for file, lines in files("art_snn").items()}
     assert len(files("art_snn")) <= FILES
     assert {name: length for name, length in lengths.items() if length > LONGEST} == {}
 
